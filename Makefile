@@ -1,0 +1,49 @@
+# The menu of the project. `make demo` and `make test` need Python 3.11+, make and a package index.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: help install demo test lint format proto proto-check bench clean
+
+help:  ## this text
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
+
+# One stamp: made again when the requirements change. torch comes with netcal, never after it, so that
+# the pinned build is the one that is taken.
+$(VENV)/.installed: pyproject.toml constraints.txt
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing into $(VENV) (a few minutes the first time)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25"
+	@$(PIP) --editable ".[training,dev]"
+	@touch $@
+
+install: $(VENV)/.installed  ## create .venv and install everything
+
+demo: install  ## watch the main job, end to end, on real data
+	@$(BIN)/python -m training demo
+
+test: install  ## run all tests
+	@$(BIN)/python -m pytest
+
+lint: install  ## ruff, mypy --strict, import contracts, fresh generated code, buf where node is
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/python -m tests.proto check
+	@if command -v npx >/dev/null; then npx --yes @bufbuild/buf@1.75.0 lint && echo "buf: clean"; \
+	else echo "buf: SKIPPED, node is not installed"; fi
+
+format: install  ## rewrite the code in the house format
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+proto: install  ## regenerate proto/gen/python from proto/trueband/v1
+	@$(BIN)/python -m tests.proto write
+
+bench: install  ## measure, as ratios within one run (never part of the tests)
+	@$(BIN)/python -m tests.benchmarks
+
+clean:  ## remove what the targets made
+	rm -rf $(VENV) demo bench .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
