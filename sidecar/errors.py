@@ -1,0 +1,86 @@
+"""The service's errors. Each has a stable code; `security.py` and `servicers` never see another kind.
+
+The mapping to gRPC statuses is in `sidecar/statuses.py`, and nowhere else.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from calibrators.errors import TruebandError
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """A bad field: its path in the request and what is wrong with it."""
+
+    field: str
+    description: str
+
+
+class InvalidRequest(TruebandError):
+    """The request is malformed. Correct the named fields; sending it again unchanged cannot succeed."""
+
+    code: ClassVar[str] = "INVALID_REQUEST"
+
+    def __init__(self, violations: tuple[Violation, ...]) -> None:
+        super().__init__("; ".join(f"{violation.field}: {violation.description}" for violation in violations))
+        self.violations = violations
+
+
+class UnknownModel(TruebandError):
+    """The policy names no such model. Add it to `models`, or correct the request."""
+
+    code: ClassVar[str] = "MODEL_UNKNOWN"
+
+
+class NotFound(TruebandError):
+    """The ledger has no such thing (yet: a decision reaches it a moment after it is answered)."""
+
+    code: ClassVar[str] = "NOT_FOUND"
+
+
+class RequestIdReused(TruebandError):
+    """The request_id was used for another request. Use a new one, or send the same request again."""
+
+    code: ClassVar[str] = "REQUEST_ID_REUSED"
+
+
+class JournalUnavailable(TruebandError):
+    """The journal cannot take a record: the disk or its bound is full, or writing fails."""
+
+    code: ClassVar[str] = "JOURNAL_UNAVAILABLE"
+
+
+class LedgerUnavailable(TruebandError):
+    """The ledger cannot be reached. Decisions go on and are kept in the journal; try reading later."""
+
+    code: ClassVar[str] = "LEDGER_UNAVAILABLE"
+
+
+class NotSupported(TruebandError):
+    """This version of the service does not support the call yet."""
+
+    code: ClassVar[str] = "NOT_SUPPORTED"
+
+
+class PolicyRefused(TruebandError):
+    """The policy file has mistakes. Each is named by its key."""
+
+    code: ClassVar[str] = "POLICY_REFUSED"
+
+
+class SettingsRefused(TruebandError):
+    """A setting of the process is wrong. Correct the flag or the TRUEBAND_ environment variable."""
+
+    code: ClassVar[str] = "SETTINGS_REFUSED"
+
+
+class RegistryFailure(TruebandError):
+    """The calibrator's source cannot be read. The last known good calibrator stays in force."""
+
+    code: ClassVar[str] = "REGISTRY_UNAVAILABLE"
+
+    def __init__(self, message: str, *, code: str | None = None) -> None:
+        super().__init__(message)
+        if code is not None:
+            self.code = code  # type: ignore[misc]  # the leaf's own code is the default

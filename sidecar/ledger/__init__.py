@@ -1,0 +1,1 @@
+"""The store of decisions, labels and review tasks, and the journal in front of it."""

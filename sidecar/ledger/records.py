@@ -1,0 +1,166 @@
+"""What the journal holds and the ledger keeps: immutable records with a stable encoding.
+
+msgspec's frozen structs rather than dataclasses: one is made and encoded for every answer, and they cost a
+tenth. Times are seconds since the epoch. Every record decodes to an equal one, floats bit for bit.
+"""
+
+from typing import Literal
+
+import msgspec
+
+from calibrators.evidence import Evidence
+from sidecar.policy.actions import Action, AnswerSource, Intent, Reason, TaskKind
+from sidecar.policy.floors import FloorHit
+
+LabelSubject = Literal["FINAL", "PRIMARY", "SECONDARY", "RULE"]
+LabelChannel = Literal["REVIEW_TASK", "AUDIT_TASK", "OUTCOME", "VOLUNTEERED", "IMPORTED"]
+StepOutcome = Literal["CLEARED", "NOT_CLEARED", "NO_ANSWER", "FAILED", "SKIPPED"]
+ArtifactKind = Literal["policy", "floors", "calibrator"]
+
+
+class CalibratorReference(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """The calibrator that made a calibrated confidence."""
+
+    name: str
+    version: str = ""
+    kind: str
+    digest: str
+
+
+class FallbackStep(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One step of the fallback chain."""
+
+    step: str
+    outcome: StepOutcome
+    code: str = ""
+    duration_seconds: float = 0.0
+    answer_class: str = ""
+    raw_confidence: float | None = None
+    calibrated_confidence: float | None = None
+    calibrator: CalibratorReference | None = None
+
+
+class PlannedTask(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """A review task that a decision opens."""
+
+    kind: TaskKind
+    due_at: float
+
+
+class Decision(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="decision"):
+    """One answer of a decision: what was answered, with every version that led to it."""
+
+    decision_id: str
+    answer_id: str
+    # What was asked.
+    tenant: str = ""
+    model: str
+    model_version: str = ""
+    request_id: str = ""
+    subject_ref: str = ""
+    group_key: str = ""
+    category: str = ""  # normalised
+    category_source: Literal["CALLER", "MODEL"] = "CALLER"
+    predicted_class: str = ""
+    answer_digest: str = ""
+    occurred_at: float
+    evidence: Evidence
+    intent: Intent = Intent.LIVE
+    attributes: dict[str, str | float | bool] = {}
+    context: dict[str, str] = {}
+    # What was answered.
+    action: Action
+    may_act: bool = False
+    enforced: bool = True
+    band: str = ""
+    raw_confidence: float | None = None
+    calibrated_confidence: float | None = None
+    reasons: tuple[Reason, ...] = ()
+    final_class: str = ""
+    source: AnswerSource = AnswerSource.PRIMARY
+    mandatory: bool = False
+    floors: tuple[FloorHit, ...] = ()
+    steps: tuple[FallbackStep, ...] = ()
+    decided_at: float
+    expires_at: float
+    # What led to it.
+    calibrator: CalibratorReference | None = None
+    stale_seconds: float | None = None
+    policy_digest: str
+    floors_digest: str = ""
+    sidecar_id: str
+    engine_version: str
+    # How it is followed up.
+    audit_rate: float = 0.0  # the planned propensity of the audit draw
+    audit_key_id: str = ""
+    drawn: bool = False
+    tasks: tuple[PlannedTask, ...] = ()
+
+
+class Label(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="label"):
+    """What turned out to be true, about whose answer, by which criterion, who says so, and when.
+
+    At most one of `correct`, `true_class` and `cannot_tell` says something.
+    """
+
+    decision_id: str
+    source: str
+    event_id: str
+    about: LabelSubject = "FINAL"
+    correct: bool | None = None
+    true_class: str | None = None
+    cannot_tell: bool = False
+    true_category: str | None = None
+    criterion: str = "correct"
+    guideline_version: str = ""
+    task_id: str = ""
+    channel: LabelChannel = "VOLUNTEERED"
+    supersedes: str = ""
+    reviewer: str = ""
+    note: str = ""
+    observed_at: float
+    recorded_at: float
+    sidecar_id: str
+
+
+class Artifact(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="artifact"):
+    """The text behind a digest, kept for ever."""
+
+    digest: str
+    kind: ArtifactKind
+    body: str
+
+
+class InForce(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="in_force"):
+    """From `since` on, this sidecar decides with `digest` in `slot`, until the slot's next record.
+
+    `slot` is `policy`, `floors` or `calibrator:MODEL` (`calibrator:MODEL:VERSION` for a version of its own);
+    an empty `digest` says that nothing is in force there any more. Slot `sidecar` marks a clean stop.
+    """
+
+    sidecar_id: str
+    slot: str
+    digest: str = ""
+    name: str = ""
+    version: str = ""
+    since: float
+
+
+Record = Decision | Label | Artifact | InForce
+
+_encoder = msgspec.json.Encoder()
+_decoder: msgspec.json.Decoder[Record] = msgspec.json.Decoder(Record)
+
+
+def encode(record: Record) -> bytes:
+    """The record as one JSON object, with its type under `type`."""
+    return _encoder.encode(record)
+
+
+def decode(data: bytes) -> Record:
+    """The record that `encode` made.
+
+    Raises:
+        msgspec.ValidationError: it is not a record of this version.
+    """
+    return _decoder.decode(data)

@@ -1,0 +1,1 @@
+"""What decisions mean: the policy file, the pure decision, the generated specification, the checks."""

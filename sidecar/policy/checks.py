@@ -1,0 +1,102 @@
+"""Proofs over a whole policy: every cell that a request can fall into, enumerated through `decide` itself."""
+
+import itertools
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from sidecar.policy.actions import AUTOMATIC_ACTIONS, PERSON_ACTIONS, Action, Intent, Reason
+from sidecar.policy.decide import Assessment, settle
+from sidecar.policy.tables import CategoryTable, ModelTable
+
+UNLISTED = "(missing or not listed)"
+PROBLEMS = (
+    Reason.CALIBRATOR_STALE,
+    Reason.NO_CALIBRATOR,
+    Reason.MODEL_VERSION_UNCALIBRATED,
+    Reason.EVIDENCE_MISMATCH,
+    Reason.ANSWER_UNCALIBRATED,
+    Reason.TRUNCATED_GENERATION,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnumeratedCell:
+    """One cell of the table: what happens to a confidence of a category in a state of the service."""
+
+    model: str
+    category: str
+    band: str
+    lower: float
+    upper: float
+    state: str  # `in force`, or the Reason that stands in the way
+    action: Action
+    may_act: bool
+    mandatory: bool
+
+
+def enumerate_cells(table: ModelTable) -> Iterator[EnumeratedCell]:
+    """Every cell of one model: categories x bands (cut further by mandatory ranges) x states."""
+    named = ((name, table.category(name)) for name in sorted(table.listed))
+    for name, category in itertools.chain(named, ((UNLISTED, table.unlisted),)):
+        for lower, upper in itertools.pairwise(_cuts(category)):
+            for state in (None, *PROBLEMS):
+                known = state in (None, Reason.CALIBRATOR_STALE)
+                assessment = Assessment(lower, lower if known else None, state)
+                verdict = settle(assessment, "" if name == UNLISTED else name, Intent.LIVE, table)
+                yield EnumeratedCell(
+                    model=table.name,
+                    category=name,
+                    band=category.cell_at(lower).name,
+                    lower=lower,
+                    upper=upper,
+                    state="in force" if state is None else state.value,
+                    action=verdict.action,
+                    may_act=verdict.may_act,
+                    mandatory=verdict.mandatory,
+                )
+
+
+def violations(table: ModelTable) -> list[str]:
+    """The broken promises of a policy table, a sentence each; an empty list is the proof that there is none.
+
+    Proved: the bands of every category cover [0, 1] without gap, overlap or a band that no confidence can
+    reach; every mandatory cell ends with a person; nothing acts without a fresh calibrator in force; an
+    unlisted category never acts where the policy lists categories.
+    """
+    found = []
+    for name, category in (*table.listed.items(), (UNLISTED, table.unlisted)):
+        found += [f"{table.name}, category {name}: {problem}" for problem in _coverage(category)]
+    for cell in enumerate_cells(table):
+        where = (
+            f"{cell.model}, category {cell.category}, band {cell.band} "
+            f"[{cell.lower:g}, {cell.upper:g}), {cell.state}: {cell.action}"
+        )
+        if cell.mandatory and (cell.may_act or cell.action not in PERSON_ACTIONS):
+            found.append(f"{where} without a person in a mandatory cell")
+        if cell.state != "in force" and cell.action not in PERSON_ACTIONS:
+            found.append(f"{where} without a calibrated confidence")
+        if cell.category == UNLISTED and table.lists_categories and cell.action in AUTOMATIC_ACTIONS:
+            found.append(f"{where} for a category that the policy does not list")
+    return found
+
+
+def _cuts(category: CategoryTable) -> list[float]:
+    edges = {*category.edges, 1.0}
+    for lower, upper, _ in category.floored_ranges:
+        edges |= {lower, upper}
+    return sorted(edges)
+
+
+def _coverage(category: CategoryTable) -> Iterator[str]:
+    edges = category.edges
+    if not edges or edges[0] != 0.0:
+        yield "confidences from 0 have no band"
+    for lower, upper in itertools.pairwise((*edges, math.nextafter(1.0, 2.0))):
+        if not lower < upper:
+            yield f"the band from {lower:g} is dead"
+        elif (
+            category.cell_at(lower).lower != lower
+            or category.cell_at(math.nextafter(upper, 0.0)).lower != lower
+        ):
+            yield f"the band from {lower:g} does not hold on all of [{lower:g}, {upper:g})"

@@ -1,0 +1,148 @@
+"""The document that a policy stands for: what a person signs, generated from what the service does."""
+
+from collections.abc import Iterator
+
+from sidecar.policy import categories, checks, model
+from sidecar.policy.actions import Action, Reason
+from sidecar.policy.loading import LoadedPolicy
+from sidecar.policy.tables import ModelTable, compile_policy
+
+MEANING = {
+    Action.AUTO_ROUTE: "acts; a share is audited",
+    Action.AUTO_ROUTE_FLAGGED: "acts; a person looks at it the next business day",
+    Action.HOLD_FOR_REVIEW: "waits for a person before any action",
+    Action.ESCALATE: "is taken over by a senior person",
+    Action.REJECT: "is discarded without action",
+    Action.UNCERTAIN: "no decision; nothing acts",
+}
+
+
+def render(loaded: LoadedPolicy) -> str:
+    """The policy as Markdown: bands, mandatory review, what happens in every cell and every bad state."""
+    tables = compile_policy(loaded.policy)
+    parts = [
+        "# Routing policy",
+        "",
+        f"Policy digest `{loaded.digest}`. Every decision names this digest; the ledger keeps the text behind it.",
+        "",
+        "A *calibrated confidence* is the probability that the answer is correct, as measured on past answers with "
+        "known outcomes. Bands are cut on it, never on the model's own score. An interval is closed below and open "
+        "above; the top one includes 1.",
+    ]
+    for name, entry in loaded.policy.models.items():
+        parts += ["", *_model(name, entry, tables[name])]
+    review = loaded.policy.review
+    parts += [
+        "",
+        "## Review queue",
+        "",
+        f"Times are in {review.time_zone}. A held answer is due within {_hours(review.hold_due)}, an escalation within "
+        f"{_hours(review.escalation_due)}, an audit within {_hours(review.audit_due)}, a flagged answer by the end of the "
+        f"next business day. A hold is refused as UNCERTAIN once the way to the queue is blocked for more than "
+        f"{_hours(review.max_backlog_age)}. A due time that passes never approves anything.",
+        "",
+    ]
+    return "\n".join(parts)
+
+
+def _model(name: str, entry: model.Model, table: ModelTable) -> Iterator[str]:
+    yield f"## Model `{name}`"
+    yield ""
+    yield (
+        "**Mode: enforce.** The service's answer decides."
+        if entry.mode == "enforce"
+        else "**Mode: observe.** The service decides and records; nothing acts on its word."
+    )
+    yield ""
+    yield f"* Calibrator: `{entry.calibrator}`" + "".join(
+        f"; version {v}: `{uri}`" for v, uri in entry.versions.items()
+    )
+    yield f"* Evidence: {entry.evidence}" + (
+        f", {table.aggregation} over tokens" if table.aggregation != "none" else ""
+    )
+    yield f"* Judged by criterion: {entry.criterion}"
+    yield f"* Model version: {entry.model_version}"
+    yield f"* A permission to act holds for {_hours(entry.expires_after)}."
+    yield ""
+    yield "### Bands"
+    yield ""
+    yield "| category | band | from | below | action | which means | drawn for audit |"
+    yield "|---|---|---|---|---|---|---|"
+    for title, category in _band_rows(entry):
+        bands = model.bands_of(entry, category)
+        upper = "1.00 (included)"
+        for band in bands:
+            rate = model.audit_rate_of(band, category)
+            drawn = (
+                "reviewed anyway"
+                if band.action in (Action.HOLD_FOR_REVIEW, Action.ESCALATE)
+                else f"{rate:.1%}"
+            )
+            yield (
+                f"| {title} | {band.name} | {float(band.from_):.2f} | {upper} | {band.action} | "
+                f"{MEANING[band.action]} | {drawn} |"
+            )
+            upper = f"{float(band.from_):.2f}"
+    yield ""
+    yield "### Mandatory review"
+    yield ""
+    yield (
+        "These never act, and are never rejected, without a person, whatever the confidence. No calibrator, "
+        "fallback, flag or stale state changes that. Only HOLD_FOR_REVIEW, ESCALATE and UNCERTAIN are possible."
+    )
+    yield ""
+    for category_name, category_table in sorted(table.listed.items()):
+        if category_table.floor is not None:
+            built_in = (
+                " (built in; a policy cannot remove it)"
+                if category_name in categories.ALWAYS_MANDATORY
+                else ""
+            )
+            yield f"* `{category_name}`{built_in}"
+        for lower, upper_edge, _ in category_table.floored_ranges:
+            yield f"* `{category_name}` between {lower:g} and {upper_edge:g}"
+    yield ""
+    if table.lists_categories:
+        yield f"A category that is missing or not listed: at best {entry.unknown_category}."
+    else:
+        yield "The policy lists no other category: a category that is not mandatory changes nothing."
+    yield ""
+    yield "### Every cell"
+    yield ""
+    yield (
+        "Enumerated through the code that decides. *In force*: a calibrator is in force and was confirmed within "
+        f"{_hours(entry.stale.after)}. *Stale*: it was not. *None to use*: there is no calibrated confidence "
+        f"({', '.join(problem for problem in checks.PROBLEMS if problem is not Reason.CALIBRATOR_STALE)})."
+    )
+    yield ""
+    yield from _cells(table)
+
+
+def _band_rows(entry: model.Model) -> Iterator[tuple[str, model.Category | None]]:
+    yield "(all others)" if entry.categories else "(all)", None
+    for name, category in entry.categories.items():
+        if category.bands is not None or category.audit_rate is not None:
+            yield f"`{categories.normalise(name)}`", category
+
+
+def _cells(table: ModelTable) -> Iterator[str]:
+    yield "| category | confidence | in force | stale | none to use |"
+    yield "|---|---|---|---|---|"
+    rows: dict[tuple[str, float, float], dict[str, Action]] = {}
+    for cell in checks.enumerate_cells(table):
+        rows.setdefault((cell.category, cell.lower, cell.upper), {})[cell.state] = cell.action
+    for (category, lower, upper), actions in rows.items():
+        stale = actions[Reason.CALIBRATOR_STALE]
+        others = {
+            action for state, action in actions.items() if state not in ("in force", Reason.CALIBRATOR_STALE)
+        }
+        unusable = ", ".join(sorted(others))
+        yield f"| {category} | {lower:.2f} to {upper:.2f} | {actions['in force']} | {stale} | {unusable} |"
+
+
+def _hours(seconds: float) -> str:
+    for unit, size in (("day", 86400), ("hour", 3600), ("minute", 60)):
+        if seconds >= size and seconds % size == 0:
+            count = int(seconds // size)
+            return f"{count} {unit}{'s' if count != 1 else ''}"
+    return f"{seconds:g} seconds"
