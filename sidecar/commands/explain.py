@@ -1,0 +1,134 @@
+"""`explain`: why a decision went out, from the ledger, and whether it can be decided again to the last bit."""
+
+import argparse
+import os
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sidecar import errors, identifiers, keys
+from sidecar.ledger.queries import StoredDecision
+from sidecar.ledger.records import Decision
+from sidecar.ledger.snapshot import open_snapshot
+from sidecar.ledger.store import Ledger
+from sidecar.policy import recompute
+
+
+def add_parser(subparsers: Any) -> None:
+    """Declares the command."""
+    parser = subparsers.add_parser(
+        "explain",
+        help="say why a decision went out, from the ledger",
+        description="Says why a decision went out. With --recompute it decides again, from the stored inputs under the "
+        "stored policy and calibrator, and compares bit for bit; exit code 1 where anything differs.",
+    )
+    parser.add_argument("decision_id", metavar="ID", help="a decision id")
+    parser.add_argument("--recompute", action="store_true", help="decide again and compare")
+    parser.add_argument(
+        "--ledger-url",
+        default=os.environ.get("TRUEBAND_LEDGER_URL", ""),
+        metavar="URL",
+        help="of the ledger (default: TRUEBAND_LEDGER_URL, or SQLite in the data directory)",
+    )
+    parser.add_argument(
+        "--data-dir",
+        type=Path,
+        default=Path(os.environ.get("TRUEBAND_DATA_DIR") or "trueband-data"),
+        metavar="DIR",
+        help="of the sidecar: its ledger, and the keys to check audit draws with (default %(default)s)",
+    )
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Prints the explanation."""
+    url = arguments.ledger_url or f"sqlite:///{arguments.data_dir.absolute() / 'ledger.db'}"
+    with open_snapshot(url) as ledger:
+        stored = ledger.decision(arguments.decision_id)
+        if stored is None:
+            raise errors.NotFound(f"the ledger has no decision {arguments.decision_id!r}")
+        print("\n".join(_story(stored)))
+        labels = ledger.labels(arguments.decision_id)
+        for each in labels:
+            said = "cannot tell" if each.label.cannot_tell else each.label.true_class or each.correct
+            print(f"label       {said} from {each.label.source}, {each.label.channel}, {each.state}")
+        if not arguments.recompute:
+            return 0
+        found = [difference for answer in stored.answers for difference in _recomputed(answer, ledger, arguments)]
+    if found:
+        print("RECOMPUTED DIFFERENTLY\n  " + "\n  ".join(found))
+        return 1
+    print(f"recomputed  {len(stored.answers)} of {len(stored.answers)} answers agree bit for bit")
+    return 0
+
+
+def _story(stored: StoredDecision) -> Iterator[str]:
+    yield f"decision    {stored.decision_id}: {'acted' if stored.acted else 'held' if stored.held else 'did not act'}"
+    for answer in stored.answers:
+        yield f"answer      {answer.answer_id} at {_time(answer.decided_at)} by sidecar {answer.sidecar_id}"
+        yield f"  asked     {_asked(answer)}"
+        yield f"  evidence  {answer.evidence.kind} {_numbers(answer.evidence.values)}"
+        confidence = "none" if answer.calibrated_confidence is None else f"{answer.calibrated_confidence:.6f}"
+        raw = "none" if answer.raw_confidence is None else f"{answer.raw_confidence:.6f}"
+        yield f"  confidence raw {raw}, calibrated {confidence}, band {answer.band or 'none'}"
+        yield f"  answered  {answer.action}, may act: {'yes' if answer.may_act else 'no'}, because {', '.join(answer.reasons)}"
+        for floor in answer.floors:
+            yield f"  floor     {floor.floor} permits only {', '.join(floor.permitted)}"
+        if answer.calibrator is not None:
+            reference = answer.calibrator
+            version = f" version {reference.version}" if reference.version else ""
+            age = "" if answer.stale_seconds is None else f", confirmed {answer.stale_seconds:.1f} s before"
+            yield f"  calibrator {reference.kind} {reference.name}{version}{age}"
+            yield f"            {reference.digest}"
+        yield f"  policy    {answer.policy_digest}"
+        drawn = "drawn" if answer.drawn else "not drawn"
+        yield f"  audit     {drawn} at rate {answer.audit_rate:g} with key {answer.audit_key_id}"
+
+
+def _asked(answer: Decision) -> str:
+    parts = {
+        "model": answer.model,
+        "version": answer.model_version,
+        "class": answer.predicted_class,
+        "category": answer.category,
+        "tenant": answer.tenant,
+        "subject": answer.subject_ref,
+        "request": answer.request_id,
+        "intent": answer.intent,
+    }
+    return ", ".join(f"{name} {value}" for name, value in parts.items() if value)
+
+
+def _recomputed(answer: Decision, ledger: Ledger, arguments: argparse.Namespace) -> Iterator[str]:
+    policy = ledger.artifact(answer.policy_digest)
+    if policy is None:
+        yield f"answer {answer.answer_id}: the ledger has no policy {answer.policy_digest}"
+        return
+    calibrator = None
+    if answer.calibrator is not None:
+        artifact = ledger.artifact(answer.calibrator.digest)
+        if artifact is None:
+            yield f"answer {answer.answer_id}: the ledger has no calibrator {answer.calibrator.digest}"
+            return
+        calibrator = artifact.body
+    verdict = recompute.recompute(answer, policy.body, calibrator)
+    for difference in recompute.differences(answer, verdict):
+        yield f"answer {answer.answer_id}: {difference}"
+    if not (arguments.data_dir / "keys.json").exists() and not os.environ.get("TRUEBAND_AUDIT_KEYS"):
+        return
+    known = keys.load(
+        os.environ.get("TRUEBAND_DECISION_KEY", ""), os.environ.get("TRUEBAND_AUDIT_KEYS", ""), arguments.data_dir
+    )
+    key = dict(known.audit).get(answer.audit_key_id)
+    if key is not None and answer.drawn != (identifiers.audit_draw(key, answer.decision_id) < answer.audit_rate):
+        yield f"answer {answer.answer_id}: drawn is {answer.drawn}, and the key says otherwise"
+
+
+def _time(seconds: float) -> str:
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S.%f} UTC"
+
+
+def _numbers(values: tuple[float, ...]) -> str:
+    shown = ", ".join(repr(value) for value in values[:8])
+    return f"{shown}, ... ({len(values)} numbers)" if len(values) > 8 else shown

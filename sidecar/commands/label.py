@@ -1,0 +1,61 @@
+"""`label`: tells a running sidecar what turned out to be true."""
+
+import argparse
+import uuid
+from typing import Any
+
+from trueband.v1 import label_pb2, label_pb2_grpc
+
+from sidecar import client
+from sidecar.commands.route import add_address
+
+
+def add_parser(subparsers: Any) -> None:
+    """Declares the command."""
+    parser = subparsers.add_parser("label", help="tell a running sidecar what turned out to be true")
+    add_address(parser)
+    parser.add_argument("decision_id", metavar="DECISION_ID", help="as Route answered it")
+    value = parser.add_mutually_exclusive_group(required=True)
+    value.add_argument("--correct", action="store_true", help="the answer was correct")
+    value.add_argument("--incorrect", action="store_true", help="the answer was incorrect")
+    value.add_argument("--true-class", metavar="CLASS", help="the class that was right")
+    value.add_argument("--cannot-tell", action="store_true")
+    parser.add_argument(
+        "--source", default="command-line", help="the system that says so (default %(default)s)"
+    )
+    parser.add_argument("--event-id", help="unique within the source (default: a fresh one)")
+    parser.add_argument(
+        "--task-id", default="", help="the task that asked; only then does the label count as drawn"
+    )
+    parser.add_argument("--note", default="")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Prints what became of the label; exit code 1 if it was rejected."""
+    label = label_pb2.Label(
+        decision_id=arguments.decision_id,
+        source=arguments.source,
+        event_id=arguments.event_id or uuid.uuid4().hex,
+        task_id=arguments.task_id,
+        channel=label_pb2.LABEL_CHANNEL_REVIEW_TASK
+        if arguments.task_id
+        else label_pb2.LABEL_CHANNEL_VOLUNTEERED,
+        note=arguments.note,
+    )
+    if arguments.true_class is not None:
+        label.true_class = arguments.true_class
+    elif arguments.cannot_tell:
+        label.cannot_tell.SetInParent()
+    else:
+        label.correct = arguments.correct
+    with client.connect(arguments.address) as channel:
+        request = label_pb2.RecordLabelRequest(label=label)
+        response = label_pb2_grpc.LabelServiceStub(channel).RecordLabel(
+            request, timeout=client.DEADLINE_SECONDS
+        )
+    name = label_pb2.LabelStatus.Name(response.status).removeprefix("LABEL_STATUS_")
+    print(
+        f"{name}{': ' + response.reason if response.reason else ''} (source {label.source}, event {label.event_id})"
+    )
+    return 0 if response.status != label_pb2.LABEL_STATUS_REJECTED else 1

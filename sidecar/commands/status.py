@@ -1,0 +1,83 @@
+"""`status`: what a running sidecar has in force."""
+
+import argparse
+from collections.abc import Iterator
+from typing import Any
+
+from google.protobuf import duration_pb2, json_format, timestamp_pb2
+from trueband.v1 import admin_pb2, admin_pb2_grpc
+
+from sidecar import client
+from sidecar.commands.route import add_address
+
+
+def add_parser(subparsers: Any) -> None:
+    """Declares the command."""
+    parser = subparsers.add_parser(
+        "status", help="say what a running sidecar has in force, how stale, and what failed"
+    )
+    add_address(parser)
+    parser.add_argument("--reload", action="store_true", help="ask policy and registry at once, first")
+    parser.add_argument("--json", action="store_true", help="as one JSON object")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Prints the status; exit code 1 where health is not SERVING."""
+    with client.connect(arguments.address) as channel:
+        admin = admin_pb2_grpc.AdminServiceStub(channel)
+        if arguments.reload:
+            admin.ReloadNow(admin_pb2.ReloadNowRequest(), timeout=2 * client.DEADLINE_SECONDS)
+        status = admin.GetStatus(admin_pb2.GetStatusRequest(), timeout=client.DEADLINE_SECONDS)
+    if arguments.json:
+        print(json_format.MessageToJson(status, preserving_proto_field_name=True))
+    else:
+        print("\n".join(_lines(status)))
+    return 0 if status.serving else 1
+
+
+def _lines(status: admin_pb2.GetStatusResponse) -> Iterator[str]:
+    yield f"{'SERVING' if status.serving else 'NOT SERVING'} since {_time(status.started_at)}, engine {status.engine_version}"
+    yield f"sidecar     {status.sidecar_id}"
+    yield f"policy      {status.policy_digest} since {_time(status.policy_in_force_since)}"
+    if status.policy_last_error:
+        yield f"            REFUSED CHANGE: {status.policy_last_error}"
+    for slot in status.calibrators:
+        name = slot.model + (f" {slot.model_version}" if slot.model_version else "")
+        if slot.HasField("calibrator"):
+            version = f" version {slot.calibrator.version}" if slot.calibrator.version else ""
+            state = (
+                "STALE" if slot.stale else "from cache, not yet confirmed" if slot.from_cache else "in force"
+            )
+            yield (
+                f"calibrator  {name}: {slot.calibrator.kind}, {slot.calibrator.name}{version}, {state}, "
+                f"confirmed {_length(slot.calibrator.stale_age)} ago"
+            )
+            yield f"            {slot.calibrator.digest}"
+        else:
+            yield f"calibrator  {name}: NONE from {slot.uri}; every answer is held"
+        if slot.last_error:
+            yield f"            [{slot.last_error_code}] {slot.last_error}"
+    journal = status.journal
+    yield (
+        f"journal     {journal.backlog_records} records not yet in the ledger (oldest {_length(journal.backlog_age)}), "
+        f"{journal.size_bytes / 2**20:.1f} of {journal.max_size_bytes / 2**20:.0f} MiB"
+    )
+    if journal.last_error:
+        yield f"            LEDGER: {journal.last_error}"
+    yield f"mandatory decisions without a person: {status.mandatory_without_human_total}"
+
+
+def _time(moment: timestamp_pb2.Timestamp) -> str:
+    return f"{moment.ToDatetime():%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _length(length: duration_pb2.Duration) -> str:
+    seconds = length.seconds + length.nanos / 1e9
+    return (
+        f"{seconds:.1f} s"
+        if seconds < 120
+        else f"{seconds / 60:.0f} min"
+        if seconds < 7200
+        else f"{seconds / 3600:.1f} h"
+    )

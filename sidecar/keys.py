@@ -1,0 +1,91 @@
+"""The secret keys of a deployment: one that makes decision ids, and the ones that draw audits."""
+
+import contextlib
+import json
+import os
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+
+from sidecar import errors
+
+KEY_BYTES = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """`decision` never rotates: a retry must find its decision. `audit` maps key ids, the current one last."""
+
+    decision: bytes
+    audit: tuple[tuple[str, bytes], ...]
+
+    @property
+    def current_audit(self) -> tuple[str, bytes]:
+        """Id and bytes of the key that draws now."""
+        return self.audit[-1]
+
+    def __repr__(self) -> str:
+        return f"Keys(audit ids: {', '.join(name for name, _ in self.audit)})"
+
+
+def load(decision_key: str, audit_keys: str, data_dir: Path) -> Keys:
+    """The keys from the settings, and for what they leave out, from `keys.json` in the data directory.
+
+    The file is made, readable by its owner only, when it is first needed. Sidecars that serve the same models
+    should be given the same keys by the settings: then a retry on another one is the same decision.
+
+    Args:
+        decision_key: 64 hexadecimal digits, or empty.
+        audit_keys: `ID:HEX[,ID:HEX...]`, the current one last, or empty.
+        data_dir: an existing directory.
+
+    Raises:
+        errors.SettingsRefused: a key is malformed, or the file is.
+    """
+    stored = _stored(data_dir / "keys.json") if not (decision_key and audit_keys) else {}
+    decision_text = decision_key or stored["decision"]
+    audit_text = audit_keys or ",".join(f"{name}:{value}" for name, value in stored["audit"].items())
+    audit = []
+    for item in audit_text.split(","):
+        name, separator, value = item.strip().partition(":")
+        if not separator or not name:
+            raise errors.SettingsRefused(
+                "TRUEBAND_AUDIT_KEYS: write ID:HEX[,ID:HEX...], the current key last"
+            )
+        audit.append((name, _bytes(value, f"TRUEBAND_AUDIT_KEYS ({name})")))
+    if len({name for name, _ in audit}) != len(audit):
+        raise errors.SettingsRefused("TRUEBAND_AUDIT_KEYS: a key id stands twice; ids are kept for ever")
+    return Keys(_bytes(decision_text, "TRUEBAND_DECISION_KEY"), tuple(audit))
+
+
+def _stored(path: Path) -> dict[str, dict[str, str]]:
+    if not path.exists():
+        fresh = {"decision": secrets.token_hex(KEY_BYTES), "audit": {"k1": secrets.token_hex(KEY_BYTES)}}
+        # O_EXCL: of two processes that start at once, one makes the keys and the other reads them.
+        with contextlib.suppress(FileExistsError):
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                json.dump(fresh, file)
+                file.flush()
+                os.fsync(file.fileno())
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if isinstance(content["decision"], str) and isinstance(content["audit"], dict) and content["audit"]:
+            return content
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    raise errors.SettingsRefused(
+        f"{path}: not a key file; restore it, or set TRUEBAND_DECISION_KEY and TRUEBAND_AUDIT_KEYS"
+    )
+
+
+def _bytes(text: str, name: str) -> bytes:
+    try:
+        value = bytes.fromhex(text)
+    except ValueError:
+        value = b""
+    if len(value) != KEY_BYTES:
+        raise errors.SettingsRefused(
+            f"{name}: must be {2 * KEY_BYTES} hexadecimal digits (openssl rand -hex 32)"
+        )
+    return value

@@ -1,0 +1,60 @@
+"""Who may reach the service."""
+
+import contextlib
+import ipaddress
+import os
+import stat
+from pathlib import Path
+
+from sidecar import errors
+
+UNIX_PREFIX = "unix:"
+
+
+def check_listen(address: str, *, allow_plaintext: bool) -> None:
+    """Refuses an API address that others could reach in clear.
+
+    Raises:
+        ValueError: the address is malformed, or is neither a Unix socket nor loopback while plaintext beyond
+            loopback is not allowed.
+    """
+    if address.startswith(UNIX_PREFIX):
+        if len(address) == len(UNIX_PREFIX):
+            raise ValueError("unix: needs a path, such as unix:/run/trueband/trueband.sock")
+        return
+    host, separator, port = address.rpartition(":")
+    if not separator or not port.isdecimal() or not 0 <= int(port) <= 65535:
+        raise ValueError(f"{address!r} is no address: write HOST:PORT or unix:PATH")
+    if allow_plaintext or host == "localhost":
+        return
+    try:
+        loopback = ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        loopback = False
+    if not loopback:
+        raise ValueError(
+            f"{address} can be reached from outside in clear; listen on unix:PATH or 127.0.0.1:PORT, or set "
+            "TRUEBAND_ALLOW_PLAINTEXT=true where the network is protected otherwise"
+        )
+
+
+def claim_socket(address: str) -> None:
+    """Makes way for a Unix socket: its folder is made, and what a dead process left there is removed.
+
+    Raises:
+        errors.SettingsRefused: the path is something else than a socket.
+    """
+    if not address.startswith(UNIX_PREFIX):
+        return
+    path = Path(address.removeprefix(UNIX_PREFIX))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(FileNotFoundError):
+        if not stat.S_ISSOCK(os.lstat(path).st_mode):
+            raise errors.SettingsRefused(f"{path}: exists and is no socket; choose another path for --listen")
+        path.unlink()
+
+
+def restrict_socket(address: str) -> None:
+    """Lets the owner and the group, and nobody else, connect to a Unix socket."""
+    if address.startswith(UNIX_PREFIX):
+        Path(address.removeprefix(UNIX_PREFIX)).chmod(0o660)

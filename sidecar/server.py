@@ -1,0 +1,326 @@
+"""The composition root: everything is built here, started in order, and stopped in the reverse order."""
+
+import contextlib
+import logging
+import os
+import signal
+import sqlite3
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import FrameType
+
+import grpc
+from google.protobuf.internal import api_implementation
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+from prometheus_client import start_http_server
+from trueband.v1 import (
+    admin_pb2,
+    admin_pb2_grpc,
+    decision_pb2,
+    decision_pb2_grpc,
+    label_pb2,
+    label_pb2_grpc,
+    review_pb2,
+    review_pb2_grpc,
+    routing_pb2,
+    routing_pb2_grpc,
+)
+
+import calibrators
+from sidecar import ENGINE_VERSION, errors, identifiers, keys, registry, security, telemetry
+from sidecar.control import Control
+from sidecar.health import Health
+from sidecar.interceptor import CallInterceptor
+from sidecar.ledger.forwarder import Forwarder
+from sidecar.ledger.journal import Journal
+from sidecar.ledger.records import Artifact, InForce
+from sidecar.ledger.store import Ledger
+from sidecar.policy_file import PolicyFile, PolicyInForce
+from sidecar.registry import CalibratorInForce, RegistryWatcher, Slot
+from sidecar.router import QueueHealth, Router, Snapshot
+from sidecar.servicers.admin import AdminServicer
+from sidecar.servicers.decisions import DecisionServicer
+from sidecar.servicers.labels import LabelServicer
+from sidecar.servicers.review import ReviewServicer
+from sidecar.servicers.routing import RoutingServicer
+from sidecar.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+MAX_MESSAGE_BYTES = 16 << 20
+"""Room for an oversized text to arrive and be named, rather than be cut off by the transport."""
+
+WATCH_SECONDS = 0.2
+NEWS_SECONDS = 0.5
+SERVICES = (
+    routing_pb2.DESCRIPTOR.services_by_name["RoutingService"].full_name,
+    label_pb2.DESCRIPTOR.services_by_name["LabelService"].full_name,
+    review_pb2.DESCRIPTOR.services_by_name["ReviewService"].full_name,
+    decision_pb2.DESCRIPTOR.services_by_name["DecisionService"].full_name,
+    admin_pb2.DESCRIPTOR.services_by_name["AdminService"].full_name,
+    health_pb2.DESCRIPTOR.services_by_name["Health"].full_name,
+    reflection.SERVICE_NAME,
+)
+
+
+def serve(settings: Settings, *, clock: Callable[[], float] = time.time) -> None:
+    """Runs the service until SIGTERM or SIGINT, then drains it.
+
+    Raises:
+        errors.TruebandError: it cannot start; the message says what to do.
+    """
+    stopping = threading.Event()
+    with contextlib.ExitStack() as stack:
+        _handle_signals(stopping, stack)
+        control = _assemble(settings, clock, stack)
+        _announce(settings, control)
+        while not stopping.wait(WATCH_SECONDS):
+            _refresh(control)
+        logger.info("draining", extra={"fields": {"seconds": settings.drain_seconds}})
+        control.health.drain()
+        # Callers and probes hear NOT_SERVING before calls are refused.
+        time.sleep(min(NEWS_SECONDS, settings.drain_seconds))
+    logger.info("stopped")
+
+
+def _assemble(settings: Settings, clock: Callable[[], float], stack: contextlib.ExitStack) -> Control:
+    data_dir = _data_directory(settings.data_dir)
+    secret_keys = keys.load(
+        settings.decision_key.get_secret_value(), settings.audit_keys.get_secret_value(), data_dir
+    )
+    sidecar_id = _sidecar_id(data_dir, clock())
+    metrics = telemetry.Metrics()
+    health = Health(ready_without_calibrator=settings.ready_without_calibrator)
+
+    journal = Journal(data_dir / "journal", max_bytes=settings.journal_max_bytes)
+    stack.callback(journal.close)
+
+    def policy_changed(changed: PolicyInForce) -> None:
+        _journal_policy(journal, sidecar_id, changed)
+        watcher.retarget(registry.expectations(changed.loaded.policy))
+
+    def calibrator_changed(slot: Slot, in_force: CalibratorInForce | None) -> None:
+        _journal_calibrator(journal, sidecar_id, slot, in_force, clock())
+
+    policy_file = PolicyFile(
+        settings.policy, clock=clock, on_change=policy_changed, interval_seconds=settings.policy_poll_interval
+    )
+    watcher = RegistryWatcher(
+        registry.expectations(policy_file.current.loaded.policy),
+        directory=data_dir / "calibrators",
+        on_change=calibrator_changed,
+        poll_seconds=settings.poll_interval,
+        clock=clock,
+    )
+    _journal_policy(journal, sidecar_id, policy_file.current)
+    watcher.load_cache()
+
+    ledger = Ledger(settings.ledger())
+    stack.callback(ledger.close)
+    forwarder = Forwarder(journal, ledger, sidecar_id=sidecar_id, clock=clock)
+
+    def queue_health() -> QueueHealth:
+        status = forwarder.status()
+        return QueueHealth(away=status.away, backlog_seconds=status.backlog_age_seconds)
+
+    def snapshot() -> Snapshot:
+        policy = policy_file.current
+        return Snapshot(policy.loaded, policy.tables, watcher.current())
+
+    router = Router(
+        snapshot=snapshot,
+        journal=journal,
+        queue_health=queue_health,
+        keys=secret_keys,
+        sidecar_id=sidecar_id,
+        metrics=metrics,
+        clock=clock,
+    )
+    control = Control(
+        sidecar_id=sidecar_id,
+        started_at=clock(),
+        policy_file=policy_file,
+        watcher=watcher,
+        journal=journal,
+        forwarder=forwarder,
+        health=health,
+        metrics=metrics,
+    )
+    # Stopped in the reverse order: no new calls, then the watchers, then the rest of the journal to the ledger.
+    forwarder.start()
+    stack.callback(forwarder.stop, settings.drain_seconds)
+    stack.callback(
+        lambda: journal.append([InForce(sidecar_id=sidecar_id, slot="sidecar", since=clock())], durable=True)
+    )
+    watcher.start()
+    stack.callback(watcher.stop)
+    policy_file.start()
+    stack.callback(policy_file.stop)
+    _refresh(control)
+    _open_ports(settings, control, router, ledger, clock, stack)
+    return control
+
+
+def _open_ports(
+    settings: Settings,
+    control: Control,
+    router: Router,
+    ledger: Ledger,
+    clock: Callable[[], float],
+    stack: contextlib.ExitStack,
+) -> None:
+    server = grpc.server(
+        ThreadPoolExecutor(max_workers=settings.threads, thread_name_prefix="call"),
+        interceptors=(CallInterceptor(control.metrics),),
+        options=(
+            ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+            ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+            ("grpc.so_reuseport", 0),
+        ),
+        maximum_concurrent_rpcs=settings.max_concurrent_calls,
+    )
+    routing_pb2_grpc.add_RoutingServiceServicer_to_server(RoutingServicer(router), server)
+    label_pb2_grpc.add_LabelServiceServicer_to_server(
+        LabelServicer(
+            router,
+            ledger,
+            label_window_seconds=lambda: control.policy_file.current.loaded.policy.label_window,
+            sidecar_id=control.sidecar_id,
+            clock=clock,
+        ),
+        server,
+    )
+    review_pb2_grpc.add_ReviewServiceServicer_to_server(ReviewServicer(ledger), server)
+    decision_pb2_grpc.add_DecisionServiceServicer_to_server(DecisionServicer(ledger), server)
+    admin_pb2_grpc.add_AdminServiceServicer_to_server(AdminServicer(control, clock=clock), server)
+    health_pb2_grpc.add_HealthServicer_to_server(control.health.servicer, server)
+    reflection.enable_server_reflection(SERVICES, server)
+    security.claim_socket(settings.listen)
+    _bind(server, settings.listen, "--listen")
+    server.start()
+    security.restrict_socket(settings.listen)
+    stack.callback(lambda: server.stop(settings.drain_seconds).wait())
+
+    if settings.health_listen:
+        probe = grpc.server(ThreadPoolExecutor(max_workers=2, thread_name_prefix="health"))
+        health_pb2_grpc.add_HealthServicer_to_server(control.health.servicer, probe)
+        _bind(probe, settings.health_listen, "--health-listen")
+        probe.start()
+        stack.callback(lambda: probe.stop(0).wait())
+    if settings.metrics_listen:
+        host, _, port = settings.metrics_listen.rpartition(":")
+        try:
+            http, thread = start_http_server(int(port), host.strip("[]") or "0.0.0.0", registry=control.metrics.registry)  # noqa: S104
+        except (OSError, ValueError) as error:
+            raise errors.SettingsRefused(f"--metrics-listen {settings.metrics_listen}: {error}") from error
+        stack.callback(thread.join)
+        stack.callback(http.server_close)
+        stack.callback(http.shutdown)
+
+
+def _bind(server: grpc.Server, address: str, flag: str) -> None:
+    try:
+        bound = server.add_insecure_port(address)
+    except RuntimeError:
+        bound = 0
+    if bound == 0:
+        raise errors.SettingsRefused(
+            f"{flag} {address}: cannot be bound; is another process listening there?"
+        )
+
+
+def _refresh(control: Control) -> None:
+    """Brings health and gauges up to date. Must not end the process, whatever happens."""
+    try:
+        statuses = control.watcher.statuses()
+        control.health.update(control.policy_file.current.tables, statuses)
+        forwarder = control.forwarder.status()
+        control.metrics.backlog_records.set(forwarder.backlog_records)
+        control.metrics.backlog_seconds.set(forwarder.backlog_age_seconds)
+        for status in statuses:
+            if status.in_force is not None:
+                gauge = control.metrics.calibrator_confirmed.labels(
+                    status.slot.model, status.slot.model_version
+                )
+                gauge.set(status.in_force.confirmed_at)
+    except Exception:
+        logger.exception("refresh_failed")
+
+
+def _announce(settings: Settings, control: Control) -> None:
+    fields = {
+        "listen": settings.listen,
+        "sidecar_id": control.sidecar_id,
+        "engine_version": ENGINE_VERSION,
+        "policy_digest": control.policy_file.current.loaded.digest,
+        "models": list(control.policy_file.current.tables),
+        "protobuf": api_implementation.Type(),
+        "sqlite": sqlite3.sqlite_version,
+    }
+    logger.info("listening", extra={"fields": fields})
+
+
+def _journal_policy(journal: Journal, sidecar_id: str, changed: PolicyInForce) -> None:
+    loaded = changed.loaded
+    journal.append(
+        [
+            Artifact(digest=loaded.digest, kind="policy", body=loaded.canonical),
+            InForce(sidecar_id=sidecar_id, slot="policy", digest=loaded.digest, since=changed.since),
+        ],
+        durable=True,
+    )
+
+
+def _journal_calibrator(
+    journal: Journal, sidecar_id: str, slot: Slot, in_force: CalibratorInForce | None, now: float
+) -> None:
+    if in_force is None:
+        journal.append([InForce(sidecar_id=sidecar_id, slot=slot.name, since=now)], durable=True)
+        return
+    reference = in_force.reference
+    journal.append(
+        [
+            Artifact(digest=reference.digest, kind="calibrator", body=calibrators.dumps(in_force.calibrator)),
+            InForce(
+                sidecar_id=sidecar_id,
+                slot=slot.name,
+                digest=reference.digest,
+                name=reference.name,
+                version=reference.version,
+                since=now,
+            ),
+        ],
+        durable=True,
+    )
+
+
+def _data_directory(path: Path) -> Path:
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise errors.SettingsRefused(f"--data-dir {path}: {error.strerror}") from error
+    return path
+
+
+def _sidecar_id(data_dir: Path, now: float) -> str:
+    path = data_dir / "sidecar_id"
+    if not path.exists():
+        temporary = path.with_suffix(f".{os.getpid()}")
+        temporary.write_text(identifiers.uuid7(now), encoding="utf-8")
+        temporary.replace(path)
+    return path.read_text(encoding="utf-8").strip()
+
+
+def _handle_signals(stopping: threading.Event, stack: contextlib.ExitStack) -> None:
+    def stop(signum: int, frame: FrameType | None) -> None:
+        if stopping.is_set():
+            raise SystemExit(128 + signum)  # the second one does not wait
+        stopping.set()
+
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        previous = signal.signal(signum, stop)
+        stack.callback(signal.signal, signum, previous)

@@ -1,0 +1,1 @@
+"""The wire: protobuf to our own types and back. No logic."""

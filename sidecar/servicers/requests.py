@@ -1,0 +1,323 @@
+"""Messages to our own types. Every bad field is named; nothing malformed gets past here."""
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from google.protobuf import timestamp_pb2
+from trueband.v1 import decision_pb2, evidence_pb2, label_pb2, routing_pb2
+
+from calibrators import evidence
+from calibrators.evidence import Evidence
+from sidecar.errors import InvalidRequest, Violation
+from sidecar.ledger.records import Label, LabelChannel, LabelSubject
+from sidecar.policy.actions import Intent
+from sidecar.query import Query
+from sidecar.router import fingerprint_of
+
+MAX_TEXT = 256
+MAX_NOTE = 16_384
+MAX_ENTRIES = 64
+MAX_CONTEXT = 65_536
+MAX_ITEMS = 10_000
+MAX_VALUES = 131_072
+LATEST_SECONDS = 253_402_300_800  # the year 10000, where Timestamp ends
+
+INTENTS = {
+    decision_pb2.INTENT_UNSPECIFIED: Intent.LIVE,
+    decision_pb2.INTENT_LIVE: Intent.LIVE,
+    decision_pb2.INTENT_SHADOW: Intent.SHADOW,
+}
+CATEGORY_SOURCES = {
+    routing_pb2.CATEGORY_SOURCE_UNSPECIFIED: False,
+    routing_pb2.CATEGORY_SOURCE_CALLER: False,
+    routing_pb2.CATEGORY_SOURCE_MODEL: True,
+}
+TRUNCATED = frozenset({evidence_pb2.FINISH_REASON_LENGTH, evidence_pb2.FINISH_REASON_CONTENT_FILTER})
+SUBJECTS: Mapping[int, LabelSubject] = {
+    label_pb2.LABEL_SUBJECT_UNSPECIFIED: "FINAL",
+    label_pb2.LABEL_SUBJECT_FINAL: "FINAL",
+    label_pb2.LABEL_SUBJECT_PRIMARY: "PRIMARY",
+    label_pb2.LABEL_SUBJECT_SECONDARY: "SECONDARY",
+    label_pb2.LABEL_SUBJECT_RULE: "RULE",
+}
+CHANNELS: Mapping[int, LabelChannel] = {
+    label_pb2.LABEL_CHANNEL_UNSPECIFIED: "VOLUNTEERED",
+    label_pb2.LABEL_CHANNEL_REVIEW_TASK: "REVIEW_TASK",
+    label_pb2.LABEL_CHANNEL_AUDIT_TASK: "AUDIT_TASK",
+    label_pb2.LABEL_CHANNEL_OUTCOME: "OUTCOME",
+    label_pb2.LABEL_CHANNEL_VOLUNTEERED: "VOLUNTEERED",
+    label_pb2.LABEL_CHANNEL_IMPORTED: "IMPORTED",
+}
+
+
+def query(message: routing_pb2.RouteRequest) -> Query:
+    """The query that a message asks.
+
+    Raises:
+        InvalidRequest: naming every bad field.
+    """
+    bad: list[Violation] = []
+    given = _evidence(message.evidence, bad)
+    request_id = message.request_id
+    model = message.model
+    if not model:
+        bad.append(Violation("model", "is required: a key of the policy's `models`"))
+    for name in (
+        "tenant",
+        "model_version",
+        "subject_ref",
+        "group_key",
+        "category",
+        "predicted_class",
+        "answer_digest",
+    ):
+        _bounded(name, getattr(message, name), bad)
+    _bounded("request_id", request_id, bad)
+    _bounded("model", model, bad)
+    intent = INTENTS.get(message.intent)
+    if intent is None:
+        bad.append(Violation("intent", f"{message.intent} is no Intent of this version"))
+    from_model = CATEGORY_SOURCES.get(message.category_source)
+    if from_model is None:
+        bad.append(
+            Violation("category_source", f"{message.category_source} is no CategorySource of this version")
+        )
+    occurred_at = (
+        _seconds("occurred_at", message.occurred_at, bad) if message.HasField("occurred_at") else None
+    )
+    attributes = _attributes(message.attributes, bad) if message.attributes else {}
+    context = _context(message.context, bad) if message.context else {}
+    positive_class = ""
+    if given is not None and given.kind == "positive_probability":
+        positive_class = message.evidence.positive_probability.positive_class
+        _bounded("evidence.positive_probability.positive_class", positive_class, bad)
+    if bad or given is None or intent is None or from_model is None:
+        raise InvalidRequest(tuple(bad))
+    return Query(
+        model=model,
+        evidence=given,
+        occurred_at=occurred_at,
+        tenant=message.tenant,
+        model_version=message.model_version,
+        request_id=request_id,
+        subject_ref=message.subject_ref,
+        group_key=message.group_key,
+        category=message.category,
+        category_from_model=from_model,
+        predicted_class=message.predicted_class,
+        positive_class=positive_class,
+        answer_digest=message.answer_digest,
+        intent=intent,
+        attributes=attributes,
+        context=context,
+        fingerprint=fingerprint_of(message.SerializeToString(deterministic=True)) if request_id else b"",
+    )
+
+
+def label(message: label_pb2.Label, *, now: float, sidecar_id: str) -> tuple[Label, bytes]:
+    """The label that a message records, and the fingerprint of its body.
+
+    Raises:
+        InvalidRequest: naming every bad field.
+    """
+    bad: list[Violation] = []
+    for name in ("decision_id", "source", "event_id"):
+        if not getattr(message, name):
+            bad.append(Violation(f"label.{name}", "is required"))
+    for name in (
+        "decision_id", "source", "event_id", "true_class", "true_category", "criterion", "guideline_version",
+        "task_id", "supersedes", "reviewer",
+    ):  # fmt: skip
+        _bounded(f"label.{name}", getattr(message, name), bad)
+    _bounded("label.note", message.note, bad, most=MAX_NOTE)
+    _bounded("label.cannot_tell.explanation", message.cannot_tell.explanation, bad, most=MAX_NOTE)
+    value = message.WhichOneof("value")
+    if value is None:
+        bad.append(Violation("label.value", "is required: correct, true_class or cannot_tell"))
+    elif value == "true_class" and not message.true_class:
+        bad.append(Violation("label.true_class", "is empty; name the class, or say cannot_tell"))
+    about, channel = SUBJECTS.get(message.about), CHANNELS.get(message.channel)
+    if about is None:
+        bad.append(Violation("label.about", f"{message.about} is no LabelSubject of this version"))
+    if channel is None:
+        bad.append(Violation("label.channel", f"{message.channel} is no LabelChannel of this version"))
+    if channel in ("REVIEW_TASK", "AUDIT_TASK") and not message.task_id:
+        bad.append(
+            Violation(
+                "label.task_id", f"is required by channel {channel}: only a task's label counts as drawn"
+            )
+        )
+    observed_at = (
+        _seconds("label.observed_at", message.observed_at, bad) if message.HasField("observed_at") else now
+    )
+    if bad or about is None or channel is None or observed_at is None:
+        raise InvalidRequest(tuple(bad))
+    recorded = Label(
+        decision_id=message.decision_id,
+        source=message.source,
+        event_id=message.event_id,
+        about=about,
+        correct=message.correct if value == "correct" else None,
+        true_class=message.true_class if value == "true_class" else None,
+        cannot_tell=value == "cannot_tell",
+        true_category=message.true_category if message.HasField("true_category") else None,
+        criterion=message.criterion or "correct",
+        guideline_version=message.guideline_version,
+        task_id=message.task_id,
+        channel=channel,
+        supersedes=message.supersedes,
+        reviewer=message.reviewer,
+        note=message.note or message.cannot_tell.explanation,
+        observed_at=observed_at,
+        recorded_at=now,
+        sidecar_id=sidecar_id,
+    )
+    return recorded, fingerprint_of(message.SerializeToString(deterministic=True))
+
+
+def batch_size(field: str, count: int) -> None:
+    """Raises InvalidRequest where a batch is empty or too large."""
+    if not 1 <= count <= MAX_ITEMS:
+        raise InvalidRequest((Violation(field, f"has {count} items; send 1 to {MAX_ITEMS:,}"),))
+
+
+def page_size(asked: int) -> int:
+    """The size of a page: 100 where none is asked, at most 1000."""
+    if asked < 0:
+        raise InvalidRequest((Violation("page_size", "is negative"),))
+    return min(asked or 100, 1000)
+
+
+def moment(field: str, message: Any) -> float | None:
+    """Seconds since the epoch of a Timestamp field of a message; None where it is absent."""
+    if not message.HasField(field):
+        return None
+    bad: list[Violation] = []
+    seconds = _seconds(field, getattr(message, field), bad)
+    if bad:
+        raise InvalidRequest(tuple(bad))
+    return seconds
+
+
+def names(field: str, values: Iterable[int], enum: Any) -> list[str]:
+    """The names of enum values, without the enum's prefix; unspecified ones stand for no filter."""
+    found = []
+    prefix = enum.Name(0).removesuffix("UNSPECIFIED")
+    for value in values:
+        if value not in enum.values():
+            raise InvalidRequest((Violation(field, f"{value} is not known to this version"),))
+        if value != 0:
+            found.append(enum.Name(value).removeprefix(prefix))
+    return found
+
+
+def _evidence(message: evidence_pb2.Evidence, bad: list[Violation]) -> Evidence | None:
+    kind = message.WhichOneof("kind")
+    if kind == "score":
+        if not message.score.HasField("confidence"):
+            bad.append(
+                Violation("evidence.score.confidence", "is required; an absent confidence is not zero")
+            )
+            return None
+        given = Evidence("score", (message.score.confidence,))
+        field = "evidence.score.confidence"
+    elif kind == "positive_probability":
+        if not message.positive_probability.HasField("probability"):
+            bad.append(Violation("evidence.positive_probability.probability", "is required"))
+            return None
+        given = Evidence("positive_probability", (message.positive_probability.probability,))
+        field = "evidence.positive_probability.probability"
+    elif kind == "probabilities" or kind == "logits":
+        given = Evidence(kind, tuple(getattr(message, kind).values))
+        field = f"evidence.{kind}.values"
+    elif kind == "token_log_probabilities":
+        given = _tokens(message.token_log_probabilities, bad)
+        field = "evidence.token_log_probabilities.values"
+    else:
+        bad.append(
+            Violation(
+                "evidence",
+                "is required: score, positive_probability, probabilities, logits or token_log_probabilities",
+            )
+        )
+        return None
+    if len(given.values) > MAX_VALUES:
+        bad.append(Violation(field, f"has {len(given.values)} numbers; at most {MAX_VALUES}"))
+        return None
+    problem = evidence.problem(given)
+    if problem is not None:
+        bad.append(Violation(field, problem))
+        return None
+    return given
+
+
+def _tokens(message: evidence_pb2.TokenLogProbabilities, bad: list[Violation]) -> Evidence:
+    values = tuple(message.values)
+    start = message.answer_start
+    end = message.answer_end if message.HasField("answer_end") else len(values)
+    if not start < end <= len(values) and values:
+        bad.append(
+            Violation(
+                "evidence.token_log_probabilities.answer_start",
+                f"the answer span [{start}, {end}) does not lie in the {len(values)} tokens",
+            )
+        )
+    if message.finish_reason not in evidence_pb2.FinishReason.values():
+        bad.append(
+            Violation(
+                "evidence.token_log_probabilities.finish_reason",
+                f"{message.finish_reason} is no FinishReason of this version",
+            )
+        )
+    # A span that is out of range is already named; the whole is checked for the rest.
+    span = values[start:end] or values
+    return Evidence("token_logprobs", span, truncated=message.finish_reason in TRUNCATED)
+
+
+def _bounded(field: str, value: str, bad: list[Violation], *, most: int = MAX_TEXT) -> None:
+    if len(value) > most:
+        bad.append(Violation(field, f"has {len(value):,} characters; at most {most:,}"))
+
+
+def _seconds(field: str, value: timestamp_pb2.Timestamp, bad: list[Violation]) -> float | None:
+    if not (0 <= value.seconds < LATEST_SECONDS and 0 <= value.nanos < 1_000_000_000):
+        bad.append(Violation(field, "is not a time between 1970 and 9999"))
+        return None
+    return value.seconds + value.nanos / 1e9
+
+
+def _attributes(
+    given: Mapping[str, routing_pb2.Attribute], bad: list[Violation]
+) -> dict[str, str | float | bool]:
+    if len(given) > MAX_ENTRIES:
+        bad.append(Violation("attributes", f"has {len(given)} entries; at most {MAX_ENTRIES}"))
+        return {}
+    attributes: dict[str, str | float | bool] = {}
+    for name, attribute in given.items():
+        field = f"attributes[{name[:64]}]"
+        kind = attribute.WhichOneof("value")
+        if not name or len(name) > MAX_TEXT:
+            bad.append(Violation("attributes", f"a name has {len(name)} characters; 1 to {MAX_TEXT}"))
+        elif kind is None:
+            bad.append(Violation(field, "has no value: text, number or flag"))
+        elif kind == "number" and not math.isfinite(attribute.number):
+            bad.append(Violation(field, "is not a finite number"))
+        elif kind == "text" and len(attribute.text) > MAX_NOTE:
+            bad.append(Violation(field, f"has {len(attribute.text):,} characters; at most {MAX_NOTE:,}"))
+        else:
+            attributes[name] = getattr(attribute, kind)
+    return attributes
+
+
+def _context(given: Mapping[str, str], bad: list[Violation]) -> dict[str, str]:
+    size = sum(len(name) + len(text) for name, text in given.items())
+    if len(given) > MAX_ENTRIES or size > MAX_CONTEXT:
+        bad.append(
+            Violation(
+                "context",
+                f"has {len(given)} entries of {size:,} characters; at most {MAX_ENTRIES} of {MAX_CONTEXT:,} together",
+            )
+        )
+        return {}
+    return dict(given)

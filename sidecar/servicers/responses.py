@@ -1,0 +1,223 @@
+"""Our own types to messages."""
+
+from typing import Any
+
+from google.protobuf import duration_pb2, timestamp_pb2
+from trueband.v1 import decision_pb2, evidence_pb2, label_pb2, review_pb2, routing_pb2
+
+from calibrators.errors import TruebandError
+from calibrators.evidence import Evidence
+from sidecar import errors, statuses
+from sidecar.answers import Answer
+from sidecar.ledger import records
+from sidecar.ledger.labels import ResolvedLabel
+from sidecar.ledger.tasks import Task
+from sidecar.policy.actions import Action, AnswerSource, Intent, Reason
+
+ACTIONS = {action: decision_pb2.Action.Value(f"ACTION_{action}") for action in Action}
+REASONS = {reason: decision_pb2.Reason.Value(f"REASON_{reason}") for reason in Reason}
+SOURCES = {source: decision_pb2.AnswerSource.Value(f"ANSWER_SOURCE_{source}") for source in AnswerSource}
+INTENTS = {intent: decision_pb2.Intent.Value(f"INTENT_{intent}") for intent in Intent}
+
+
+def decision(given: records.Decision) -> decision_pb2.Decision:
+    """A recorded decision, as it was answered. It never tells whether it was drawn for audit."""
+    message = decision_pb2.Decision(
+        may_act=given.may_act,
+        action=ACTIONS[given.action],
+        band=given.band,
+        raw_confidence=given.raw_confidence,
+        calibrated_confidence=given.calibrated_confidence,
+        reasons=[REASONS[reason] for reason in given.reasons],
+        final_class=given.final_class,
+        source=SOURCES[given.source],
+        decision_id=given.decision_id,
+        answer_id=given.answer_id,
+        enforced=given.enforced,
+        intent=INTENTS[given.intent],
+        policy_digest=given.policy_digest,
+        floors_digest=given.floors_digest,
+        tenant=given.tenant,
+        model=given.model,
+        model_version=given.model_version,
+        category=given.category,
+        sidecar_id=given.sidecar_id,
+        engine_version=given.engine_version,
+        decided_at=timestamp(given.decided_at),
+        expires_at=timestamp(given.expires_at),
+        subject_ref=given.subject_ref,
+    )
+    if given.calibrator is not None:
+        message.calibrator.CopyFrom(calibrator(given.calibrator, given.stale_seconds))
+    for step in given.steps:
+        message.steps.append(fallback_step(step))
+    for hit in given.floors:
+        message.floors.add(
+            floor=hit.floor,
+            reason=REASONS[hit.reason],
+            permitted=[ACTIONS[action] for action in hit.permitted],
+        )
+    return message
+
+
+def answer(given: Answer) -> decision_pb2.Decision:
+    """A decision as it is told to the caller."""
+    message = decision(given.decision)
+    if given.replayed:
+        message.replayed = True
+    for candidate in given.candidates:
+        message.candidates.add(
+            answer_class=candidate.answer_class,
+            raw_confidence=candidate.raw_confidence,
+            calibrated_confidence=candidate.calibrated_confidence,
+        )
+    if given.retry_after_seconds is not None:
+        message.retry_after.CopyFrom(duration(given.retry_after_seconds))
+    return message
+
+
+def batch_item(outcome: Answer | TruebandError) -> routing_pb2.RouteBatchItem:
+    """The outcome of one item: its decision, or what a single call would have failed with."""
+    if isinstance(outcome, Answer):
+        return routing_pb2.RouteBatchItem(decision=answer(outcome))
+    violations = (
+        [
+            routing_pb2.FieldViolation(field=item.field, description=item.description)
+            for item in outcome.violations
+        ]
+        if isinstance(outcome, errors.InvalidRequest)
+        else []
+    )
+    return routing_pb2.RouteBatchItem(
+        error=routing_pb2.ItemError(
+            code=statuses.code_of(outcome),
+            reason=outcome.code,
+            message=str(outcome),
+            field_violations=violations,
+        )
+    )
+
+
+def calibrator(
+    given: records.CalibratorReference, stale_seconds: float | None
+) -> decision_pb2.CalibratorReference:
+    """A calibrator, and how long ago it was confirmed."""
+    return decision_pb2.CalibratorReference(
+        name=given.name,
+        version=given.version,
+        kind=given.kind,
+        digest=given.digest,
+        stale_age=None if stale_seconds is None else duration(stale_seconds),
+    )
+
+
+def fallback_step(given: records.FallbackStep) -> decision_pb2.FallbackStep:
+    """One step of the fallback chain."""
+    return decision_pb2.FallbackStep(
+        step=given.step,
+        outcome=decision_pb2.StepOutcome.Value(f"STEP_OUTCOME_{given.outcome}"),
+        code=given.code,
+        duration=duration(given.duration_seconds),
+        answer_class=given.answer_class,
+        raw_confidence=given.raw_confidence,
+        calibrated_confidence=given.calibrated_confidence,
+        calibrator=None if given.calibrator is None else calibrator(given.calibrator, None),
+    )
+
+
+def evidence(given: Evidence) -> evidence_pb2.Evidence:
+    """Evidence as the ledger keeps it: of token log-probabilities, the answer span only."""
+    values = given.values
+    if given.kind == "score":
+        return evidence_pb2.Evidence(score=evidence_pb2.Score(confidence=values[0]))
+    if given.kind == "positive_probability":
+        return evidence_pb2.Evidence(
+            positive_probability=evidence_pb2.PositiveProbability(probability=values[0])
+        )
+    if given.kind == "probabilities":
+        return evidence_pb2.Evidence(probabilities=evidence_pb2.Probabilities(values=values))
+    if given.kind == "logits":
+        return evidence_pb2.Evidence(logits=evidence_pb2.Logits(values=values))
+    finish = evidence_pb2.FINISH_REASON_LENGTH if given.truncated else evidence_pb2.FINISH_REASON_UNSPECIFIED
+    return evidence_pb2.Evidence(
+        token_log_probabilities=evidence_pb2.TokenLogProbabilities(values=values, finish_reason=finish)
+    )
+
+
+def label(given: records.Label) -> label_pb2.Label:
+    """A recorded label."""
+    value: dict[str, Any]
+    if given.cannot_tell:
+        value = {"cannot_tell": label_pb2.CannotTell(explanation=given.note)}
+    elif given.true_class is not None:
+        value = {"true_class": given.true_class}
+    else:
+        value = {"correct": given.correct}
+    return label_pb2.Label(
+        decision_id=given.decision_id,
+        about=label_pb2.LabelSubject.Value(f"LABEL_SUBJECT_{given.about}"),
+        true_category=given.true_category,
+        criterion=given.criterion,
+        guideline_version=given.guideline_version,
+        source=given.source,
+        event_id=given.event_id,
+        task_id=given.task_id,
+        observed_at=timestamp(given.observed_at),
+        channel=label_pb2.LabelChannel.Value(f"LABEL_CHANNEL_{given.channel}"),
+        supersedes=given.supersedes,
+        reviewer=given.reviewer,
+        note=given.note,
+        **value,
+    )
+
+
+def label_status(status: str) -> label_pb2.LabelStatus:
+    """The status of a label's receipt."""
+    return label_pb2.LabelStatus.Value(f"LABEL_STATUS_{status}")
+
+
+def label_record(given: ResolvedLabel) -> label_pb2.LabelRecord:
+    """A label with what the ledger makes of it."""
+    return label_pb2.LabelRecord(
+        label=label(given.label),
+        state=label_pb2.LabelState.Value(f"LABEL_STATE_{given.state}"),
+        recorded_at=timestamp(given.label.recorded_at),
+        drawn=given.drawn,
+    )
+
+
+def task(given: Task) -> review_pb2.Task:
+    """A task, with what a reviewer needs of its decision."""
+    answer = given.decision
+    return review_pb2.Task(
+        task_id=given.task_id,
+        kind=review_pb2.TaskKind.Value(f"TASK_KIND_{given.kind}"),
+        state=review_pb2.TaskState.Value(f"TASK_STATE_{given.state}"),
+        decision_id=given.decision_id,
+        answer_id=given.answer_id,
+        reasons=[REASONS[reason] for reason in answer.reasons],
+        tenant=given.tenant,
+        model=given.model,
+        model_version=answer.model_version,
+        category=given.category,
+        predicted_class=answer.predicted_class,
+        calibrated_confidence=answer.calibrated_confidence,
+        context=answer.context,
+        steps=[fallback_step(step) for step in answer.steps],
+        created_at=timestamp(given.created_at),
+        due_at=timestamp(given.due_at),
+        mandatory=given.mandatory,
+        subject_ref=answer.subject_ref,
+    )
+
+
+def timestamp(seconds: float) -> timestamp_pb2.Timestamp:
+    """A time, to the microsecond: all that a double of this size keeps."""
+    microseconds = round(seconds * 1e6)
+    return timestamp_pb2.Timestamp(seconds=microseconds // 1_000_000, nanos=microseconds % 1_000_000 * 1000)
+
+
+def duration(seconds: float) -> duration_pb2.Duration:
+    """A length of time, to the microsecond."""
+    microseconds = round(seconds * 1e6)
+    return duration_pb2.Duration(seconds=microseconds // 1_000_000, nanos=microseconds % 1_000_000 * 1000)

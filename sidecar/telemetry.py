@@ -1,0 +1,136 @@
+"""What can be seen from outside: Prometheus metrics and structured logs."""
+
+import json
+import logging
+import sys
+import time
+from collections.abc import Iterable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from sidecar.ledger.records import Decision
+
+LATENCY_BUCKETS = (
+    0.0001,
+    0.0002,
+    0.0003,
+    0.0005,
+    0.001,
+    0.002,
+    0.003,
+    0.005,
+    0.01,
+    0.02,
+    0.05,
+    0.1,
+    0.5,
+    1,
+    5,
+)
+"""From a tenth of a millisecond: a decision takes a few of them, and the defaults start at five milliseconds."""
+
+
+class Metrics:
+    """Every metric of the process, on a registry of its own. Label values come from closed sets."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.decisions = Counter(
+            "trueband_decisions",
+            "Answers, by model, action, band and whether the caller may act.",
+            ("model", "action", "band", "may_act"),
+            registry=self.registry,
+        )
+        self.reasons = Counter(
+            "trueband_decision_reasons",
+            "Reasons other than BAND, by model.",
+            ("model", "reason"),
+            registry=self.registry,
+        )
+        self.drawn = Counter(
+            "trueband_audit_draws", "Decisions drawn for audit.", ("model",), registry=self.registry
+        )
+        self.replayed = Counter(
+            "trueband_replayed_answers", "Retries that got their recorded answer.", registry=self.registry
+        )
+        self.labels = Counter(
+            "trueband_labels", "Labels, by what became of them.", ("status",), registry=self.registry
+        )
+        self.unrecorded = Counter(
+            "trueband_unrecorded_decisions",
+            "Answers that could not be journaled, and so were UNCERTAIN.",
+            registry=self.registry,
+        )
+        self.mandatory_without_human = Counter(
+            "mandatory_without_human",
+            "Decisions that acted, or rejected, in a mandatory category without a person. Must stay 0.",
+            registry=self.registry,
+        )
+        self.request_seconds = Histogram(
+            "trueband_request_seconds",
+            "Time in the service, by method and status.",
+            ("method", "status"),
+            buckets=LATENCY_BUCKETS,
+            registry=self.registry,
+        )
+        self.calibrator_confirmed = Gauge(
+            "trueband_calibrator_confirmed_timestamp_seconds",
+            "When the source last confirmed the calibrator.",
+            ("model", "model_version"),
+            registry=self.registry,
+        )
+        self.backlog_records = Gauge(
+            "trueband_journal_backlog_records", "Records not yet in the ledger.", registry=self.registry
+        )
+        self.backlog_seconds = Gauge(
+            "trueband_journal_backlog_seconds", "Age of the oldest of them.", registry=self.registry
+        )
+
+    def decided(self, decisions: Iterable[Decision]) -> None:
+        """Counts recorded answers."""
+        for decision in decisions:
+            self.decisions.labels(decision.model, decision.action, decision.band, decision.may_act).inc()
+            for reason in decision.reasons:
+                if reason != "BAND":
+                    self.reasons.labels(decision.model, reason).inc()
+            if decision.drawn:
+                self.drawn.labels(decision.model).inc()
+
+    def mandatory_without_human_total(self) -> int:
+        """The counter that must stay 0."""
+        value = self.registry.get_sample_value("mandatory_without_human_total")
+        return int(value or 0)
+
+
+STANDARD_FIELDS = frozenset((*vars(logging.makeLogRecord({})), "message", "asctime", "taskName"))
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line: time, level, event, and what the call gave as `extra`."""
+
+    converter = time.gmtime
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line; made by a serializer, so that no message can break it."""
+        entry: dict[str, object] = {
+            "time": f"{self.formatTime(record, '%Y-%m-%dT%H:%M:%S')}.{int(record.msecs):03d}Z",
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "event": record.getMessage(),
+        }
+        given = {name: value for name, value in vars(record).items() if name not in STANDARD_FIELDS}
+        entry.update(given.pop("fields", {}), **given)
+        if record.exc_info:
+            entry["exception"] = self.formatException(record.exc_info)
+        return json.dumps(entry, default=str)
+
+
+def configure_logging(level: str) -> None:
+    """Sends logs as JSON lines to standard error."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonFormatter())
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.WARNING)
+    for name in ("sidecar", "calibrators"):
+        logging.getLogger(name).setLevel(level.upper())

@@ -1,0 +1,19 @@
+"""A unary server that does nothing: what grpc itself costs here."""
+
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import grpc
+
+
+class _Anything(grpc.GenericRpcHandler):
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler:
+        return grpc.unary_unary_rpc_method_handler(lambda request, context: request)
+
+
+if __name__ == "__main__":
+    server = grpc.server(ThreadPoolExecutor(6))
+    server.add_generic_rpc_handlers((_Anything(),))
+    server.add_insecure_port(sys.argv[1])
+    server.start()
+    server.wait_for_termination()
