@@ -1,0 +1,185 @@
+"""The chart, rendered by the real engine, and the documents that come of it."""
+
+import json
+import re
+from collections.abc import Callable, Hashable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+helm = pytest.importorskip("helm_python", reason="helm-python-sdk has no wheel for this platform")
+
+ROOT = Path(__file__).resolve().parents[2]
+CHART = ROOT / "helm" / "trueband"
+KUBERNETES = ("1.29", "1.31", "1.33", "1.36")
+CASES = tuple(sorted(path.name.removesuffix("-values.yaml") for path in (CHART / "ci").glob("*-values.yaml")))
+
+Document = dict[str, Any]
+
+
+class _UniqueKeyLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    """A template that writes a key twice is a mistake which plain YAML would hide."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        twice = {key for key in keys if keys.count(key) > 1}
+        assert not twice, f"keys that stand twice: {twice} {node.start_mark}"
+        return super().construct_mapping(node, deep=deep)
+
+
+def documents(text: str) -> list[Document]:
+    """The YAML documents of a text, empty ones left out."""
+    return [document for document in yaml.load_all(text, Loader=_UniqueKeyLoader) if document]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Release:
+    """One rendering of the chart."""
+
+    values: dict[str, Any]  # as merged with the defaults
+    files: dict[str, str]
+    documents: list[Document]
+
+    @property
+    def notes(self) -> str:
+        return next(text for name, text in self.files.items() if name.endswith("NOTES.txt"))
+
+    def kind(self, kind: str) -> list[Document]:
+        return [document for document in self.documents if document["kind"] == kind]
+
+    def one(self, kind: str) -> Document:
+        found = self.kind(kind)
+        assert len(found) == 1, f"{len(found)} of {kind}"
+        return found[0]
+
+    @property
+    def pods(self) -> dict[str, Document]:
+        """The specification of each pod, by what makes it."""
+        found: dict[str, Document] = {}
+        for document in self.documents:
+            name = f"{document['kind']}/{document['metadata']['name']}"
+            if document["kind"] == "Pod":
+                found[name] = document["spec"]
+            elif document["kind"] == "Deployment":
+                found[name] = document["spec"]["template"]["spec"]
+            elif document["kind"] == "CronJob":
+                found[name] = document["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+        return found
+
+    @staticmethod
+    def containers(pod: Document) -> list[Document]:
+        """The containers of a pod in the order in which they start."""
+        return [*pod.get("initContainers", []), *pod["containers"]]
+
+    @staticmethod
+    def environment(container: Document) -> dict[str, Any]:
+        """Variables of a container: the value, or where it comes from."""
+        names = [entry["name"] for entry in container["env"]]
+        assert len(names) == len(set(names)), "a variable stands twice"
+        return {entry["name"]: entry.get("value", entry.get("valueFrom")) for entry in container["env"]}
+
+    @property
+    def server(self) -> Document:
+        """The pod with the model server."""
+        spec: Document = self.one("Deployment")["spec"]["template"]["spec"]
+        return spec
+
+    @property
+    def sidecar(self) -> Document:
+        """The sidecar's container."""
+        container: Document = self.server["initContainers"][-1]
+        return container
+
+
+@pytest.fixture(scope="session")
+def chart() -> Iterator[Any]:
+    with helm.Chart.load(CHART) as loaded:
+        yield loaded
+
+
+@pytest.fixture(scope="session")
+def render(chart: Any) -> Callable[..., Release]:
+    """`render(values, kubernetes="1.33", name="demo")`: a Release; raises as the engine does."""
+
+    def rendered(
+        values: dict[str, Any] | None = None, *, kubernetes: str = "1.33", name: str = "demo"
+    ) -> Release:
+        # Chart.render cannot say for which Kubernetes; the native call behind it can (helm-python-sdk 0.2.2).
+        options = {"name": name, "namespace": "models", "kube_version": f"v{kubernetes}.0"}
+        text = helm._native.call_string(
+            "helm_render", chart._raw(), json.dumps(values or {}), json.dumps(options)
+        )
+        files = json.loads(text)
+        return Release(
+            values=chart.merge_values(values or {}),
+            files=files,
+            documents=[
+                document
+                for path, content in sorted(files.items())
+                if path.endswith(".yaml")
+                for document in documents(content)
+            ],
+        )
+
+    return rendered
+
+
+def case_values(case: str) -> dict[str, Any]:
+    """What a file in `ci/` holds."""
+    values: dict[str, Any] = yaml.safe_load((CHART / "ci" / f"{case}-values.yaml").read_text()) or {}
+    return values
+
+
+@pytest.fixture(scope="session", params=CASES)
+def case(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
+
+
+@pytest.fixture(params=KUBERNETES)
+def kubernetes(request: pytest.FixtureRequest) -> str:
+    version: str = request.param
+    return version
+
+
+@pytest.fixture(scope="session")
+def values(case: str) -> dict[str, Any]:
+    """One values file of `ci/`, each in turn."""
+    return case_values(case)
+
+
+@pytest.fixture(scope="session")
+def release(values: dict[str, Any], render: Callable[..., Release]) -> Release:
+    """The chart rendered with one values file of `ci/`, each in turn. Shared: not to be changed."""
+    return render(values)
+
+
+@pytest.fixture
+def retraining() -> dict[str, Any]:
+    """Values with which the retrain job is accepted."""
+    return case_values("retrain")
+
+
+@pytest.fixture
+def refusal(render: Callable[..., Release]) -> Callable[..., str]:
+    """`refusal(values)`: what the schema says against these values; fails if it has nothing against them."""
+
+    def refused(values: dict[str, Any]) -> str:
+        with pytest.raises(helm.HelmValuesError) as caught:
+            render(values)
+        return re.sub(r"\s+", " ", str(caught.value))
+
+    return refused
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def chart_path() -> Path:
+    return CHART
