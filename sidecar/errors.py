@@ -8,6 +8,22 @@ from typing import ClassVar
 
 from calibrators.errors import TruebandError
 
+MOST_VIOLATIONS = 10
+MOST_FIELD_BYTES = 96
+MOST_DESCRIPTION_BYTES = 160
+
+
+def brief(text: str, most_bytes: int) -> str:
+    """The text, cut so that its UTF-8 form has at most so many bytes.
+
+    A status travels in gRPC's trailing metadata, of which most peers take 8 KiB; what is larger reaches the
+    caller as another error than the one that was meant.
+    """
+    encoded = text.encode(errors="replace")
+    if len(encoded) <= most_bytes:
+        return encoded.decode()
+    return encoded[: most_bytes - 3].decode(errors="ignore") + "..."
+
 
 @dataclass(frozen=True, slots=True)
 class Violation:
@@ -18,13 +34,25 @@ class Violation:
 
 
 class InvalidRequest(TruebandError):
-    """The request is malformed. Correct the named fields; sending it again unchanged cannot succeed."""
+    """The request is malformed. Correct the named fields; sending it again unchanged cannot succeed.
+
+    Names the first ten of them, each in brief.
+    """
 
     code: ClassVar[str] = "INVALID_REQUEST"
 
     def __init__(self, violations: tuple[Violation, ...]) -> None:
-        super().__init__("; ".join(f"{violation.field}: {violation.description}" for violation in violations))
-        self.violations = violations
+        named = tuple(
+            Violation(
+                brief(violation.field, MOST_FIELD_BYTES), brief(violation.description, MOST_DESCRIPTION_BYTES)
+            )
+            for violation in violations[:MOST_VIOLATIONS]
+        )
+        if len(violations) > MOST_VIOLATIONS:
+            more = len(violations) - MOST_VIOLATIONS + 1
+            named = (*named[:-1], Violation("(and more)", f"{more} further fields are wrong"))
+        super().__init__("; ".join(f"{violation.field}: {violation.description}" for violation in named))
+        self.violations = named
 
 
 class UnknownModel(TruebandError):

@@ -25,7 +25,7 @@ class Health:
         self.servicer.set(LIVENESS, SERVING)
 
     def update(self, models: Iterable[str], slots: Iterable[SlotStatus]) -> None:
-        """Tells the state of every model: serving once the first attempt at each of its calibrators is through.
+        """Tells the state of every model: serving once each of its calibrators was tried for the first time.
 
         A model without a calibrator answers with holds, which is a defined answer; whether that counts as
         ready is a setting. A calibrator that fails later stays in force and changes nothing here.
@@ -36,7 +36,7 @@ class Health:
         for status in slots:
             if not status.attempted or (status.in_force is None and not self._ready_without_calibrator):
                 pending.add(status.slot.model)
-        names = set(models)
+        names = set(models) - {LIVENESS}  # a model of that name must not speak for the process
         for gone in self._known - names - {ALL}:
             self.servicer.set(gone, health_pb2.HealthCheckResponse.SERVICE_UNKNOWN)
         for name in names:
@@ -49,4 +49,6 @@ class Health:
         """Says NOT_SERVING for good, so that callers go elsewhere before calls are refused."""
         self._draining = True
         self.serving = False
-        self.servicer.enter_graceful_shutdown()
+        # Not `enter_graceful_shutdown`, which would also say that the process itself is dead.
+        for name in self._known:
+            self.servicer.set(name, NOT_SERVING)

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import secrets
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +15,7 @@ KEY_BYTES = 32
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """`decision` never rotates: a retry must find its decision. `audit` maps key ids, the current one last."""
+    """`decision` never rotates: a retry must find its decision. `audit` maps ids, the current one last."""
 
     decision: bytes
     audit: tuple[tuple[str, bytes], ...]
@@ -60,14 +61,10 @@ def load(decision_key: str, audit_keys: str, data_dir: Path) -> Keys:
 
 def _stored(path: Path) -> dict[str, dict[str, str]]:
     if not path.exists():
-        fresh = {"decision": secrets.token_hex(KEY_BYTES), "audit": {"k1": secrets.token_hex(KEY_BYTES)}}
-        # O_EXCL: of two processes that start at once, one makes the keys and the other reads them.
-        with contextlib.suppress(FileExistsError):
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                json.dump(fresh, file)
-                file.flush()
-                os.fsync(file.fileno())
+        try:
+            _make(path)
+        except OSError as error:
+            raise errors.SettingsRefused(f"{path}: cannot be made: {error.strerror}") from error
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         if isinstance(content["decision"], str) and isinstance(content["audit"], dict) and content["audit"]:
@@ -77,6 +74,27 @@ def _stored(path: Path) -> dict[str, dict[str, str]]:
     raise errors.SettingsRefused(
         f"{path}: not a key file; restore it, or set TRUEBAND_DECISION_KEY and TRUEBAND_AUDIT_KEYS"
     )
+
+
+def _make(path: Path) -> None:
+    fresh = {"decision": secrets.token_hex(KEY_BYTES), "audit": {"k1": secrets.token_hex(KEY_BYTES)}}
+    # Written aside and then linked: a sudden end leaves no half of a file, and of two processes that start at
+    # once, one makes the keys and the other reads them.
+    descriptor, aside = tempfile.mkstemp(prefix=f"{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            json.dump(fresh, file)
+            file.flush()
+            os.fsync(file.fileno())
+        with contextlib.suppress(FileExistsError):
+            os.link(aside, path)
+    finally:
+        os.unlink(aside)
+    directory = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
 
 
 def _bytes(text: str, name: str) -> bytes:

@@ -59,6 +59,7 @@ class PolicyFile:
         self._stopping = threading.Event()
         self._lock = threading.Lock()
         self._last_text = loading.text_of(path)
+        self._refusal = ""  # of the last text
         self.current = admit(loading.parse(self._last_text, name=str(path)), since=clock())
         self.last_error = ""
         self._thread = threading.Thread(target=self._watch, name="policy-file", daemon=True)
@@ -78,20 +79,32 @@ class PolicyFile:
         with self._lock:
             try:
                 text = loading.text_of(self._path)
-                if text == self._last_text:
-                    return
-                self._last_text = text
-                loaded = loading.parse(text, name=str(self._path))
-                if loaded.digest != self.current.loaded.digest:
-                    changed = admit(loaded, since=self._clock())
-                    self._on_change(changed)
-                    self.current = changed
-                    logger.info("policy_in_force", extra={"fields": {"digest": loaded.digest}})
-                self.last_error = ""
+                if text != self._last_text:
+                    self._take(text)
+                self.last_error = self._refusal
             except errors.TruebandError as error:
-                if str(error) != self.last_error:
-                    logger.error("policy_refused", extra={"fields": {"cause": str(error)}})
-                self.last_error = str(error)
+                # Neither a file that cannot be read nor a full journal says anything about the text: it is
+                # tried again at the next look.
+                self._say(str(error))
+
+    def _take(self, text: str) -> None:
+        try:
+            loaded = loading.parse(text, name=str(self._path))
+            changed = admit(loaded, since=self._clock())
+        except errors.PolicyRefused as error:
+            self._last_text, self._refusal = text, str(error)
+            self._say(self._refusal)
+            return
+        if loaded.digest != self.current.loaded.digest:
+            self._on_change(changed)
+            self.current = changed
+            logger.info("policy_in_force", extra={"fields": {"digest": loaded.digest}})
+        self._last_text, self._refusal = text, ""
+
+    def _say(self, cause: str) -> None:
+        if cause != self.last_error:
+            logger.error("policy_refused", extra={"fields": {"cause": cause}})
+        self.last_error = cause
 
     def _watch(self) -> None:
         while not self._stopping.wait(self._interval_seconds):

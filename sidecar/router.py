@@ -113,6 +113,7 @@ class Router:
         window = snapshot.loaded.policy.idempotency
         outcomes: list[Answer | errors.TruebandError] = []
         fresh: list[int] = []
+        twins: list[tuple[int, int]] = []  # (position, position of the item that it repeats)
         durable = False
         within: dict[tuple[str, ...], tuple[bytes, int]] = {}
         for position, query in enumerate(queries):
@@ -131,8 +132,8 @@ class Router:
                         fingerprint, earlier = within[key]
                         if fingerprint != query.fingerprint:
                             raise errors.RequestIdReused
-                        twin = outcomes[earlier]
-                        outcomes.append(twin.as_replay() if isinstance(twin, Answer) else twin)
+                        twins.append((position, earlier))
+                        outcomes.append(outcomes[earlier])
                         continue
                     within[key] = (query.fingerprint, position)
                 answer = self._answer(query, snapshot, now, health)
@@ -144,6 +145,11 @@ class Router:
             outcomes.append(answer)
         if fresh:
             self._record(outcomes, fresh, queries, durable=durable, now=now, snapshot=snapshot)
+        # After recording, which may change what the earlier item gets.
+        for position, earlier in twins:
+            twin = outcomes[earlier]
+            outcomes[position] = twin.as_replay() if isinstance(twin, Answer) else twin
+            self._metrics.replayed.inc()
         return outcomes
 
     def record_labels(
@@ -215,7 +221,8 @@ class Router:
         verdict = decide(case, table, None if in_force is None else in_force.calibrator)
         action, may_act, reasons, tasks = verdict.action, verdict.may_act, verdict.reasons, verdict.tasks
 
-        if verdict.mandatory and (may_act or action not in PERSON_ACTIONS):
+        mandatory = verdict.mandatory or case.category in categories.ALWAYS_MANDATORY
+        if mandatory and (may_act or action not in PERSON_ACTIONS):
             # Unreachable as long as `decide` is right; the promise does not depend on that.
             self._metrics.mandatory_without_human.inc()
             logger.critical(
@@ -267,7 +274,7 @@ class Router:
             calibrated_confidence=verdict.calibrated_confidence,
             reasons=reasons,
             final_class=final_class,
-            mandatory=verdict.mandatory,
+            mandatory=mandatory,
             floors=verdict.floors,
             decided_at=now,
             expires_at=now + table.expires_after_seconds,
@@ -295,7 +302,7 @@ class Router:
         now: float,
         snapshot: Snapshot,
     ) -> None:
-        """Journals the fresh answers; those that cannot be kept become UNCERTAIN, since nothing may act unrecorded."""
+        """Journals the fresh answers; what cannot be kept becomes UNCERTAIN: nothing may act unrecorded."""
         decisions = [
             answer.decision
             for answer in (outcomes[position] for position in fresh)
@@ -315,7 +322,10 @@ class Router:
         window = snapshot.loaded.policy.idempotency
         for position in fresh:
             query, answer = queries[position], outcomes[position]
-            if isinstance(query, Query) and query.request_id and isinstance(answer, Answer):
+            if not isinstance(query, Query) or not isinstance(answer, Answer):
+                continue
+            # An answer that asks for a retry is not what the retry should get.
+            if query.request_id and answer.retry_after_seconds is None:
                 self._answered.remember(
                     (query.tenant, query.model, query.request_id),
                     query.fingerprint,
@@ -336,7 +346,10 @@ def unrecorded(decision: Decision, snapshot: Snapshot) -> Answer:
         decision,
         action=Action.UNCERTAIN,
         may_act=False,
-        reasons=(*decision.reasons, Reason.REVIEW_UNAVAILABLE),
+        reasons=(
+            *(reason for reason in decision.reasons if reason is not Reason.REVIEW_UNAVAILABLE),
+            Reason.REVIEW_UNAVAILABLE,
+        ),
         tasks=(),
         drawn=False,
     )

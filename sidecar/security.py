@@ -3,6 +3,7 @@
 import contextlib
 import ipaddress
 import os
+import socket
 import stat
 from pathlib import Path
 
@@ -42,16 +43,35 @@ def claim_socket(address: str) -> None:
     """Makes way for a Unix socket: its folder is made, and what a dead process left there is removed.
 
     Raises:
-        errors.SettingsRefused: the path is something else than a socket.
+        errors.SettingsRefused: a living process listens there, the path is something else than a socket, or
+            the folder cannot be used.
     """
     if not address.startswith(UNIX_PREFIX):
         return
     path = Path(address.removeprefix(UNIX_PREFIX))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with contextlib.suppress(FileNotFoundError):
-        if not stat.S_ISSOCK(os.lstat(path).st_mode):
-            raise errors.SettingsRefused(f"{path}: exists and is no socket; choose another path for --listen")
-        path.unlink()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            if not stat.S_ISSOCK(os.lstat(path).st_mode):
+                raise errors.SettingsRefused(
+                    f"{path}: exists and is no socket; choose another path for --listen"
+                )
+            if _answers(path):
+                raise errors.SettingsRefused(
+                    f"{path}: another process listens there; stop it, or choose another path for --listen"
+                )
+            path.unlink()
+    except OSError as error:
+        raise errors.SettingsRefused(f"--listen {address}: {error.strerror}") from error
+
+
+def _answers(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(str(path))
+        except ConnectionRefusedError:
+            return False
+    return True
 
 
 def restrict_socket(address: str) -> None:

@@ -3,14 +3,17 @@
 from google.protobuf import any_pb2, duration_pb2, message
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 
-from calibrators.errors import TruebandError
+from calibrators.errors import CalibratorRefused, EvidenceUnusable, TruebandError
 from sidecar import errors
 
 DOMAIN = "trueband"
 RETRY_SECONDS = 2
+MOST_MESSAGE_BYTES = 512
 
 CODES: dict[type[TruebandError], code_pb2.Code] = {
     errors.InvalidRequest: code_pb2.INVALID_ARGUMENT,
+    EvidenceUnusable: code_pb2.INVALID_ARGUMENT,
+    CalibratorRefused: code_pb2.FAILED_PRECONDITION,
     errors.UnknownModel: code_pb2.NOT_FOUND,
     errors.NotFound: code_pb2.NOT_FOUND,
     errors.RequestIdReused: code_pb2.ALREADY_EXISTS,
@@ -25,6 +28,11 @@ CODES: dict[type[TruebandError], code_pb2.Code] = {
 def code_of(error: TruebandError) -> code_pb2.Code:
     """The canonical code of an error of ours."""
     return next((code for kind, code in CODES.items() if isinstance(error, kind)), code_pb2.INTERNAL)
+
+
+def text_of(error: TruebandError) -> str:
+    """What is wrong and what to do, short enough for a status."""
+    return errors.brief(str(error), MOST_MESSAGE_BYTES)
 
 
 def status_of(error: BaseException) -> status_pb2.Status:
@@ -49,7 +57,7 @@ def status_of(error: BaseException) -> status_pb2.Status:
     if code == code_pb2.UNAVAILABLE:
         delay = duration_pb2.Duration(seconds=RETRY_SECONDS)
         details.append(_packed(error_details_pb2.RetryInfo(retry_delay=delay)))
-    return status_pb2.Status(code=code, message=str(error), details=details)
+    return status_pb2.Status(code=code, message=text_of(error), details=details)
 
 
 def _info(reason: str) -> any_pb2.Any:

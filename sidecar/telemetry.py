@@ -4,11 +4,14 @@ import json
 import logging
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterable
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+import prometheus_client
+from prometheus_client import CollectorRegistry, Gauge, Histogram
 
 from sidecar.ledger.records import Decision
+from sidecar.policy.actions import Reason
 
 LATENCY_BUCKETS = (
     0.0001,
@@ -35,33 +38,36 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self.decisions = Counter(
+        self._children: dict[
+            tuple[prometheus_client.Counter, tuple[str, ...]], prometheus_client.Counter
+        ] = {}
+        self.decisions = prometheus_client.Counter(
             "trueband_decisions",
             "Answers, by model, action, band and whether the caller may act.",
             ("model", "action", "band", "may_act"),
             registry=self.registry,
         )
-        self.reasons = Counter(
+        self.reasons = prometheus_client.Counter(
             "trueband_decision_reasons",
             "Reasons other than BAND, by model.",
             ("model", "reason"),
             registry=self.registry,
         )
-        self.drawn = Counter(
+        self.drawn = prometheus_client.Counter(
             "trueband_audit_draws", "Decisions drawn for audit.", ("model",), registry=self.registry
         )
-        self.replayed = Counter(
+        self.replayed = prometheus_client.Counter(
             "trueband_replayed_answers", "Retries that got their recorded answer.", registry=self.registry
         )
-        self.labels = Counter(
+        self.labels = prometheus_client.Counter(
             "trueband_labels", "Labels, by what became of them.", ("status",), registry=self.registry
         )
-        self.unrecorded = Counter(
+        self.unrecorded = prometheus_client.Counter(
             "trueband_unrecorded_decisions",
             "Answers that could not be journaled, and so were UNCERTAIN.",
             registry=self.registry,
         )
-        self.mandatory_without_human = Counter(
+        self.mandatory_without_human = prometheus_client.Counter(
             "mandatory_without_human",
             "Decisions that acted, or rejected, in a mandatory category without a person. Must stay 0.",
             registry=self.registry,
@@ -88,18 +94,37 @@ class Metrics:
 
     def decided(self, decisions: Iterable[Decision]) -> None:
         """Counts recorded answers."""
-        for decision in decisions:
-            self.decisions.labels(decision.model, decision.action, decision.band, decision.may_act).inc()
-            for reason in decision.reasons:
-                if reason != "BAND":
-                    self.reasons.labels(decision.model, reason).inc()
-            if decision.drawn:
-                self.drawn.labels(decision.model).inc()
+        for key, count in Counter(map(_counted, decisions)).items():
+            model, action, band, may_act, reasons, drawn = key
+            self._child(self.decisions, model, action, band, str(may_act).lower()).inc(count)
+            for reason in reasons:
+                if reason is not Reason.BAND:
+                    self._child(self.reasons, model, reason).inc(count)
+            if drawn:
+                self._child(self.drawn, model).inc(count)
+
+    def _child(self, counter: prometheus_client.Counter, *labels: str) -> prometheus_client.Counter:
+        """The counter of some label values; looked up without the library's lock, which costs as much again."""
+        child = self._children.get((counter, labels))
+        if child is None:
+            child = self._children[counter, labels] = counter.labels(*labels)
+        return child
 
     def mandatory_without_human_total(self) -> int:
         """The counter that must stay 0."""
         value = self.registry.get_sample_value("mandatory_without_human_total")
         return int(value or 0)
+
+
+def _counted(decision: Decision) -> tuple[str, str, str, bool, tuple[Reason, ...], bool]:
+    return (
+        decision.model,
+        decision.action,
+        decision.band,
+        decision.may_act,
+        decision.reasons,
+        decision.drawn,
+    )
 
 
 STANDARD_FIELDS = frozenset((*vars(logging.makeLogRecord({})), "message", "asctime", "taskName"))

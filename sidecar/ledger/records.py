@@ -34,6 +34,7 @@ class FallbackStep(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     outcome: StepOutcome
     code: str = ""
     duration_seconds: float = 0.0
+    rule: str = ""  # the name of the rule that matched, or failed; of step `rules` only
     answer_class: str = ""
     raw_confidence: float | None = None
     calibrated_confidence: float | None = None

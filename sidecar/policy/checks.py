@@ -5,7 +5,8 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from sidecar.policy.actions import AUTOMATIC_ACTIONS, PERSON_ACTIONS, Action, Intent, Reason
+from sidecar.policy import categories
+from sidecar.policy.actions import PERSON_ACTIONS, Action, Intent, Reason
 from sidecar.policy.decide import Assessment, settle
 from sidecar.policy.tables import CategoryTable, ModelTable
 
@@ -61,23 +62,30 @@ def violations(table: ModelTable) -> list[str]:
     """The broken promises of a policy table, a sentence each; an empty list is the proof that there is none.
 
     Proved: the bands of every category cover [0, 1] without gap, overlap or a band that no confidence can
-    reach; every mandatory cell ends with a person; nothing acts without a fresh calibrator in force; an
-    unlisted category never acts where the policy lists categories.
+    reach; every mandatory cell ends with a person, and the categories that are always mandatory are; nothing
+    acts or is rejected without a fresh calibrator in force, nor in an unlisted category where the policy
+    lists categories.
     """
     found = []
     for name, category in (*table.listed.items(), (UNLISTED, table.unlisted)):
         found += [f"{table.name}, category {name}: {problem}" for problem in _coverage(category)]
+    if found:
+        return found  # there is no table to enumerate
+    for name in sorted(categories.ALWAYS_MANDATORY):
+        floor = table.category(name).floor
+        if name not in table.listed or floor is None or floor.reason is not Reason.MANDATORY_REVIEW:
+            found.append(f"{table.name}, category {name}: always needs a person, and has no floor")
     for cell in enumerate_cells(table):
         where = (
             f"{cell.model}, category {cell.category}, band {cell.band} "
-            f"[{cell.lower:g}, {cell.upper:g}), {cell.state}: {cell.action}"
+            f"[{cell.lower}, {cell.upper}), {cell.state}: {cell.action}"
         )
         if cell.mandatory and (cell.may_act or cell.action not in PERSON_ACTIONS):
             found.append(f"{where} without a person in a mandatory cell")
         if cell.state != "in force" and cell.action not in PERSON_ACTIONS:
             found.append(f"{where} without a calibrated confidence")
-        if cell.category == UNLISTED and table.lists_categories and cell.action in AUTOMATIC_ACTIONS:
-            found.append(f"{where} for a category that the policy does not list")
+        if cell.category == UNLISTED and table.lists_categories and cell.action not in PERSON_ACTIONS:
+            found.append(f"{where} without a person for a category that the policy does not list")
     return found
 
 
@@ -90,6 +98,9 @@ def _cuts(category: CategoryTable) -> list[float]:
 
 def _coverage(category: CategoryTable) -> Iterator[str]:
     edges = category.edges
+    if len(edges) != len(category.cells):
+        yield f"{len(edges)} edges do not fit {len(category.cells)} bands"
+        return
     if not edges or edges[0] != 0.0:
         yield "confidences from 0 have no band"
     for lower, upper in itertools.pairwise((*edges, math.nextafter(1.0, 2.0))):

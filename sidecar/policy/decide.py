@@ -96,7 +96,7 @@ def assess(case: Case, table: ModelTable, calibrator: Calibrator | None) -> Asse
 
 
 def version_permitted(model_version: str, rule: str) -> bool:
-    """Whether the policy's `model_version` (any, required, or a fixed one) lets a request's version through."""
+    """Whether the policy's `model_version` (any, required, or a fixed one) lets a version through."""
     if rule == "any":
         return True
     return model_version != "" if rule == "required" else model_version == rule

@@ -20,7 +20,7 @@ def mandatory_category(category: str) -> FloorHit:
     return _floor(f"mandatory_category:{category}", Reason.MANDATORY_REVIEW, PERSON_ACTIONS)
 
 
-def mandatory_range(category: str, lower: object, upper: object) -> FloorHit:
+def mandatory_range(category: str, lower: float, upper: float) -> FloorHit:
     """The floor of a range of calibrated confidences that never acts without a person."""
     return _floor(f"mandatory_range:{category}:{lower}-{upper}", Reason.MANDATORY_REVIEW, PERSON_ACTIONS)
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Hashable
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,20 +25,26 @@ class LoadedPolicy:
     digest: str
 
 
-class _UniqueKeyLoader(yaml.SafeLoader):
-    """YAML without its one silent loss: a key that stands twice is an error, not the last one."""
+class _Loader(yaml.SafeLoader):
+    """YAML without its silent losses: a key that stands twice is an error, and 1e-3 is a number."""
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        seen: set[object] = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if isinstance(key, Hashable) and key in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key!r} stands twice", key_node.start_mark
-                )
-            if isinstance(key, Hashable):
-                seen.add(key)
-        return super().construct_mapping(node, deep=deep)
+    def compose_mapping_node(self, anchor: str | None) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
+        seen: set[tuple[str, str]] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if (key.tag, key.value) in seen:
+                    raise yaml.constructor.ConstructorError(
+                        None, None, f"the key {key.value!r} stands twice", key.start_mark
+                    )
+                seen.add((key.tag, key.value))
+        return node
+
+
+# YAML 1.1, which the library reads, wants a point in every number with an exponent; YAML 1.2 does not.
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+(?:\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
+)
 
 
 def parse(text: str, *, name: str = "policy") -> LoadedPolicy:
@@ -50,13 +56,9 @@ def parse(text: str, *, name: str = "policy") -> LoadedPolicy:
     Raises:
         errors.PolicyRefused: naming each key that is wrong, and what is wrong with it.
     """
-    if len(text.encode()) > MAX_BYTES:
+    if len(text.encode(errors="surrogatepass")) > MAX_BYTES:
         raise errors.PolicyRefused(f"{name}: larger than 1 MiB")
-    try:
-        # The loader is a SafeLoader: it builds plain values only.
-        content = yaml.load(text, Loader=_UniqueKeyLoader)  # noqa: S506
-    except (yaml.YAMLError, RecursionError) as error:
-        raise errors.PolicyRefused(f"{name}: not YAML: {error}") from error
+    content = _content(text, name)
     if not isinstance(content, dict):
         raise errors.PolicyRefused(f"{name}: must be a mapping with the keys `version` and `models`")
     try:
@@ -64,10 +66,39 @@ def parse(text: str, *, name: str = "policy") -> LoadedPolicy:
     except pydantic.ValidationError as error:
         mistakes = "\n".join(f"  {_key(item['loc'])}: {_sentence(item)}" for item in error.errors())
         raise errors.PolicyRefused(f"{name}:\n{mistakes}") from error
-    canonical = json.dumps(
-        policy.model_dump(mode="json", by_alias=True), sort_keys=True, separators=(",", ":")
-    )
+    content = policy.model_dump(mode="json", by_alias=True)
+    try:
+        json.dumps(content, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise errors.PolicyRefused(f"{name}: a text holds half a character (a lone surrogate)") from error
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
     return LoadedPolicy(policy, canonical, "sha256:" + hashlib.sha256(canonical.encode()).hexdigest())
+
+
+def _content(text: str, name: str) -> object:
+    if text.startswith("{"):
+        # JSON, as the canonical text is; YAML would misread its escapes of characters beyond the first plane.
+        try:
+            return json.loads(text, object_pairs_hook=lambda pairs: _unique(pairs, name))
+        except (ValueError, RecursionError):
+            pass  # a YAML mapping may begin so too
+    try:
+        # The loader is a SafeLoader: it builds plain values only.
+        return yaml.load(text, Loader=_Loader)  # noqa: S506
+    except yaml.YAMLError as error:
+        raise errors.PolicyRefused(f"{name}: not YAML: {error}") from error
+    except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+        # What the library lets escape: a date such as 2024-13-45, a tag that does not fit its value.
+        raise errors.PolicyRefused(f"{name}: not YAML: a value cannot be read: {error}") from error
+
+
+def _unique(pairs: list[tuple[str, object]], name: str) -> dict[str, object]:
+    content = dict(pairs)
+    if len(content) != len(pairs):
+        names = [key for key, _ in pairs]
+        twice = next(key for key in names if names.count(key) > 1)
+        raise errors.PolicyRefused(f"{name}: the key {twice!r} stands twice")
+    return content
 
 
 def text_of(path: Path) -> str:
@@ -78,8 +109,10 @@ def text_of(path: Path) -> str:
     """
     try:
         return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise errors.PolicyRefused(f"{path}: cannot be read: {error}") from error
+    except OSError as error:
+        raise errors.PolicyRefused(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise errors.PolicyRefused(f"{path}: is not UTF-8 text: {error}") from error
 
 
 def read(path: Path) -> LoadedPolicy:
@@ -96,7 +129,7 @@ def _key(location: tuple[int | str, ...]) -> str:
     parts = [
         str(part)
         for part in location
-        if not (isinstance(part, str) and part.startswith(("function-", "tuple[")))
+        if not (isinstance(part, str) and part.startswith(("function-", "tuple[", "[key]")))
     ]
     return ".".join(part for part in parts if part != "bool") or "(the whole file)"
 
@@ -106,5 +139,11 @@ def _sentence(item: Any) -> str:
         return "no such key; see `python -m sidecar check --schema` for the keys"
     if item["type"] == "missing":
         return "is required"
+    if item["type"] == "tuple_type":
+        return "must be a list"
+    if item["type"] in ("dict_type", "model_type"):
+        return "must be a mapping of keys to values; {} where there is nothing to say"
+    if item["type"] == "string_type":
+        return f"must be text, and is read as {item['input']!r:.80}; put it in quotes"
     message: str = item["msg"].removeprefix("Value error, ")
     return f"{message[0].lower()}{message[1:]}" if not message[:2].isupper() else message

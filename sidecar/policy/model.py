@@ -1,74 +1,36 @@
 """The policy file: its schema, its defaults, and errors that name the key."""
 
+import itertools
 import re
 from decimal import Decimal
 from typing import Annotated, Any, Literal, Self
-from zoneinfo import ZoneInfo
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
-    PlainSerializer,
     model_validator,
 )
 
 from calibrators import evidence
 from sidecar.policy import categories
 from sidecar.policy.actions import Action
+from sidecar.policy.fields import (
+    CalibratorUri,
+    Duration,
+    Edge,
+    FileVersion,
+    PersonAction,
+    Rate,
+    Strict,
+    TimeZone,
+    Word,
+    as_tuple,
+)
 
-DURATION_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,127}")
-CALIBRATOR_URI = re.compile(r"models:/[^/@]+(/[1-9][0-9]*|@[A-Za-z0-9_-]+)|file:.+")
 DEFAULT_AUDIT_RATE = 0.05
 BatchReview = Literal["next_day"]
-
-
-def _duration(value: object) -> float:
-    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)([smhd])", value) if isinstance(value, str) else None
-    if match is None:
-        raise ValueError("a duration is a number and a unit, such as 30s, 10m, 24h or 7d")
-    return float(match[1]) * DURATION_SECONDS[match[2]]
-
-
-def _decimal(value: object) -> Decimal:
-    if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
-        raise ValueError("must be a number")
-    # Through the shortest text, so that 0.9 is nine tenths and not the binary fraction beside it.
-    return Decimal(str(value))
-
-
-def _person_action(value: object) -> object:
-    if value not in (Action.HOLD_FOR_REVIEW, Action.ESCALATE):
-        raise ValueError("must be HOLD_FOR_REVIEW or ESCALATE: nothing else leaves the decision to a person")
-    return Action(str(value))
-
-
-def _calibrator_uri(value: str) -> str:
-    if not CALIBRATOR_URI.fullmatch(value):
-        raise ValueError(
-            f"{value!r} is no calibrator source: write models:/NAME@champion, models:/NAME/3 or file:PATH"
-        )
-    return value
-
-
-Duration = Annotated[
-    float, BeforeValidator(_duration), PlainSerializer(lambda seconds: f"{seconds:.15g}s", return_type=str)
-]
-PersonAction = Annotated[Literal[Action.HOLD_FOR_REVIEW, Action.ESCALATE], BeforeValidator(_person_action)]
-CalibratorUri = Annotated[str, AfterValidator(_calibrator_uri)]
-Edge = Annotated[
-    Decimal, BeforeValidator(_decimal), PlainSerializer(float, return_type=float), Field(ge=0, le=1)
-]
-Rate = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
-
-
-class Strict(BaseModel):
-    """No unknown key, no silent conversion, no change after loading."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, populate_by_name=True)
 
 
 class Band(Strict):
@@ -91,12 +53,18 @@ class Band(Strict):
         return self
 
 
-DEFAULT_BANDS = (
-    Band(name="auto", from_=Decimal("0.90"), action=Action.AUTO_ROUTE),
-    Band(name="flagged", from_=Decimal("0.70"), action=Action.AUTO_ROUTE_FLAGGED, review="next_day"),
-    Band(name="hold", from_=Decimal("0.50"), action=Action.HOLD_FOR_REVIEW),
-    Band(name="reject", from_=Decimal("0.00"), action=Action.REJECT),
+DEFAULT_BANDS = tuple(
+    Band.model_validate(band)
+    for band in (
+        {"name": "auto", "from": 0.90, "action": "AUTO_ROUTE"},
+        {"name": "flagged", "from": 0.70, "action": "AUTO_ROUTE_FLAGGED", "review": "next_day"},
+        {"name": "hold", "from": 0.50, "action": "HOLD_FOR_REVIEW"},
+        {"name": "reject", "from": 0.00, "action": "REJECT"},
+    )
 )
+
+SMALLEST_EPSILON = Decimal("1e-12")
+"""What a calibrator answers lies between the smallest epsilon that it may have and one minus that."""
 
 STRICTNESS = {
     Action.AUTO_ROUTE: 0,
@@ -120,26 +88,32 @@ def _ordered(bands: tuple[Band, ...]) -> tuple[Band, ...]:
     names = [band.name for band in ordered]
     if len(set(names)) != len(names):
         raise ValueError("two bands have the same name")
-    for upper, lower in zip(ordered, ordered[1:], strict=False):
+    for upper, lower in itertools.pairwise(ordered):
         if upper.from_ == lower.from_:
             raise ValueError(
                 f"bands {upper.name} and {lower.name} both start at {upper.from_}: one would be dead"
             )
         if STRICTNESS[upper.action] > STRICTNESS[lower.action]:
             raise ValueError(
-                f"band {upper.name} ({upper.action}) is stricter than {lower.name} ({lower.action}) below it: "
-                "a higher confidence must not be treated worse"
+                f"band {upper.name} ({upper.action}) is stricter than {lower.name} ({lower.action}) below "
+                "it: a higher confidence must not be treated worse"
             )
     if edges[-1] != 0:
         raise ValueError(f"confidences from 0 to {edges[-1]} have no band: the lowest must start at 0.00")
-    if edges[0] == 1:
-        raise ValueError(f"band {ordered[0].name} starts at 1: a calibrated confidence never gets there")
+    if edges[0] > 1 - SMALLEST_EPSILON:
+        raise ValueError(
+            f"band {ordered[0].name} starts at {edges[0]}: a calibrated confidence never gets there"
+        )
+    if len(edges) > 1 and edges[-2] <= SMALLEST_EPSILON:
+        raise ValueError(
+            f"band {ordered[-1].name} ends at {edges[-2]}: a calibrated confidence is never below that"
+        )
     return ordered
 
 
 Bands = Annotated[
     tuple[Band, ...],
-    BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value),
+    BeforeValidator(as_tuple),
     AfterValidator(_ordered),
 ]
 """Always from the highest edge down, in whatever order the file has them."""
@@ -162,7 +136,7 @@ MandatoryReview = (
     bool
     | Annotated[
         tuple[ConfidenceRange, ...],
-        BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value),
+        BeforeValidator(as_tuple),
         Field(min_length=1),
     ]
 )
@@ -188,13 +162,13 @@ class Model(Strict):
 
     mode: Literal["enforce", "observe"] = "enforce"
     calibrator: CalibratorUri
-    versions: dict[str, CalibratorUri] = Field(default_factory=dict)
-    model_version: str = "any"
+    versions: dict[Word, CalibratorUri] = Field(default_factory=dict)
+    model_version: Word = "any"
     evidence: evidence.EvidenceKind
     aggregation: evidence.Aggregation | None = None
-    criterion: str = "correct"
+    criterion: Word = "correct"
     bands: Bands = DEFAULT_BANDS
-    classes: tuple[str, ...] = Field((), strict=False)
+    classes: tuple[Word, ...] = Field((), strict=False)
     categories: dict[str, Category] = Field(default_factory=dict)
     unknown_category: PersonAction = Action.HOLD_FOR_REVIEW
     stale: Stale = Stale()
@@ -204,6 +178,10 @@ class Model(Strict):
     def _consistent(self) -> Self:
         if self.evidence in ("probabilities", "logits") and len(self.classes) < 2:
             raise ValueError(f"evidence {self.evidence} needs classes: the names, in the order of the vector")
+        if self.evidence == "positive_probability" and len(self.classes) not in (0, 2):
+            raise ValueError(
+                "evidence positive_probability needs two classes, the positive one last, or none"
+            )
         if len(set(self.classes)) != len(self.classes):
             raise ValueError("classes: a name stands twice")
         if self.aggregation not in (None, "none") and self.evidence != "token_logprobs":
@@ -213,8 +191,10 @@ class Model(Strict):
         normalised: dict[str, str] = {}
         for name, category in self.categories.items():
             key = categories.normalise(name)
-            if not key:
-                raise ValueError("categories: an empty name")
+            if not key or not name.isprintable():
+                raise ValueError(
+                    f"categories: {name!r} is no name: it is empty, or holds what cannot be seen"
+                )
             if key in normalised:
                 raise ValueError(
                     f"categories: {name!r} and {normalised[key]!r} are the same after normalising"
@@ -240,18 +220,10 @@ class Idempotency(Strict):
     entries: int = Field(100_000, ge=0, le=10_000_000)
 
 
-def _time_zone(value: str) -> str:
-    try:
-        ZoneInfo(value)
-    except (KeyError, ValueError, OSError) as error:
-        raise ValueError(f"{value!r} is no IANA time zone such as Europe/Berlin") from error
-    return value
-
-
 class Review(Strict):
     """When review tasks are due, and how far behind the queue may fall."""
 
-    time_zone: Annotated[str, BeforeValidator(_time_zone)] = "UTC"
+    time_zone: TimeZone = "UTC"
     hold_due: Duration = 14400.0
     escalation_due: Duration = 3600.0
     audit_due: Duration = 604800.0
@@ -261,7 +233,7 @@ class Review(Strict):
 class Policy(Strict):
     """The whole file."""
 
-    version: Literal[1]
+    version: FileVersion
     models: dict[str, Model] = Field(min_length=1)
     idempotency: Idempotency = Idempotency()
     review: Review = Review()

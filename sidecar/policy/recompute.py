@@ -1,10 +1,16 @@
 """Any decision, decided again from what was stored about it."""
 
+import hashlib
+
 import calibrators
+from calibrators import Calibrator
+from calibrators.errors import CalibratorRefused
+from sidecar import errors
 from sidecar.ledger.records import Decision
 from sidecar.policy import loading
 from sidecar.policy.actions import Action, Reason
 from sidecar.policy.decide import Case, Verdict, decide
+from sidecar.policy.model import Policy
 from sidecar.policy.tables import compile_policy
 
 QUEUE_REASONS = frozenset({Reason.REVIEW_DELAYED, Reason.REVIEW_UNAVAILABLE})
@@ -27,12 +33,19 @@ COMPARED = (
 def recompute(decision: Decision, policy_text: str, calibrator_text: str | None) -> Verdict:
     """The verdict that the stored inputs lead to, bit for bit, under the stored policy and calibrator.
 
+    Args:
+        decision: as it was recorded.
+        policy_text: what is stored behind its `policy_digest`.
+        calibrator_text: what is stored behind its calibrator's digest; None where none was in force.
+
     Raises:
-        errors.PolicyRefused, CalibratorRefused: a stored text is not what its digest says.
-        KeyError: the policy does not name the decision's model.
+        errors.PolicyRefused: the text is not what the decision's digest stands for, or lacks its model.
+        CalibratorRefused: the same of the calibrator's; or it is missing.
     """
-    table = compile_policy(loading.parse(policy_text, name=decision.policy_digest).policy)[decision.model]
-    calibrator = None if calibrator_text is None else calibrators.loads(calibrator_text)
+    table = compile_policy(_policy(decision, policy_text)).get(decision.model)
+    if table is None:
+        raise errors.PolicyRefused(f"{decision.policy_digest} has no model {decision.model!r}")
+    calibrator = _calibrator(decision, calibrator_text)
     case = Case(
         category=decision.category,
         evidence=decision.evidence,
@@ -41,6 +54,32 @@ def recompute(decision: Decision, policy_text: str, calibrator_text: str | None)
         stale_seconds=decision.stale_seconds,
     )
     return decide(case, table, calibrator)
+
+
+def _policy(decision: Decision, text: str) -> Policy:
+    found = "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+    if found != decision.policy_digest:
+        raise errors.PolicyRefused(
+            f"the stored policy has digest {found}; the decision was made under {decision.policy_digest}"
+        )
+    return loading.parse(text, name=found).policy
+
+
+def _calibrator(decision: Decision, text: str | None) -> Calibrator | None:
+    reference = decision.calibrator
+    if reference is None:
+        return None
+    if text is None:
+        raise CalibratorRefused(
+            f"calibrator {reference.digest} is not in the ledger, and the decision names it"
+        )
+    calibrator = calibrators.loads(text)
+    if calibrator.digest != reference.digest:
+        raise CalibratorRefused(
+            f"the stored calibrator has digest {calibrator.digest}; the decision names {reference.digest}",
+            code="DIGEST_MISMATCH",
+        )
+    return calibrator
 
 
 def differences(decision: Decision, verdict: Verdict) -> list[str]:

@@ -1,6 +1,7 @@
 """The document that a policy stands for: what a person signs, generated from what the service does."""
 
 from collections.abc import Iterator
+from decimal import Decimal
 
 from sidecar.policy import categories, checks, model
 from sidecar.policy.actions import Action, Reason
@@ -23,11 +24,13 @@ def render(loaded: LoadedPolicy) -> str:
     parts = [
         "# Routing policy",
         "",
-        f"Policy digest `{loaded.digest}`. Every decision names this digest; the ledger keeps the text behind it.",
+        f"Policy digest `{loaded.digest}`. Every decision names it; the ledger keeps the text behind it.",
         "",
-        "A *calibrated confidence* is the probability that the answer is correct, as measured on past answers with "
-        "known outcomes. Bands are cut on it, never on the model's own score. An interval is closed below and open "
-        "above; the top one includes 1.",
+        (
+            "A *calibrated confidence* is the probability that the answer is correct, as measured on past "
+            "answers with known outcomes. Bands are cut on it, never on the model's own score. An interval "
+            "is closed below and open above; the top one includes 1."
+        ),
     ]
     for name, entry in loaded.policy.models.items():
         parts += ["", *_model(name, entry, tables[name])]
@@ -36,10 +39,13 @@ def render(loaded: LoadedPolicy) -> str:
         "",
         "## Review queue",
         "",
-        f"Times are in {review.time_zone}. A held answer is due within {_hours(review.hold_due)}, an escalation within "
-        f"{_hours(review.escalation_due)}, an audit within {_hours(review.audit_due)}, a flagged answer by the end of the "
-        f"next business day. A hold is refused as UNCERTAIN once the way to the queue is blocked for more than "
-        f"{_hours(review.max_backlog_age)}. A due time that passes never approves anything.",
+        (
+            f"Times are in {review.time_zone}. A held answer is due within {_hours(review.hold_due)}, an "
+            f"escalation within {_hours(review.escalation_due)}, an audit within "
+            f"{_hours(review.audit_due)}, a flagged answer by the end of the next business day. A hold is "
+            "refused as UNCERTAIN once the way to the queue is blocked for more than "
+            f"{_hours(review.max_backlog_age)}. A due time that passes never approves anything."
+        ),
         "",
     ]
     return "\n".join(parts)
@@ -73,22 +79,21 @@ def _model(name: str, entry: model.Model, table: ModelTable) -> Iterator[str]:
         upper = "1.00 (included)"
         for band in bands:
             rate = model.audit_rate_of(band, category)
-            drawn = (
-                "reviewed anyway"
-                if band.action in (Action.HOLD_FOR_REVIEW, Action.ESCALATE)
-                else f"{rate:.1%}"
-            )
+            waits = band.action in (Action.HOLD_FOR_REVIEW, Action.ESCALATE)
+            drawn = "reviewed anyway" if waits and not table.observes else _percent(rate)
+            lower = _edge(float(band.from_))
             yield (
-                f"| {title} | {band.name} | {float(band.from_):.2f} | {upper} | {band.action} | "
+                f"| {title} | {band.name} | {lower} | {upper} | {band.action} | "
                 f"{MEANING[band.action]} | {drawn} |"
             )
-            upper = f"{float(band.from_):.2f}"
+            upper = lower
     yield ""
     yield "### Mandatory review"
     yield ""
     yield (
         "These never act, and are never rejected, without a person, whatever the confidence. No calibrator, "
-        "fallback, flag or stale state changes that. Only HOLD_FOR_REVIEW, ESCALATE and UNCERTAIN are possible."
+        "fallback, flag or stale state changes that. Only HOLD_FOR_REVIEW, ESCALATE and UNCERTAIN are "
+        "possible."
     )
     yield ""
     for category_name, category_table in sorted(table.listed.items()):
@@ -99,8 +104,8 @@ def _model(name: str, entry: model.Model, table: ModelTable) -> Iterator[str]:
                 else ""
             )
             yield f"* `{category_name}`{built_in}"
-        for lower, upper_edge, _ in category_table.floored_ranges:
-            yield f"* `{category_name}` between {lower:g} and {upper_edge:g}"
+        for lower_edge, upper_edge, _ in category_table.floored_ranges:
+            yield f"* `{category_name}` from {_edge(lower_edge)} to {_edge(upper_edge)}"
     yield ""
     if table.lists_categories:
         yield f"A category that is missing or not listed: at best {entry.unknown_category}."
@@ -109,10 +114,11 @@ def _model(name: str, entry: model.Model, table: ModelTable) -> Iterator[str]:
     yield ""
     yield "### Every cell"
     yield ""
+    without_confidence = [problem for problem in checks.PROBLEMS if problem is not Reason.CALIBRATOR_STALE]
     yield (
-        "Enumerated through the code that decides. *In force*: a calibrator is in force and was confirmed within "
-        f"{_hours(entry.stale.after)}. *Stale*: it was not. *None to use*: there is no calibrated confidence "
-        f"({', '.join(problem for problem in checks.PROBLEMS if problem is not Reason.CALIBRATOR_STALE)})."
+        "Enumerated through the code that decides. *In force*: a calibrator is in force and was confirmed "
+        f"within {_hours(entry.stale.after)}. *Stale*: it was not. *None to use*: there is no calibrated "
+        f"confidence ({', '.join(without_confidence)})."
     )
     yield ""
     yield from _cells(table)
@@ -137,7 +143,20 @@ def _cells(table: ModelTable) -> Iterator[str]:
             action for state, action in actions.items() if state not in ("in force", Reason.CALIBRATOR_STALE)
         }
         unusable = ", ".join(sorted(others))
-        yield f"| {category} | {lower:.2f} to {upper:.2f} | {actions['in force']} | {stale} | {unusable} |"
+        interval = f"{_edge(lower)} to {_edge(upper)}"
+        yield f"| {category} | {interval} | {actions['in force']} | {stale} | {unusable} |"
+
+
+def _edge(value: float) -> str:
+    """An edge with every digit that it has, and two at least."""
+    text = f"{Decimal(repr(value)):f}"
+    whole, _, digits = text.partition(".")
+    return f"{whole}.{digits:0<2}"
+
+
+def _percent(rate: float) -> str:
+    """A rate as a percentage with every digit that it has."""
+    return f"{(Decimal(repr(rate)) * 100).normalize():f} %"
 
 
 def _hours(seconds: float) -> str:

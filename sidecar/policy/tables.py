@@ -38,11 +38,11 @@ class CategoryTable:
     floored_ranges: tuple[tuple[float, float, FloorHit], ...]
 
     def cell_at(self, confidence: float) -> Cell:
-        """The band of a calibrated confidence in [0, 1]: closed below, open above, the top one closed at 1."""
+        """The band of a calibrated confidence in [0, 1]: closed below, open above, the top one closed."""
         return self.cells[bisect.bisect_right(self.edges, confidence) - 1]
 
     def floor_at(self, confidence: float | None) -> FloorHit | None:
-        """The mandatory floor that binds at a calibrated confidence; every range binds where there is none."""
+        """The floor that binds at a calibrated confidence; where there is none, every range binds."""
         if self.floor is not None:
             return self.floor
         for lower, upper, hit in self.floored_ranges:
@@ -127,7 +127,7 @@ def _category_table(name: str, entry: model.Model, category: model.Category | No
     ranges: tuple[tuple[float, float, FloorHit], ...] = ()
     if not isinstance(mandatory, bool):
         ranges = tuple(
-            (float(item.from_), float(item.to), floors.mandatory_range(name, item.from_, item.to))
-            for item in mandatory
+            (lower, upper, floors.mandatory_range(name, lower, upper))
+            for lower, upper in ((float(item.from_), float(item.to)) for item in mandatory)
         )
     return CategoryTable(name, tuple(cell.lower for cell in cells), cells, floor, ranges)

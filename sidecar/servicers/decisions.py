@@ -31,7 +31,9 @@ class DecisionServicer(decision_pb2_grpc.DecisionServiceServicer):
         decided_from = requests.moment("decided_from", request)
         decided_to = requests.moment("decided_to", request)
         if not request.subject_ref and decided_from is None and decided_to is None:
-            raise errors.InvalidRequest((errors.Violation("subject_ref", "give a subject, a span of time, or both"),))
+            raise errors.InvalidRequest(
+                (errors.Violation("subject_ref", "give a subject, a span of time, or both"),)
+            )
         page = self._ledger.decisions(
             tenant=request.tenant,
             subject_ref=request.subject_ref,

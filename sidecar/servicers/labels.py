@@ -38,7 +38,9 @@ class LabelServicer(label_pb2_grpc.LabelServiceServicer):
         """One label; durable before the response."""
         label = requests.label(request.label, now=self._clock(), sidecar_id=self._sidecar_id)
         (receipt,) = self._router.record_labels((label,))
-        return label_pb2.RecordLabelResponse(status=responses.label_status(receipt.status), reason=receipt.reason)
+        return label_pb2.RecordLabelResponse(
+            status=responses.label_status(receipt.status), reason=receipt.reason
+        )
 
     def RecordLabels(
         self, request: label_pb2.RecordLabelsRequest, context: grpc.ServicerContext
@@ -50,7 +52,9 @@ class LabelServicer(label_pb2_grpc.LabelServiceServicer):
         return label_pb2.RecordLabelsResponse(
             items=[
                 label_pb2.RecordLabelsItem(
-                    status=responses.label_status(receipt.status), reason=receipt.reason, message=receipt.message
+                    status=responses.label_status(receipt.status),
+                    reason=receipt.reason,
+                    message=receipt.message,
                 )
                 for receipt in receipts
             ]
@@ -63,7 +67,9 @@ class LabelServicer(label_pb2_grpc.LabelServiceServicer):
         resolved = self._ledger.labels(request.decision_id, label_window_seconds=self._label_window_seconds())
         decision = self._ledger.decision(request.decision_id)
         if decision is None and not resolved:
-            raise errors.NotFound(f"the ledger has no decision and no label under {request.decision_id!r} (yet)")
+            raise errors.NotFound(
+                f"the ledger has no decision and no label under {request.decision_id!r} (yet)"
+            )
         response = label_pb2.GetLabelsResponse(
             labels=[responses.label_record(each) for each in resolved], resolution_version=RESOLUTION_VERSION
         )

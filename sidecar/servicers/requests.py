@@ -1,10 +1,8 @@
 """Messages to our own types. Every bad field is named; nothing malformed gets past here."""
 
-import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from google.protobuf import timestamp_pb2
 from trueband.v1 import decision_pb2, evidence_pb2, label_pb2, routing_pb2
 
 from calibrators import evidence
@@ -14,14 +12,10 @@ from sidecar.ledger.records import Label, LabelChannel, LabelSubject
 from sidecar.policy.actions import Intent
 from sidecar.query import Query
 from sidecar.router import fingerprint_of
+from sidecar.servicers import field_checks
 
-MAX_TEXT = 256
-MAX_NOTE = 16_384
-MAX_ENTRIES = 64
-MAX_CONTEXT = 65_536
 MAX_ITEMS = 10_000
 MAX_VALUES = 131_072
-LATEST_SECONDS = 253_402_300_800  # the year 10000, where Timestamp ends
 
 INTENTS = {
     decision_pb2.INTENT_UNSPECIFIED: Intent.LIVE,
@@ -72,9 +66,9 @@ def query(message: routing_pb2.RouteRequest) -> Query:
         "predicted_class",
         "answer_digest",
     ):
-        _bounded(name, getattr(message, name), bad)
-    _bounded("request_id", request_id, bad)
-    _bounded("model", model, bad)
+        field_checks.bounded(name, getattr(message, name), bad)
+    field_checks.bounded("request_id", request_id, bad)
+    field_checks.bounded("model", model, bad)
     intent = INTENTS.get(message.intent)
     if intent is None:
         bad.append(Violation("intent", f"{message.intent} is no Intent of this version"))
@@ -84,14 +78,16 @@ def query(message: routing_pb2.RouteRequest) -> Query:
             Violation("category_source", f"{message.category_source} is no CategorySource of this version")
         )
     occurred_at = (
-        _seconds("occurred_at", message.occurred_at, bad) if message.HasField("occurred_at") else None
+        field_checks.seconds("occurred_at", message.occurred_at, bad)
+        if message.HasField("occurred_at")
+        else None
     )
-    attributes = _attributes(message.attributes, bad) if message.attributes else {}
-    context = _context(message.context, bad) if message.context else {}
+    attributes = field_checks.attributes(message.attributes, bad) if message.attributes else {}
+    context = field_checks.context(message.context, bad) if message.context else {}
     positive_class = ""
     if given is not None and given.kind == "positive_probability":
         positive_class = message.evidence.positive_probability.positive_class
-        _bounded("evidence.positive_probability.positive_class", positive_class, bad)
+        field_checks.bounded("evidence.positive_probability.positive_class", positive_class, bad)
     if bad or given is None or intent is None or from_model is None:
         raise InvalidRequest(tuple(bad))
     return Query(
@@ -122,16 +118,20 @@ def label(message: label_pb2.Label, *, now: float, sidecar_id: str) -> tuple[Lab
         InvalidRequest: naming every bad field.
     """
     bad: list[Violation] = []
-    for name in ("decision_id", "source", "event_id"):
-        if not getattr(message, name):
-            bad.append(Violation(f"label.{name}", "is required"))
+    bad += [
+        Violation(f"label.{name}", "is required")
+        for name in ("decision_id", "source", "event_id")
+        if not getattr(message, name)
+    ]
     for name in (
         "decision_id", "source", "event_id", "true_class", "true_category", "criterion", "guideline_version",
         "task_id", "supersedes", "reviewer",
     ):  # fmt: skip
-        _bounded(f"label.{name}", getattr(message, name), bad)
-    _bounded("label.note", message.note, bad, most=MAX_NOTE)
-    _bounded("label.cannot_tell.explanation", message.cannot_tell.explanation, bad, most=MAX_NOTE)
+        field_checks.bounded(f"label.{name}", getattr(message, name), bad)
+    field_checks.bounded("label.note", message.note, bad, most=field_checks.MAX_NOTE)
+    field_checks.bounded(
+        "label.cannot_tell.explanation", message.cannot_tell.explanation, bad, most=field_checks.MAX_NOTE
+    )
     value = message.WhichOneof("value")
     if value is None:
         bad.append(Violation("label.value", "is required: correct, true_class or cannot_tell"))
@@ -149,7 +149,9 @@ def label(message: label_pb2.Label, *, now: float, sidecar_id: str) -> tuple[Lab
             )
         )
     observed_at = (
-        _seconds("label.observed_at", message.observed_at, bad) if message.HasField("observed_at") else now
+        field_checks.seconds("label.observed_at", message.observed_at, bad)
+        if message.HasField("observed_at")
+        else now
     )
     if bad or about is None or channel is None or observed_at is None:
         raise InvalidRequest(tuple(bad))
@@ -194,7 +196,7 @@ def moment(field: str, message: Any) -> float | None:
     if not message.HasField(field):
         return None
     bad: list[Violation] = []
-    seconds = _seconds(field, getattr(message, field), bad)
+    seconds = field_checks.seconds(field, getattr(message, field), bad)
     if bad:
         raise InvalidRequest(tuple(bad))
     return seconds
@@ -273,51 +275,3 @@ def _tokens(message: evidence_pb2.TokenLogProbabilities, bad: list[Violation]) -
     # A span that is out of range is already named; the whole is checked for the rest.
     span = values[start:end] or values
     return Evidence("token_logprobs", span, truncated=message.finish_reason in TRUNCATED)
-
-
-def _bounded(field: str, value: str, bad: list[Violation], *, most: int = MAX_TEXT) -> None:
-    if len(value) > most:
-        bad.append(Violation(field, f"has {len(value):,} characters; at most {most:,}"))
-
-
-def _seconds(field: str, value: timestamp_pb2.Timestamp, bad: list[Violation]) -> float | None:
-    if not (0 <= value.seconds < LATEST_SECONDS and 0 <= value.nanos < 1_000_000_000):
-        bad.append(Violation(field, "is not a time between 1970 and 9999"))
-        return None
-    return value.seconds + value.nanos / 1e9
-
-
-def _attributes(
-    given: Mapping[str, routing_pb2.Attribute], bad: list[Violation]
-) -> dict[str, str | float | bool]:
-    if len(given) > MAX_ENTRIES:
-        bad.append(Violation("attributes", f"has {len(given)} entries; at most {MAX_ENTRIES}"))
-        return {}
-    attributes: dict[str, str | float | bool] = {}
-    for name, attribute in given.items():
-        field = f"attributes[{name[:64]}]"
-        kind = attribute.WhichOneof("value")
-        if not name or len(name) > MAX_TEXT:
-            bad.append(Violation("attributes", f"a name has {len(name)} characters; 1 to {MAX_TEXT}"))
-        elif kind is None:
-            bad.append(Violation(field, "has no value: text, number or flag"))
-        elif kind == "number" and not math.isfinite(attribute.number):
-            bad.append(Violation(field, "is not a finite number"))
-        elif kind == "text" and len(attribute.text) > MAX_NOTE:
-            bad.append(Violation(field, f"has {len(attribute.text):,} characters; at most {MAX_NOTE:,}"))
-        else:
-            attributes[name] = getattr(attribute, kind)
-    return attributes
-
-
-def _context(given: Mapping[str, str], bad: list[Violation]) -> dict[str, str]:
-    size = sum(len(name) + len(text) for name, text in given.items())
-    if len(given) > MAX_ENTRIES or size > MAX_CONTEXT:
-        bad.append(
-            Violation(
-                "context",
-                f"has {len(given)} entries of {size:,} characters; at most {MAX_ENTRIES} of {MAX_CONTEXT:,} together",
-            )
-        )
-        return {}
-    return dict(given)

@@ -19,36 +19,49 @@ REASONS = {reason: decision_pb2.Reason.Value(f"REASON_{reason}") for reason in R
 SOURCES = {source: decision_pb2.AnswerSource.Value(f"ANSWER_SOURCE_{source}") for source in AnswerSource}
 INTENTS = {intent: decision_pb2.Intent.Value(f"INTENT_{intent}") for intent in Intent}
 
+WRITTEN_TEXTS = (
+    "band",
+    "final_class",
+    "decision_id",
+    "answer_id",
+    "policy_digest",
+    "floors_digest",
+    "tenant",
+    "model",
+    "model_version",
+    "category",
+    "sidecar_id",
+    "engine_version",
+    "subject_ref",
+)
+"""Fields of the same name on both sides."""
 
-def decision(given: records.Decision) -> decision_pb2.Decision:
-    """A recorded decision, as it was answered. It never tells whether it was drawn for audit."""
-    message = decision_pb2.Decision(
-        may_act=given.may_act,
-        action=ACTIONS[given.action],
-        band=given.band,
-        raw_confidence=given.raw_confidence,
-        calibrated_confidence=given.calibrated_confidence,
-        reasons=[REASONS[reason] for reason in given.reasons],
-        final_class=given.final_class,
-        source=SOURCES[given.source],
-        decision_id=given.decision_id,
-        answer_id=given.answer_id,
-        enforced=given.enforced,
-        intent=INTENTS[given.intent],
-        policy_digest=given.policy_digest,
-        floors_digest=given.floors_digest,
-        tenant=given.tenant,
-        model=given.model,
-        model_version=given.model_version,
-        category=given.category,
-        sidecar_id=given.sidecar_id,
-        engine_version=given.engine_version,
-        decided_at=timestamp(given.decided_at),
-        expires_at=timestamp(given.expires_at),
-        subject_ref=given.subject_ref,
-    )
+
+def write_decision(message: decision_pb2.Decision, given: records.Decision) -> None:
+    """Fills an empty message with a recorded decision. It never tells whether it was drawn for audit.
+
+    In place, and without the fields that are empty: once for every answer, a copy would be a third of the cost.
+    """
+    message.action = ACTIONS[given.action]
+    message.source = SOURCES[given.source]
+    message.intent = INTENTS[given.intent]
+    if given.may_act:
+        message.may_act = True
+    if given.enforced:
+        message.enforced = True
+    if given.raw_confidence is not None:
+        message.raw_confidence = given.raw_confidence
+    if given.calibrated_confidence is not None:
+        message.calibrated_confidence = given.calibrated_confidence
+    message.reasons.extend([REASONS[reason] for reason in given.reasons])
+    for name in WRITTEN_TEXTS:
+        text = getattr(given, name)
+        if text:
+            setattr(message, name, text)
+    _write_time(message.decided_at, given.decided_at)
+    _write_time(message.expires_at, given.expires_at)
     if given.calibrator is not None:
-        message.calibrator.CopyFrom(calibrator(given.calibrator, given.stale_seconds))
+        _write_calibrator(message.calibrator, given.calibrator, given.stale_seconds)
     for step in given.steps:
         message.steps.append(fallback_step(step))
     for hit in given.floors:
@@ -57,12 +70,18 @@ def decision(given: records.Decision) -> decision_pb2.Decision:
             reason=REASONS[hit.reason],
             permitted=[ACTIONS[action] for action in hit.permitted],
         )
+
+
+def decision(given: records.Decision) -> decision_pb2.Decision:
+    """A recorded decision, as it was answered."""
+    message = decision_pb2.Decision()
+    write_decision(message, given)
     return message
 
 
-def answer(given: Answer) -> decision_pb2.Decision:
-    """A decision as it is told to the caller."""
-    message = decision(given.decision)
+def write_answer(message: decision_pb2.Decision, given: Answer) -> None:
+    """Fills an empty message with a decision as it is told to the caller."""
+    write_decision(message, given.decision)
     if given.replayed:
         message.replayed = True
     for candidate in given.candidates:
@@ -73,42 +92,25 @@ def answer(given: Answer) -> decision_pb2.Decision:
         )
     if given.retry_after_seconds is not None:
         message.retry_after.CopyFrom(duration(given.retry_after_seconds))
-    return message
 
 
-def batch_item(outcome: Answer | TruebandError) -> routing_pb2.RouteBatchItem:
-    """The outcome of one item: its decision, or what a single call would have failed with."""
-    if isinstance(outcome, Answer):
-        return routing_pb2.RouteBatchItem(decision=answer(outcome))
-    violations = (
-        [
-            routing_pb2.FieldViolation(field=item.field, description=item.description)
-            for item in outcome.violations
-        ]
-        if isinstance(outcome, errors.InvalidRequest)
-        else []
-    )
-    return routing_pb2.RouteBatchItem(
-        error=routing_pb2.ItemError(
-            code=statuses.code_of(outcome),
-            reason=outcome.code,
-            message=str(outcome),
-            field_violations=violations,
-        )
-    )
+def write_error(message: routing_pb2.ItemError, error: TruebandError) -> None:
+    """Fills an empty message with what a single call would have failed with."""
+    message.code = statuses.code_of(error)
+    message.reason = error.code
+    message.message = statuses.text_of(error)
+    if isinstance(error, errors.InvalidRequest):
+        for item in error.violations:
+            message.field_violations.add(field=item.field, description=item.description)
 
 
 def calibrator(
     given: records.CalibratorReference, stale_seconds: float | None
 ) -> decision_pb2.CalibratorReference:
     """A calibrator, and how long ago it was confirmed."""
-    return decision_pb2.CalibratorReference(
-        name=given.name,
-        version=given.version,
-        kind=given.kind,
-        digest=given.digest,
-        stale_age=None if stale_seconds is None else duration(stale_seconds),
-    )
+    message = decision_pb2.CalibratorReference()
+    _write_calibrator(message, given, stale_seconds)
+    return message
 
 
 def fallback_step(given: records.FallbackStep) -> decision_pb2.FallbackStep:
@@ -221,3 +223,24 @@ def duration(seconds: float) -> duration_pb2.Duration:
     """A length of time, to the microsecond."""
     microseconds = round(seconds * 1e6)
     return duration_pb2.Duration(seconds=microseconds // 1_000_000, nanos=microseconds % 1_000_000 * 1000)
+
+
+def _write_calibrator(
+    message: decision_pb2.CalibratorReference,
+    given: records.CalibratorReference,
+    stale_seconds: float | None,
+) -> None:
+    message.name = given.name
+    message.version = given.version
+    message.kind = given.kind
+    message.digest = given.digest
+    if stale_seconds is not None:
+        microseconds = int(stale_seconds * 1e6 + 0.5)
+        message.stale_age.seconds = microseconds // 1_000_000
+        message.stale_age.nanos = microseconds % 1_000_000 * 1000
+
+
+def _write_time(message: timestamp_pb2.Timestamp, seconds: float) -> None:
+    microseconds = int(seconds * 1e6 + 0.5)
+    message.seconds = microseconds // 1_000_000
+    message.nanos = microseconds % 1_000_000 * 1000

@@ -32,7 +32,9 @@ class ReviewServicer(review_pb2_grpc.ReviewServiceServicer):
         """Tasks in the order in which they should be done."""
         page = self._ledger.tasks(
             kinds=[TaskKind(name) for name in requests.names("kinds", request.kinds, review_pb2.TaskKind)],
-            states=[TaskState(name) for name in requests.names("states", request.states, review_pb2.TaskState)],
+            states=[
+                TaskState(name) for name in requests.names("states", request.states, review_pb2.TaskState)
+            ],
             model=request.model,
             category=categories.normalise(request.category),
             decision_id=request.decision_id,

@@ -4,6 +4,7 @@ import grpc
 from trueband.v1 import routing_pb2, routing_pb2_grpc
 
 from calibrators.errors import TruebandError
+from sidecar.answers import Answer
 from sidecar.query import Query
 from sidecar.router import Router
 from sidecar.servicers import requests, responses
@@ -19,8 +20,10 @@ class RoutingServicer(routing_pb2_grpc.RoutingServiceServicer):
         self, request: routing_pb2.RouteRequest, context: grpc.ServicerContext
     ) -> routing_pb2.RouteResponse:
         """One answer."""
-        decision = responses.answer(self._router.route(requests.query(request)))
-        return routing_pb2.RouteResponse(may_act=decision.may_act, decision=decision)
+        answer = self._router.route(requests.query(request))
+        response = routing_pb2.RouteResponse(may_act=answer.decision.may_act)
+        responses.write_answer(response.decision, answer)
+        return response
 
     def RouteBatch(
         self, request: routing_pb2.RouteBatchRequest, context: grpc.ServicerContext
@@ -28,7 +31,14 @@ class RoutingServicer(routing_pb2_grpc.RoutingServiceServicer):
         """Many answers; each item succeeds or fails by itself."""
         requests.batch_size("items", len(request.items))
         outcomes = self._router.route_batch([_query(item) for item in request.items])
-        return routing_pb2.RouteBatchResponse(items=[responses.batch_item(outcome) for outcome in outcomes])
+        response = routing_pb2.RouteBatchResponse()
+        for outcome in outcomes:
+            item = response.items.add()
+            if isinstance(outcome, Answer):
+                responses.write_answer(item.decision, outcome)
+            else:
+                responses.write_error(item.error, outcome)
+        return response
 
 
 def _query(message: routing_pb2.RouteRequest) -> Query | TruebandError:

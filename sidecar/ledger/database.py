@@ -1,0 +1,134 @@
+"""Connecting to the ledger's database, and turning its failures into ours."""
+
+import contextlib
+import operator
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from calibrators.errors import TruebandError
+from sidecar import errors
+
+BUSY_TIMEOUT_SECONDS = 10.0
+DIALECTS = ("sqlite", "postgresql")
+
+
+class LedgerTooNew(errors.LedgerUnavailable):
+    """The ledger was migrated by a newer version of Trueband. Run that version, or a newer one."""
+
+    code: ClassVar[str] = "LEDGER_TOO_NEW"
+
+
+class RecordRefused(TruebandError):
+    """The database refuses the content of a record; trying again cannot succeed."""
+
+    code: ClassVar[str] = "RECORD_REFUSED"
+
+
+def engine(url: str) -> sa.Engine:
+    """An engine for a URL such as `sqlite:////var/lib/trueband/ledger.db`; connects when first used.
+
+    Every transaction is serialisable. SQLite has one connection, which the threads of the process take in
+    turn, and synchronises fully: the journal forgets what the ledger has, so the ledger must not forget it.
+
+    Raises:
+        errors.SettingsRefused: the URL cannot be understood, or its driver is missing.
+    """
+    try:
+        parsed = sa.make_url(url)
+        if parsed.get_backend_name() not in DIALECTS:
+            raise errors.SettingsRefused(
+                f"the ledger URL {parsed.render_as_string()} must begin with one of {', '.join(DIALECTS)}"
+            )
+        if parsed.get_backend_name() == "postgresql":
+            return sa.create_engine(parsed, isolation_level="SERIALIZABLE", pool_pre_ping=True)
+        made = sa.create_engine(
+            parsed,
+            poolclass=sa.QueuePool,
+            pool_size=1,
+            max_overflow=0,
+            pool_timeout=30.0,
+            connect_args={"check_same_thread": False, "timeout": BUSY_TIMEOUT_SECONDS},
+        )
+    except sa.exc.ArgumentError as error:
+        raise errors.SettingsRefused("the ledger URL cannot be understood: write sqlite:///PATH") from error
+    except ImportError as error:
+        raise errors.SettingsRefused(f"the driver of the ledger URL is not installed: {error}") from error
+    path = parsed.database
+    sa.event.listen(made, "do_connect", lambda *_: _create_private(path))
+    sa.event.listen(made, "connect", _prepare)
+    sa.event.listen(made, "begin", _begin)
+    return made
+
+
+def insert(connection: sa.Connection, table: sa.Table) -> sqlite.Insert | postgresql.Insert:
+    """An INSERT that knows what to do on conflict, in the dialect of the connection."""
+    return postgresql.insert(table) if connection.dialect.name == "postgresql" else sqlite.insert(table)
+
+
+def insert_many(
+    connection: sa.Connection,
+    statement: sa.Insert,
+    columns: Sequence[str],
+    rows: Sequence[Mapping[str, object]],
+) -> None:
+    """Runs an INSERT of these columns for many rows whose values the driver takes as they are.
+
+    What SQLAlchemy does for each value, it does for millions here, and nothing of it is needed for text,
+    numbers and flags: so it writes the statement, and the driver gets the rows.
+    """
+    compiled = statement.compile(dialect=connection.dialect, column_keys=list(columns))
+    if compiled.positional:
+        values = operator.itemgetter(*(compiled.positiontup or ()))
+        connection.exec_driver_sql(str(compiled), [values(row) for row in rows])
+    else:
+        connection.exec_driver_sql(str(compiled), [dict(row) for row in rows])
+
+
+@contextlib.contextmanager
+def translated() -> Iterator[None]:
+    """Turns the database's errors into `errors.LedgerUnavailable`, or `RecordRefused` for a bad record."""
+    try:
+        yield
+    except (sa.exc.IntegrityError, sa.exc.DataError) as error:
+        raise RecordRefused(f"the ledger refuses a record: {error.orig}") from error
+    except sa.exc.DBAPIError as error:
+        raise errors.LedgerUnavailable(f"the ledger cannot be used: {error.orig}") from error
+    except sa.exc.TimeoutError as error:
+        raise errors.LedgerUnavailable("the ledger is busy: no connection became free in time") from error
+    except sa.exc.StatementError as error:
+        raise RecordRefused(f"the ledger refuses a record: {error}") from error
+
+
+def must_retry(error: sa.exc.DBAPIError) -> bool:
+    """Whether another transaction was in the way, so that the same one may succeed at once.
+
+    SQLSTATE 40001 is a serialisation failure, 40P01 a deadlock.
+    """
+    state = getattr(error.orig, "sqlstate", None) or getattr(error.orig, "pgcode", None)
+    return state in ("40001", "40P01")
+
+
+def _create_private(path: str | None) -> None:
+    """Makes the file readable by its owner alone; what SQLite puts beside it gets the same mode."""
+    if path and path != ":memory:" and not Path(path).exists():
+        with contextlib.suppress(OSError):
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+
+
+def _begin(connection: sa.Connection) -> None:
+    # A writer takes the right to write at once: upgrading later fails if another process was faster.
+    reading = connection.get_execution_options().get("reading", False)
+    connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+
+
+def _prepare(connection: Any, _: object) -> None:
+    connection.isolation_level = (
+        None  # transactions begin where SQLAlchemy says so, not where the driver guesses
+    )
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {pragma}").close()

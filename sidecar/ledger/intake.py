@@ -1,0 +1,279 @@
+"""Takes records into the tables: one transaction's work, the same however often it is repeated."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from datetime import date, timedelta
+
+import msgspec
+import sqlalchemy as sa
+
+from sidecar.ledger import bodies, database, labels, schema, tasks
+from sidecar.ledger.records import Artifact, Decision, InForce, Label, PlannedTask, Record, encode
+
+EPOCH = date(1970, 1, 1)
+DAY_SECONDS = 86400
+_Stratum = tuple[int, str, str, str, str, str, str, str, float]
+MOST_AT_ONCE = 1000
+"""Records that are looked up in one query; databases bound the number of parameters."""
+
+
+def take_in(connection: sa.Connection, records: Sequence[Record]) -> None:
+    """Writes the records that are not there yet, and what follows from them. Holds a transaction.
+
+    What follows: counts per stratum, whether a decision acted or held, the review tasks that it opens, and
+    that a label completes the task that it names.
+
+    Raises:
+        database.RecordRefused: a record's content cannot be worked with, such as a time beyond the calendar.
+    """
+    try:
+        for start in range(0, len(records), MOST_AT_ONCE):
+            _take_in(connection, records[start : start + MOST_AT_ONCE])
+    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+        raise database.RecordRefused(f"{type(error).__name__}: {error}") from error
+
+
+def _take_in(connection: sa.Connection, records: Sequence[Record]) -> None:
+    decisions = [record for record in records if isinstance(record, Decision)]
+    events = [record for record in records if isinstance(record, Label)]
+    opened = _take_decisions(connection, decisions) if decisions else set()
+    named = _take_labels(connection, events) if events else set()
+    if opened or named:
+        _complete(connection, opened | named)
+    _insert_new(
+        connection,
+        schema.artifacts,
+        [
+            {"digest": record.digest, "kind": record.kind, "body": record.body}
+            for record in records
+            if isinstance(record, Artifact)
+        ],
+    )
+    _insert_new(
+        connection,
+        schema.in_force,
+        [msgspec.structs.asdict(record) for record in records if isinstance(record, InForce)],
+    )
+
+
+def _take_decisions(connection: sa.Connection, decisions: Iterable[Decision]) -> set[str]:
+    """Writes the answers that are new; answers the ids of the tasks that they open."""
+    offered: dict[str, Decision] = {}
+    for decision in decisions:
+        offered.setdefault(decision.answer_id, decision)
+    present = connection.execute(
+        sa.select(schema.answers.c.answer_id).where(schema.answers.c.answer_id.in_(offered))
+    ).scalars()
+    for answer_id in present:
+        del offered[answer_id]
+    fresh = list(offered.values())  # in the order of the journal, so that batches may be cut anywhere
+    if not fresh:
+        return set()
+    # Sorted, so that two sidecars that share decisions lock them in the same order.
+    summaries = [_summary(answers) for _, answers in sorted(_by_decision(fresh).items())]
+    statement = database.insert(connection, schema.decisions)
+    old, new = schema.decisions.c, statement.excluded
+    upsert = statement.on_conflict_do_update(
+        index_elements=["decision_id"],
+        set_={
+            "first_decided_at": sa.case(
+                (new.first_decided_at < old.first_decided_at, new.first_decided_at),
+                else_=old.first_decided_at,
+            ),
+            "acted": sa.or_(old.acted, new.acted),
+            "held": sa.or_(old.held, new.held),
+        },
+    )
+    database.insert_many(connection, upsert, schema.decisions.c.keys(), summaries)
+    rows = [_answer_row(decision) for decision in fresh]
+    database.insert_many(connection, sa.insert(schema.answers), schema.answers.c.keys(), rows)
+    _count(connection, fresh)
+    opened = {
+        tasks.task_id(decision.decision_id, planned.kind): _task_row(decision, planned)
+        for decision in reversed(fresh)
+        for planned in decision.tasks
+    }
+    _insert_new(connection, schema.review_tasks, [opened[task_id] for task_id in sorted(opened)])
+    return set(opened)
+
+
+def _by_decision(decisions: Iterable[Decision]) -> dict[str, list[Decision]]:
+    grouped: dict[str, list[Decision]] = {}
+    for decision in decisions:
+        grouped.setdefault(decision.decision_id, []).append(decision)
+    return grouped
+
+
+def _summary(answers: Sequence[Decision]) -> dict[str, object]:
+    first = answers[0]
+    return {
+        "decision_id": first.decision_id,
+        "tenant": first.tenant,
+        "model": first.model,
+        "subject_ref": first.subject_ref,
+        "first_decided_at": min(answer.decided_at for answer in answers),
+        "acted": any(answer.may_act for answer in answers),
+        "held": any(task.kind in tasks.BLOCKING_KINDS for answer in answers for task in answer.tasks),
+    }
+
+
+def _answer_row(decision: Decision) -> dict[str, object]:
+    return {
+        "answer_id": decision.answer_id,
+        "decision_id": decision.decision_id,
+        "tenant": decision.tenant,
+        "model": decision.model,
+        "model_version": decision.model_version,
+        "source": decision.source.value,
+        "category": decision.category,
+        "band": decision.band,
+        "action": decision.action.value,
+        "may_act": decision.may_act,
+        "enforced": decision.enforced,
+        "intent": decision.intent.value,
+        "subject_ref": decision.subject_ref,
+        "group_key": decision.group_key,
+        "raw": decision.raw_confidence,
+        "calibrated": decision.calibrated_confidence,
+        "calibrator_digest": "" if decision.calibrator is None else decision.calibrator.digest,
+        "policy_digest": decision.policy_digest,
+        "audit_rate": decision.audit_rate,
+        "audit_key_id": decision.audit_key_id,
+        "drawn": decision.drawn,
+        "mandatory": decision.mandatory,
+        "decided_at": decision.decided_at,
+        "sidecar_id": decision.sidecar_id,
+        "body": encode(decision).decode(),
+    }
+
+
+def _task_row(decision: Decision, planned: PlannedTask) -> dict[str, object]:
+    return {
+        "task_id": tasks.task_id(decision.decision_id, planned.kind),
+        "kind": planned.kind.value,
+        "state": tasks.TaskState.OPEN.value,
+        "decision_id": decision.decision_id,
+        "answer_id": decision.answer_id,
+        "tenant": decision.tenant,
+        "model": decision.model,
+        "category": decision.category,
+        "mandatory": decision.mandatory,
+        "due_at": planned.due_at,
+        "created_at": decision.decided_at,
+        "completed_at": None,
+    }
+
+
+def _count(connection: sa.Connection, fresh: Iterable[Decision]) -> None:
+    """Adds new answers to the counts of their strata."""
+    n: Counter[_Stratum] = Counter()
+    n_drawn: Counter[_Stratum] = Counter()
+    n_acted: Counter[_Stratum] = Counter()
+    for decision in fresh:
+        stratum = (
+            int(decision.decided_at // DAY_SECONDS),
+            decision.sidecar_id,
+            decision.model,
+            decision.model_version,
+            decision.source.value,
+            decision.band,
+            decision.action.value,
+            decision.intent.value,
+            decision.audit_rate,
+        )
+        n[stratum] += 1
+        n_drawn[stratum] += decision.drawn
+        n_acted[stratum] += decision.may_act
+    keys = [column.name for column in schema.strata.primary_key]
+    rows = [
+        dict(zip(keys, (_day(stratum[0]), *stratum[1:]), strict=True))
+        | {"n": n[stratum], "n_drawn": n_drawn[stratum], "n_acted": n_acted[stratum]}
+        for stratum in n
+    ]
+    statement = database.insert(connection, schema.strata)
+    counts = {name: schema.strata.c[name] + statement.excluded[name] for name in ("n", "n_drawn", "n_acted")}
+    connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=counts), rows)
+
+
+def _day(number: int) -> date:
+    return EPOCH + timedelta(days=number)
+
+
+def _take_labels(connection: sa.Connection, events: Iterable[Label]) -> set[str]:
+    """Writes the labels that are new; answers the ids of the tasks that they name.
+
+    Of labels with the same source and event_id the first counts; one that says something else is evidence.
+    """
+    offered: dict[tuple[str, str], list[Label]] = {}
+    for label in events:
+        offered.setdefault((label.source, label.event_id), []).append(label)
+    table = schema.labels.c
+    present = {
+        (row.source, row.event_id): labels.content(bodies.label(row.body))
+        for row in connection.execute(
+            sa.select(table.source, table.event_id, table.body).where(
+                sa.tuple_(table.source, table.event_id).in_(list(offered))
+            )
+        )
+    }
+    fresh, reuses = [], []
+    for key, same_key in offered.items():
+        known = present.get(key)
+        if known is None:
+            fresh.append(same_key[0])
+            known = labels.content(same_key[0])
+        reuses += [label for label in same_key if labels.content(label) != known]
+    _insert_new(connection, schema.labels, [_label_row(label) for label in fresh])
+    _insert_new(connection, schema.label_event_reuses, [_reuse_row(label) for label in reuses])
+    return {label.task_id for label in fresh if label.task_id}
+
+
+def _label_row(label: Label) -> dict[str, object]:
+    return {
+        "source": label.source,
+        "event_id": label.event_id,
+        "decision_id": label.decision_id,
+        "about": label.about,
+        "criterion": label.criterion,
+        "channel": label.channel,
+        "task_id": label.task_id,
+        "observed_at": label.observed_at,
+        "recorded_at": label.recorded_at,
+        "sidecar_id": label.sidecar_id,
+        "body": encode(label).decode(),
+    }
+
+
+def _reuse_row(label: Label) -> dict[str, object]:
+    return {
+        "source": label.source,
+        "event_id": label.event_id,
+        "content_digest": labels.content(label),
+        "decision_id": label.decision_id,
+        "recorded_at": label.recorded_at,
+        "body": encode(label).decode(),
+    }
+
+
+def _complete(connection: sa.Connection, task_ids: set[str]) -> None:
+    """Completes the tasks among these that a label of their own decision names, whichever came first."""
+    task, label = schema.review_tasks.c, schema.labels.c
+    ended = connection.execute(
+        sa.select(task.task_id, sa.func.min(label.recorded_at))
+        .join(schema.labels, sa.and_(label.task_id == task.task_id, label.decision_id == task.decision_id))
+        .where(task.task_id.in_(sorted(task_ids)), task.state.in_([state.value for state in tasks.WAITING]))
+        .group_by(task.task_id)
+    ).all()
+    if ended:
+        connection.execute(
+            sa.update(schema.review_tasks)
+            .where(task.task_id == sa.bindparam("ended_id"))
+            .values(state=tasks.TaskState.COMPLETED.value, completed_at=sa.bindparam("ended_at")),
+            [{"ended_id": task_id, "ended_at": moment} for task_id, moment in ended],
+        )
+
+
+def _insert_new(connection: sa.Connection, table: sa.Table, rows: list[dict[str, object]]) -> None:
+    """Inserts the rows whose key is not taken."""
+    if rows:
+        connection.execute(database.insert(connection, table).on_conflict_do_nothing(), rows)

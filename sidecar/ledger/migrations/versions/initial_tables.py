@@ -1,0 +1,203 @@
+"""The tables as of the first version."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0001"
+down_revision: str | None = None
+branch_labels: str | None = None
+depends_on: str | None = None
+
+
+def upgrade() -> None:
+    """Makes every table."""
+    op.create_table(
+        "artifacts",
+        sa.Column("digest", sa.String(), nullable=False),
+        sa.Column("kind", sa.String(), nullable=False),
+        sa.Column("body", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("digest", name=op.f("pk_artifacts")),
+    )
+    op.create_table(
+        "decisions",
+        sa.Column("decision_id", sa.String(), nullable=False),
+        sa.Column("tenant", sa.String(), nullable=False),
+        sa.Column("model", sa.String(), nullable=False),
+        sa.Column("subject_ref", sa.String(), nullable=False),
+        sa.Column("first_decided_at", sa.Double(), nullable=False),
+        sa.Column("acted", sa.Boolean(), nullable=False),
+        sa.Column("held", sa.Boolean(), nullable=False),
+        sa.PrimaryKeyConstraint("decision_id", name=op.f("pk_decisions")),
+        sqlite_with_rowid=False,
+    )
+    op.create_index(
+        op.f("ix_decisions_first_decided_at_decision_id"),
+        "decisions",
+        ["first_decided_at", "decision_id"],
+        unique=False,
+    )
+    op.create_index(
+        op.f("ix_decisions_subject_ref_tenant"), "decisions", ["subject_ref", "tenant"], unique=False
+    )
+    op.create_table(
+        "in_force",
+        sa.Column("row_id", sa.Integer(), autoincrement=True, nullable=False),
+        sa.Column("sidecar_id", sa.String(), nullable=False),
+        sa.Column("slot", sa.String(), nullable=False),
+        sa.Column("since", sa.Double(), nullable=False),
+        sa.Column("digest", sa.String(), nullable=False),
+        sa.Column("name", sa.String(), nullable=False),
+        sa.Column("version", sa.String(), nullable=False),
+        sa.PrimaryKeyConstraint("row_id", name=op.f("pk_in_force")),
+        sa.UniqueConstraint(
+            "sidecar_id",
+            "slot",
+            "since",
+            "digest",
+            "name",
+            "version",
+            name=op.f("uq_in_force_sidecar_id_slot_since_digest_name_version"),
+        ),
+    )
+    op.create_table(
+        "journal_positions",
+        sa.Column("sidecar_id", sa.String(), nullable=False),
+        sa.Column("journal_id", sa.String(), nullable=False),
+        sa.Column("segment", sa.BigInteger(), nullable=False),
+        sa.Column("byte_offset", sa.BigInteger(), nullable=False),
+        sa.Column("sequence", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("sidecar_id", "journal_id", name=op.f("pk_journal_positions")),
+    )
+    op.create_table(
+        "label_event_reuses",
+        sa.Column("source", sa.String(), nullable=False),
+        sa.Column("event_id", sa.String(), nullable=False),
+        sa.Column("content_digest", sa.String(), nullable=False),
+        sa.Column("decision_id", sa.String(), nullable=False),
+        sa.Column("recorded_at", sa.Double(), nullable=False),
+        sa.Column("body", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("source", "event_id", "content_digest", name=op.f("pk_label_event_reuses")),
+    )
+    op.create_index(
+        op.f("ix_label_event_reuses_decision_id"), "label_event_reuses", ["decision_id"], unique=False
+    )
+    op.create_table(
+        "labels",
+        sa.Column("source", sa.String(), nullable=False),
+        sa.Column("event_id", sa.String(), nullable=False),
+        sa.Column("decision_id", sa.String(), nullable=False),
+        sa.Column("about", sa.String(), nullable=False),
+        sa.Column("criterion", sa.String(), nullable=False),
+        sa.Column("channel", sa.String(), nullable=False),
+        sa.Column("task_id", sa.String(), nullable=False),
+        sa.Column("observed_at", sa.Double(), nullable=False),
+        sa.Column("recorded_at", sa.Double(), nullable=False),
+        sa.Column("sidecar_id", sa.String(), nullable=False),
+        sa.Column("body", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("source", "event_id", name=op.f("pk_labels")),
+    )
+    op.create_index(op.f("ix_labels_decision_id"), "labels", ["decision_id"], unique=False)
+    op.create_index(op.f("ix_labels_task_id"), "labels", ["task_id"], unique=False)
+    op.create_table(
+        "set_aside",
+        sa.Column("sidecar_id", sa.String(), nullable=False),
+        sa.Column("journal_id", sa.String(), nullable=False),
+        sa.Column("sequence", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("body", sa.LargeBinary(), nullable=False),
+        sa.Column("error", sa.Text(), nullable=False),
+        sa.Column("set_aside_at", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("sidecar_id", "journal_id", "sequence", name=op.f("pk_set_aside")),
+    )
+    op.create_table(
+        "strata",
+        sa.Column("day", sa.Date(), nullable=False),
+        sa.Column("sidecar_id", sa.String(), nullable=False),
+        sa.Column("model", sa.String(), nullable=False),
+        sa.Column("model_version", sa.String(), nullable=False),
+        sa.Column("source", sa.String(), nullable=False),
+        sa.Column("band", sa.String(), nullable=False),
+        sa.Column("action", sa.String(), nullable=False),
+        sa.Column("intent", sa.String(), nullable=False),
+        sa.Column("audit_rate", sa.Double(), nullable=False),
+        sa.Column("n", sa.BigInteger(), nullable=False),
+        sa.Column("n_drawn", sa.BigInteger(), nullable=False),
+        sa.Column("n_acted", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint(
+            "day",
+            "sidecar_id",
+            "model",
+            "model_version",
+            "source",
+            "band",
+            "action",
+            "intent",
+            "audit_rate",
+            name=op.f("pk_strata"),
+        ),
+    )
+    op.create_index(op.f("ix_strata_model_day"), "strata", ["model", "day"], unique=False)
+    op.create_table(
+        "answers",
+        sa.Column("answer_id", sa.String(), nullable=False),
+        sa.Column("decision_id", sa.String(), nullable=False),
+        sa.Column("tenant", sa.String(), nullable=False),
+        sa.Column("model", sa.String(), nullable=False),
+        sa.Column("model_version", sa.String(), nullable=False),
+        sa.Column("source", sa.String(), nullable=False),
+        sa.Column("category", sa.String(), nullable=False),
+        sa.Column("band", sa.String(), nullable=False),
+        sa.Column("action", sa.String(), nullable=False),
+        sa.Column("may_act", sa.Boolean(), nullable=False),
+        sa.Column("enforced", sa.Boolean(), nullable=False),
+        sa.Column("intent", sa.String(), nullable=False),
+        sa.Column("subject_ref", sa.String(), nullable=False),
+        sa.Column("group_key", sa.String(), nullable=False),
+        sa.Column("raw", sa.Double(), nullable=True),
+        sa.Column("calibrated", sa.Double(), nullable=True),
+        sa.Column("calibrator_digest", sa.String(), nullable=False),
+        sa.Column("policy_digest", sa.String(), nullable=False),
+        sa.Column("audit_rate", sa.Double(), nullable=False),
+        sa.Column("audit_key_id", sa.String(), nullable=False),
+        sa.Column("drawn", sa.Boolean(), nullable=False),
+        sa.Column("mandatory", sa.Boolean(), nullable=False),
+        sa.Column("decided_at", sa.Double(), nullable=False),
+        sa.Column("sidecar_id", sa.String(), nullable=False),
+        sa.Column("body", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["decision_id"], ["decisions.decision_id"], name=op.f("fk_answers_decision_id")
+        ),
+        sa.PrimaryKeyConstraint("answer_id", name=op.f("pk_answers")),
+    )
+    op.create_index(op.f("ix_answers_decision_id"), "answers", ["decision_id"], unique=False)
+    op.create_table(
+        "review_tasks",
+        sa.Column("task_id", sa.String(), nullable=False),
+        sa.Column("kind", sa.String(), nullable=False),
+        sa.Column("state", sa.String(), nullable=False),
+        sa.Column("decision_id", sa.String(), nullable=False),
+        sa.Column("answer_id", sa.String(), nullable=False),
+        sa.Column("tenant", sa.String(), nullable=False),
+        sa.Column("model", sa.String(), nullable=False),
+        sa.Column("category", sa.String(), nullable=False),
+        sa.Column("mandatory", sa.Boolean(), nullable=False),
+        sa.Column("due_at", sa.Double(), nullable=False),
+        sa.Column("created_at", sa.Double(), nullable=False),
+        sa.Column("completed_at", sa.Double(), nullable=True),
+        sa.ForeignKeyConstraint(["answer_id"], ["answers.answer_id"], name=op.f("fk_review_tasks_answer_id")),
+        sa.ForeignKeyConstraint(
+            ["decision_id"], ["decisions.decision_id"], name=op.f("fk_review_tasks_decision_id")
+        ),
+        sa.PrimaryKeyConstraint("task_id", name=op.f("pk_review_tasks")),
+    )
+    op.create_index(op.f("ix_review_tasks_decision_id"), "review_tasks", ["decision_id"], unique=False)
+    op.create_index(
+        op.f("ix_review_tasks_state_mandatory_due_at_task_id"),
+        "review_tasks",
+        ["state", "mandatory", "due_at", "task_id"],
+        unique=False,
+    )
+
+
+def downgrade() -> None:
+    """Not possible: a ledger is never taken apart."""
+    raise NotImplementedError("a ledger is never taken apart; restore a backup instead")

@@ -1,0 +1,189 @@
+"""The tables of the ledger, in portable SQL. The migrations build the same; a test compares the two.
+
+Times are seconds since the epoch. `body` is the encoded record, and the truth; the columns beside it are for
+queries.
+"""
+
+import sqlalchemy as sa
+
+metadata = sa.MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+def _text(name: str, *, key: bool = False) -> sa.Column[str]:
+    return sa.Column(name, sa.String, primary_key=key, nullable=False)
+
+
+def _number(name: str, *, nullable: bool = False) -> sa.Column[float]:
+    return sa.Column(name, sa.Double, nullable=nullable)
+
+
+def _count(name: str) -> sa.Column[int]:
+    return sa.Column(name, sa.BigInteger, nullable=False)
+
+
+def _flag(name: str) -> sa.Column[bool]:
+    return sa.Column(name, sa.Boolean, nullable=False)
+
+
+decisions = sa.Table(
+    "decisions",
+    metadata,
+    _text("decision_id", key=True),
+    _text("tenant"),
+    _text("model"),
+    _text("subject_ref"),
+    _number("first_decided_at"),
+    _flag("acted"),
+    _flag("held"),
+    sa.Index(None, "subject_ref", "tenant"),
+    sa.Index(None, "first_decided_at", "decision_id"),
+    sqlite_with_rowid=False,
+)
+"""One row for each decision: any answer that may act makes it acted, any that waits for a person held."""
+
+answers = sa.Table(
+    "answers",
+    metadata,
+    _text("answer_id", key=True),
+    sa.Column("decision_id", sa.String, sa.ForeignKey("decisions.decision_id"), nullable=False, index=True),
+    _text("tenant"),
+    _text("model"),
+    _text("model_version"),
+    _text("source"),
+    _text("category"),
+    _text("band"),
+    _text("action"),
+    _flag("may_act"),
+    _flag("enforced"),
+    _text("intent"),
+    _text("subject_ref"),
+    _text("group_key"),
+    _number("raw", nullable=True),
+    _number("calibrated", nullable=True),
+    _text("calibrator_digest"),
+    _text("policy_digest"),
+    _number("audit_rate"),
+    _text("audit_key_id"),
+    _flag("drawn"),
+    _flag("mandatory"),
+    _number("decided_at"),
+    _text("sidecar_id"),
+    sa.Column("body", sa.Text, nullable=False),
+)
+"""One row for each answer of a decision."""
+
+review_tasks = sa.Table(
+    "review_tasks",
+    metadata,
+    _text("task_id", key=True),
+    _text("kind"),
+    _text("state"),
+    sa.Column("decision_id", sa.String, sa.ForeignKey("decisions.decision_id"), nullable=False, index=True),
+    sa.Column("answer_id", sa.String, sa.ForeignKey("answers.answer_id"), nullable=False),
+    _text("tenant"),
+    _text("model"),
+    _text("category"),
+    _flag("mandatory"),
+    _number("due_at"),
+    _number("created_at"),
+    _number("completed_at", nullable=True),
+    sa.Index(None, "state", "mandatory", "due_at", "task_id"),
+)
+
+labels = sa.Table(
+    "labels",
+    metadata,
+    _text("source", key=True),
+    _text("event_id", key=True),
+    sa.Column("decision_id", sa.String, nullable=False, index=True),  # no foreign key: a label may come first
+    _text("about"),
+    _text("criterion"),
+    _text("channel"),
+    sa.Column("task_id", sa.String, nullable=False, index=True),
+    _number("observed_at"),
+    _number("recorded_at"),
+    _text("sidecar_id"),
+    sa.Column("body", sa.Text, nullable=False),
+)
+
+label_event_reuses = sa.Table(
+    "label_event_reuses",
+    metadata,
+    _text("source", key=True),
+    _text("event_id", key=True),
+    _text("content_digest", key=True),
+    sa.Column("decision_id", sa.String, nullable=False, index=True),
+    _number("recorded_at"),
+    sa.Column("body", sa.Text, nullable=False),
+)
+"""Labels whose (source, event_id) was already taken by another one. The first counts; these are evidence."""
+
+artifacts = sa.Table(
+    "artifacts",
+    metadata,
+    _text("digest", key=True),
+    _text("kind"),
+    sa.Column("body", sa.Text, nullable=False),
+)
+
+in_force = sa.Table(
+    "in_force",
+    metadata,
+    sa.Column("row_id", sa.Integer, primary_key=True, autoincrement=True),
+    _text("sidecar_id"),
+    _text("slot"),
+    _number("since"),
+    _text("digest"),
+    _text("name"),
+    _text("version"),
+    sa.UniqueConstraint("sidecar_id", "slot", "since", "digest", "name", "version"),
+)
+
+strata = sa.Table(
+    "strata",
+    metadata,
+    sa.Column("day", sa.Date, primary_key=True),
+    _text("sidecar_id", key=True),
+    _text("model", key=True),
+    _text("model_version", key=True),
+    _text("source", key=True),
+    _text("band", key=True),
+    _text("action", key=True),
+    _text("intent", key=True),
+    sa.Column("audit_rate", sa.Double, primary_key=True),
+    _count("n"),
+    _count("n_drawn"),
+    _count("n_acted"),
+    sa.Index(None, "model", "day"),
+)
+"""Exact counts of answers. Each sidecar counts in rows of its own, so that none waits for another."""
+
+journal_positions = sa.Table(
+    "journal_positions",
+    metadata,
+    _text("sidecar_id", key=True),
+    _text("journal_id", key=True),
+    _count("segment"),
+    _count("byte_offset"),
+    _count("sequence"),
+)
+"""Up to where each journal has been taken in; written in the transaction that takes its records in."""
+
+set_aside = sa.Table(
+    "set_aside",
+    metadata,
+    _text("sidecar_id", key=True),
+    _text("journal_id", key=True),
+    sa.Column("sequence", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("body", sa.LargeBinary, nullable=False),
+    sa.Column("error", sa.Text, nullable=False),
+    _number("set_aside_at"),
+)
+"""Records that could not be taken in, byte for byte, and why."""

@@ -1,0 +1,96 @@
+"""The kinds of values in a policy file, each with the one form that it has and a message for any other."""
+
+import re
+from decimal import Decimal
+from typing import Annotated, Literal
+from zoneinfo import ZoneInfo
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
+
+from sidecar.policy.actions import Action
+
+DURATION_SECONDS = {"ms": Decimal("0.001"), "s": 1, "m": 60, "h": 3600, "d": 86400}
+LONGEST_SECONDS = 36_500 * 86_400.0
+CALIBRATOR_URI = re.compile(r"models:/[^/@]+(/[1-9][0-9]*|@[A-Za-z0-9_-]+)|file:.+")
+
+
+def _file_version(value: object) -> object:
+    if type(value) is not int or value != 1:
+        raise ValueError("must be 1: the only format that this version of Trueband reads")
+    return value
+
+
+def seconds_of(value: object) -> float:
+    """The seconds of a duration such as `200ms`, `30s`, `10m`, `24h` or `7d`.
+
+    Raises:
+        ValueError: it is none, or longer than a century.
+    """
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)(ms|[smhd])", value) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError("a duration is a number and a unit, such as 200ms, 30s, 10m, 24h or 7d")
+    # Decimal, so that 1.1d is 95040 seconds and not the double beside it.
+    seconds = float(Decimal(match[1]) * DURATION_SECONDS[match[2]])
+    if seconds > LONGEST_SECONDS:
+        raise ValueError("a duration is at most 36500d")
+    return seconds
+
+
+def _duration_text(seconds: float) -> str:
+    return f"{Decimal(repr(seconds)):f}s"
+
+
+def _decimal(value: object) -> Decimal:
+    if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
+        raise ValueError("must be a number")
+    # Through the shortest text, so that 0.9 is nine tenths and not the binary fraction beside it.
+    return Decimal(str(value))
+
+
+def _person_action(value: object) -> object:
+    if value not in (Action.HOLD_FOR_REVIEW, Action.ESCALATE):
+        raise ValueError("must be HOLD_FOR_REVIEW or ESCALATE: nothing else leaves the decision to a person")
+    return Action(str(value))
+
+
+def _calibrator_uri(value: str) -> str:
+    if not CALIBRATOR_URI.fullmatch(value):
+        raise ValueError(
+            f"{value!r} is no calibrator source: write models:/NAME@champion, models:/NAME/3 or file:PATH"
+        )
+    return value
+
+
+def _time_zone(value: str) -> str:
+    try:
+        ZoneInfo(value)
+    except (KeyError, ValueError, OSError) as error:
+        raise ValueError(f"{value!r} is no IANA time zone such as Europe/Berlin") from error
+    return value
+
+
+FileVersion = Annotated[Literal[1], BeforeValidator(_file_version)]
+Duration = Annotated[
+    float, BeforeValidator(seconds_of), PlainSerializer(_duration_text, return_type=str, when_used="json")
+]
+"""In seconds."""
+
+PersonAction = Annotated[Literal[Action.HOLD_FOR_REVIEW, Action.ESCALATE], BeforeValidator(_person_action)]
+CalibratorUri = Annotated[str, AfterValidator(_calibrator_uri)]
+Edge = Annotated[
+    Decimal, BeforeValidator(_decimal), PlainSerializer(float, return_type=float), Field(ge=0, le=1)
+]
+Rate = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+TimeZone = Annotated[str, AfterValidator(_time_zone)]
+Word = Annotated[str, Field(min_length=1)]
+
+
+def as_tuple(value: object) -> object:
+    """A YAML sequence as a tuple; anything else as it is, for the type to refuse."""
+    return tuple(value) if isinstance(value, list) else value
+
+
+class Strict(BaseModel):
+    """No unknown key, no silent conversion, no change after loading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)

@@ -1,0 +1,16 @@
+"""The registry: from what an alias says to the calibrator in force, and never a bad one."""
+
+from sidecar.registry.slots import CalibratorInForce, Expectation, Slot, SlotStatus, expectations
+from sidecar.registry.sources import Resolved, Source
+from sidecar.registry.watcher import RegistryWatcher
+
+__all__ = [
+    "CalibratorInForce",
+    "Expectation",
+    "RegistryWatcher",
+    "Resolved",
+    "Slot",
+    "SlotStatus",
+    "Source",
+    "expectations",
+]

@@ -1,0 +1,167 @@
+"""A router without a process around it: its clock is set, its journal fails when told to, its keys stay."""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import pytest
+
+from calibrators import AppliesTo, Calibrator, Evidence, Identity, Map
+from sidecar import errors
+from sidecar.keys import Keys
+from sidecar.ledger.records import CalibratorReference, Decision, Record
+from sidecar.policy import loading
+from sidecar.policy.tables import compile_policy
+from sidecar.query import Query
+from sidecar.registry import CalibratorInForce
+from sidecar.router import QueueHealth, Router, Snapshot
+from sidecar.telemetry import Metrics
+
+NOW = 1_770_000_000.0  # 2026-02-02 02:40 UTC, a Monday
+KEYS = Keys(bytes(range(32)), (("k1", bytes(range(32, 64))), ("k2", bytes(range(64, 96)))))
+
+POLICY = """
+version: 1
+models:
+  lead-classifier:
+    calibrator: models:/lead-classifier-calibrator@champion
+    evidence: score
+    categories:
+      general: {}
+      refunds: {audit_rate: 0.10}
+      pricing: {mandatory_review: true}
+"""
+
+
+class FakeJournal:
+    """Keeps records in memory; raises `failure` where one is set."""
+
+    def __init__(self) -> None:
+        self.batches: list[tuple[tuple[Record, ...], bool]] = []
+        self.failure: Exception | None = None
+
+    def append(self, records: Sequence[Record], *, durable: bool) -> None:
+        if self.failure is not None:
+            raise self.failure
+        self.batches.append((tuple(records), durable))
+
+    @property
+    def records(self) -> list[Record]:
+        return [record for batch, _ in self.batches for record in batch]
+
+    @property
+    def decisions(self) -> list[Decision]:
+        return [record for record in self.records if isinstance(record, Decision)]
+
+    def break_down(self) -> None:
+        self.failure = errors.JournalUnavailable("the disk is full")
+
+
+@dataclasses.dataclass
+class Service:
+    """A router and all that it was given, to be changed between calls."""
+
+    router: Router
+    journal: FakeJournal
+    metrics: Metrics
+    snapshot: Snapshot
+    health: QueueHealth = dataclasses.field(default_factory=QueueHealth)
+    now: float = NOW
+    keys: Keys = KEYS
+
+    def count(self, name: str, **labels: str) -> float:
+        return self.metrics.registry.get_sample_value(name, labels) or 0.0
+
+
+def in_force(
+    mapping: Map | None = None,
+    *,
+    model: str = "lead-classifier",
+    evidence: str = "score",
+    aggregation: str = "none",
+    versions: tuple[str, ...] | None = None,
+    answer: str = "given",
+    criterion: str = "correct",
+    source: str = "primary",
+    epsilon: float = 1e-6,
+    confirmed_at: float = NOW,
+) -> CalibratorInForce:
+    applies_to = AppliesTo(
+        model=model,
+        model_versions=versions,
+        source=source,  # type: ignore[arg-type]
+        evidence=evidence,  # type: ignore[arg-type]
+        aggregation=aggregation,  # type: ignore[arg-type]
+        answer=answer,  # type: ignore[arg-type]
+        criterion=criterion,
+    )
+    calibrator = Calibrator(mapping or Identity(), epsilon=epsilon, applies_to=applies_to)
+    return CalibratorInForce(
+        calibrator=calibrator,
+        reference=CalibratorReference(
+            name="lead-classifier-calibrator", version="3", kind=calibrator.kind, digest=calibrator.digest
+        ),
+        uri="models:/lead-classifier-calibrator@champion",
+        in_force_since=confirmed_at,
+        confirmed_at=confirmed_at,
+        from_cache=False,
+    )
+
+
+def service(
+    policy: str = POLICY, calibrators: Mapping[tuple[str, str], CalibratorInForce] | None = None
+) -> Service:
+    loaded = loading.parse(policy)
+    held = {("lead-classifier", ""): in_force()} if calibrators is None else calibrators
+    snapshot = Snapshot(loaded, compile_policy(loaded.policy), held)
+    journal, metrics = FakeJournal(), Metrics()
+    numbers = iter(range(10**9))
+    router = Router(
+        snapshot=lambda: made.snapshot,
+        journal=journal,
+        queue_health=lambda: made.health,
+        keys=KEYS,
+        sidecar_id="sidecar-a",
+        metrics=metrics,
+        clock=lambda: made.now,
+        new_id=lambda _: f"id-{next(numbers):09d}",
+    )
+    made = Service(router, journal, metrics, snapshot)
+    return made
+
+
+def query(score: float = 0.95, **changes: Any) -> Query:
+    fields: dict[str, Any] = {
+        "model": "lead-classifier",
+        "evidence": Evidence("score", (score,)),
+        "category": "general",
+        "predicted_class": "interested",
+    }
+    fields |= changes
+    if fields.get("request_id") and "fingerprint" not in fields:
+        fields["fingerprint"] = repr(sorted(fields.items(), key=lambda item: item[0])).encode()
+    return Query(**fields)
+
+
+@pytest.fixture(scope="session")
+def make_service() -> Callable[..., Service]:
+    """Makes a router over a fake journal; keywords: `policy` (a text), `calibrators` (by slot)."""
+    return service
+
+
+@pytest.fixture(scope="session")
+def make_in_force() -> Callable[..., CalibratorInForce]:
+    """Makes a calibrator in force; by default an identity that matches the policy of `make_service`."""
+    return in_force
+
+
+@pytest.fixture(scope="session")
+def make_query() -> Callable[..., Query]:
+    """Makes a query with a score; keywords change it."""
+    return query
+
+
+@pytest.fixture(scope="session")
+def now() -> float:
+    """What the clock of `make_service` says until it is set."""
+    return NOW

@@ -1,0 +1,527 @@
+"""The contract of the ledger, for every database."""
+
+import itertools
+import random
+from collections.abc import Callable, Iterator
+
+import msgspec
+import pytest
+import sqlalchemy as sa
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from calibrators.evidence import Evidence
+from sidecar import errors
+from sidecar.ledger import database, schema
+from sidecar.ledger.records import (
+    Artifact,
+    CalibratorReference,
+    Decision,
+    FallbackStep,
+    FloorHit,
+    InForce,
+    Label,
+    PlannedTask,
+    Record,
+)
+from sidecar.ledger.segments import Position
+from sidecar.ledger.store import Ledger, Mark
+from sidecar.ledger.tasks import TaskState, task_id
+from sidecar.policy.actions import Action, AnswerSource, Intent, Reason, TaskKind
+
+MakeDecision = Callable[..., Decision]
+MakeLabel = Callable[..., Label]
+A = "sidecar-a"
+
+
+def held(make_decision: MakeDecision, number: int, **changes: object) -> Decision:
+    kind = changes.pop("kind", TaskKind.HOLD)
+    due_at = changes.pop("due_at", 5.0)
+    fields: dict[str, object] = {
+        "action": Action.HOLD_FOR_REVIEW,
+        "may_act": False,
+        "tasks": (PlannedTask(kind=kind, due_at=due_at),),  # type: ignore[arg-type]
+    }
+    return make_decision(number, **(fields | changes))
+
+
+def contents(ledger: Ledger) -> dict[str, list[tuple[object, ...]]]:
+    """Every row of every table, without the row numbers that only order."""
+    found = {}
+    with ledger._engine.connect() as connection:
+        for table in schema.metadata.sorted_tables:
+            columns = [column for column in table.c if column.name != "row_id"]
+            found[table.name] = sorted(
+                (tuple(row) for row in connection.execute(sa.select(*columns))), key=repr
+            )
+    return found
+
+
+def test_every_field_of_a_decision_survives_bit_for_bit(ledger: Ledger, make_decision: MakeDecision) -> None:
+    full = make_decision(
+        1,
+        tenant="é",
+        request_id='quotes "and" \\ \n and \0',
+        subject_ref="customer 7",
+        group_key="g",
+        evidence=Evidence(kind="probabilities", values=(0.1 + 0.2, 5e-324, 1 - 2**-53), answer_index=1),
+        attributes={"amount": 1e308, "vip": True, "name": "x"},
+        context={"mail": "…"},
+        calibrator=CalibratorReference(name="c", version="3", kind="beta", digest="d"),
+        floors=(FloorHit(floor="f", reason=Reason.DETECTOR, permitted=(Action.ESCALATE,)),),
+        steps=(FallbackStep(step="rules", outcome="FAILED", code="X", duration_seconds=0.1),),
+        tasks=(PlannedTask(kind=TaskKind.HOLD, due_at=1.5),),
+        intent=Intent.SHADOW,
+        source=AnswerSource.RULES,
+        stale_seconds=0.1,
+    )
+    ledger.apply(A, [full])
+    stored = ledger.decision(full.decision_id)
+    assert stored is not None
+    assert stored.answers == (full,)
+    assert ledger.decision("unknown") is None
+
+
+def test_all_answers_are_kept_and_any_of_them_counts(ledger: Ledger, make_decision: MakeDecision) -> None:
+    acted = make_decision(1, answer_id="b", decided_at=20.0)
+    waits = held(make_decision, 1, answer_id="a", decided_at=10.0)
+    ledger.apply(A, [acted])
+    stored = ledger.decision(acted.decision_id)
+    assert stored is not None
+    assert (stored.acted, stored.held) == (True, False)
+    ledger.apply("sidecar-b", [waits])
+    stored = ledger.decision(acted.decision_id)
+    assert stored is not None
+    assert stored.answers == (waits, acted)
+    assert (stored.acted, stored.held) == (True, True)
+    assert ledger.tasks(decision_id=acted.decision_id).total == 1
+
+
+def test_a_task_is_opened_once_however_many_answers_ask_for_it(
+    ledger: Ledger, make_decision: MakeDecision
+) -> None:
+    both = (PlannedTask(kind=TaskKind.HOLD, due_at=7.0), PlannedTask(kind=TaskKind.AUDIT, due_at=9.0))
+    first = held(make_decision, 1, answer_id="first", tasks=both)
+    ledger.apply(A, [first])
+    ledger.apply("sidecar-b", [held(make_decision, 1, answer_id="second", due_at=1.0)])
+    page = ledger.tasks()
+    assert [(task.kind, task.due_at, task.answer_id) for task in page.items] == [
+        (TaskKind.HOLD, 7.0, "first"),
+        (TaskKind.AUDIT, 9.0, "first"),
+    ]
+    assert page.items[0].decision == first
+    assert page.items[0].task_id == task_id(first.decision_id, TaskKind.HOLD)
+    assert ledger.task(page.items[1].task_id) == page.items[1]
+    assert ledger.task("unknown") is None
+
+
+def test_a_decision_without_planned_tasks_opens_none(ledger: Ledger, make_decision: MakeDecision) -> None:
+    shadow = held(make_decision, 1, intent=Intent.SHADOW, tasks=())
+    observed = held(make_decision, 2, enforced=False, tasks=())
+    ledger.apply(A, [shadow, observed])
+    assert ledger.tasks().total == 0
+    stored = ledger.decision(shadow.decision_id)
+    assert stored is not None
+    assert not stored.held
+
+
+@pytest.mark.parametrize("label_first", [True, False])
+def test_a_label_completes_the_task_that_it_names(
+    ledger: Ledger, make_decision: MakeDecision, make_label: MakeLabel, label_first: bool
+) -> None:
+    decision = held(make_decision, 1)
+    wanted = task_id(decision.decision_id, TaskKind.HOLD)
+    label = make_label(1, task_id=wanted, channel="REVIEW_TASK", recorded_at=77.0)
+    for records in ([label], [decision]) if label_first else ([decision], [label]):
+        ledger.apply(A, records)
+    task = ledger.task(wanted)
+    assert task is not None
+    assert (task.state, task.completed_at) == (TaskState.COMPLETED, 77.0)
+    assert ledger.tasks().total == 0
+    assert ledger.tasks(states=[TaskState.COMPLETED]).items == (task,)
+    later = make_label(1, event_id="second", task_id=wanted, recorded_at=99.0)
+    ledger.apply(A, [later])
+    assert ledger.task(wanted) == task, "it ended with the first label"
+
+
+def test_a_label_cannot_complete_the_task_of_another_decision(
+    ledger: Ledger, make_decision: MakeDecision, make_label: MakeLabel
+) -> None:
+    ledger.apply(A, [held(make_decision, 1), held(make_decision, 2)])
+    other = task_id("decision-000002", TaskKind.HOLD)
+    ledger.apply(A, [make_label(1, task_id=other, channel="REVIEW_TASK")])
+    assert ledger.tasks().total == 2
+    (resolved,) = ledger.labels("decision-000001")
+    assert (resolved.drawn, resolved.propensity) == (False, None)
+
+
+def test_tasks_come_mandatory_first_then_by_due_time_and_pages_stay_put(
+    ledger: Ledger, make_decision: MakeDecision
+) -> None:
+    rng = random.Random(3)
+    decisions = [
+        held(make_decision, number, mandatory=rng.random() < 0.5, due_at=float(rng.randrange(4)))
+        for number in range(1, 24)
+    ]
+    ledger.apply(A, decisions)
+    expected = [
+        task_id(decision.decision_id, TaskKind.HOLD)
+        for decision in sorted(
+            decisions,
+            key=lambda one: (not one.mandatory, one.tasks[0].due_at, task_id(one.decision_id, TaskKind.HOLD)),
+        )
+    ]
+    seen, token = [], ""
+    while True:
+        page = ledger.tasks(page_size=4, page_token=token)
+        assert page.total == 23 + (1 if token else 0)
+        seen += [task.task_id for task in page.items]
+        token = page.next_page_token
+        if not token:
+            break
+        ledger.apply(A, [held(make_decision, 99, mandatory=True, due_at=-1.0)])  # before the place reached
+    assert seen == expected
+
+
+def test_tasks_are_found_by_kind_state_model_category_and_decision(
+    ledger: Ledger, make_decision: MakeDecision
+) -> None:
+    ledger.apply(
+        A,
+        [
+            held(make_decision, 1, kind=TaskKind.HOLD, model="x", category="refunds"),
+            held(make_decision, 2, kind=TaskKind.AUDIT, model="x", category="general"),
+            held(make_decision, 3, kind=TaskKind.ESCALATION, model="y", category="refunds"),
+        ],
+    )
+
+    def found(**filters: object) -> set[str]:
+        page = ledger.tasks(**filters)  # type: ignore[arg-type]
+        assert page.total == len(page.items)
+        return {task.decision_id[-1] for task in page.items}
+
+    assert found() == {"1", "2", "3"}
+    assert found(kinds=[TaskKind.HOLD, TaskKind.AUDIT]) == {"1", "2"}
+    assert found(model="x") == {"1", "2"}
+    assert found(category="refunds") == {"1", "3"}
+    assert found(model="y", category="general") == set()
+    assert found(decision_id="decision-000002") == {"2"}
+    assert found(states=[TaskState.COMPLETED]) == set()
+
+
+def test_decisions_are_listed_newest_first_in_stable_pages(
+    ledger: Ledger, make_decision: MakeDecision
+) -> None:
+    ledger.apply(A, [make_decision(number, decided_at=float(number // 3)) for number in range(1, 20)])
+    expected = [f"decision-{number:06d}" for number in range(19, 0, -1)]
+    seen, token, extra = [], "", 100
+    while True:
+        page = ledger.decisions(page_size=5, page_token=token)
+        seen += [stored.decision_id for stored in page.items]
+        token = page.next_page_token
+        if not token:
+            break
+        ledger.apply(A, [make_decision(extra, decided_at=1000.0 + extra)])
+        extra += 1
+    assert seen == expected
+
+
+def test_decisions_are_found_by_tenant_subject_model_and_time(
+    ledger: Ledger, make_decision: MakeDecision
+) -> None:
+    ledger.apply(
+        A,
+        [
+            make_decision(1, tenant="", subject_ref="s1", model="x", decided_at=10.0),
+            make_decision(2, tenant="t", subject_ref="s1", model="x", decided_at=20.0),
+            make_decision(3, tenant="t", subject_ref="s2", model="y", decided_at=30.0),
+        ],
+    )
+
+    def found(**filters: object) -> list[str]:
+        return [stored.decision_id[-1] for stored in ledger.decisions(**filters).items]  # type: ignore[arg-type]
+
+    assert found() == ["3", "2", "1"]
+    assert found(tenant="") == ["1"]
+    assert found(tenant="t", subject_ref="s1") == ["2"]
+    assert found(model="x") == ["2", "1"]
+    assert found(decided_from=20.0) == ["3", "2"]
+    assert found(decided_from=10.0, decided_to=20.0) == ["1"]
+    assert found(decided_from=31.0) == []
+
+
+@pytest.mark.parametrize("size", [-1, 1001])
+def test_a_page_size_out_of_range_is_refused(ledger: Ledger, size: int) -> None:
+    with pytest.raises(errors.InvalidRequest) as caught:
+        ledger.decisions(page_size=size)
+    assert caught.value.violations[0].field == "page_size"
+
+
+def test_a_damaged_or_borrowed_token_is_refused(ledger: Ledger, make_decision: MakeDecision) -> None:
+    ledger.apply(A, [held(make_decision, number) for number in range(1, 4)])
+    token = ledger.decisions(page_size=1).next_page_token
+    assert ledger.decisions(page_size=2, page_token=token).items[0].decision_id == "decision-000002"
+    for wrong in (token[:-3], "x", "AAAA", token.swapcase(), ledger.tasks(page_size=1).next_page_token, "é"):
+        with pytest.raises(errors.InvalidRequest, match="page_token"):
+            ledger.decisions(page_size=1, page_token=wrong)
+    with pytest.raises(errors.InvalidRequest, match="other filters"):
+        ledger.decisions(page_size=1, page_token=token, model="x")
+
+
+def test_the_first_label_under_an_event_id_counts_and_others_are_evidence(
+    ledger: Ledger, make_decision: MakeDecision, make_label: MakeLabel
+) -> None:
+    first = make_label(1, correct=True)
+    again = msgspec.structs.replace(first, recorded_at=999.0, sidecar_id="sidecar-b")
+    other = make_label(1, correct=False, recorded_at=5.0)
+    ledger.apply(A, [make_decision(1), first])
+    ledger.apply("sidecar-b", [again])
+    assert contents(ledger)["label_event_reuses"] == []
+    ledger.apply("sidecar-b", [other, other])
+    ledger.apply("sidecar-b", [other])
+    assert [resolved.label for resolved in ledger.labels("decision-000001")] == [first]
+    (reuse,) = contents(ledger)["label_event_reuses"]
+    assert reuse[:2] == ("crm", "event-000001")
+    assert '"correct":false' in str(reuse[-1])
+
+
+def test_a_label_sent_again_without_its_own_time_is_the_same_label(
+    ledger: Ledger, make_label: MakeLabel
+) -> None:
+    ledger.apply(A, [make_label(1, observed_at=50.0, recorded_at=50.0)])
+    ledger.apply("sidecar-b", [make_label(1, observed_at=60.0, recorded_at=60.0)])
+    assert contents(ledger)["label_event_reuses"] == []
+    ledger.apply("sidecar-b", [make_label(1, observed_at=50.0, recorded_at=60.0)])
+    assert len(contents(ledger)["label_event_reuses"]) == 1
+
+
+def test_artifacts_are_kept_once(ledger: Ledger) -> None:
+    text = Artifact(digest="d", kind="policy", body='{"π": "🦆"}')
+    ledger.apply(A, [text, text])
+    ledger.apply("sidecar-b", [Artifact(digest="d", kind="policy", body="other")])
+    assert ledger.artifact("d") == text
+    assert ledger.artifact("unknown") is None
+
+
+def test_intervals_end_with_the_next_record_a_stop_or_a_new_start(ledger: Ledger) -> None:
+    def put(since: float, slot: str, digest: str, sidecar: str = A) -> None:
+        ledger.apply(sidecar, [InForce(sidecar_id=sidecar, slot=slot, digest=digest, since=since)])
+
+    def at(moment: float, slot: str = "calibrator:m") -> str | None:
+        found = ledger.in_force(A, slot, moment)
+        return None if found is None else found.digest
+
+    put(10.0, "sidecar", "start")
+    put(10.0, "calibrator:m", "one")
+    put(10.0, "policy", "p1")
+    put(20.0, "calibrator:m", "two")
+    put(25.0, "calibrator:m", "", sidecar="sidecar-b")
+    put(30.0, "calibrator:m", "")
+    put(40.0, "calibrator:m", "three")
+    # Killed: says nothing. Started again without that calibrator.
+    put(60.0, "sidecar", "start")
+    put(60.0, "policy", "p1")
+    put(70.0, "sidecar", "")
+    assert [at(moment) for moment in (9.9, 10.0, 19.9, 20.0, 29.9, 30.0, 40.0, 59.9, 60.0, 99.0)] == [
+        None, "one", "one", "two", "two", None, "three", "three", None, None,
+    ]  # fmt: skip
+    assert [at(moment, "policy") for moment in (10.0, 59.9, 60.0, 69.9, 70.0)] == [
+        "p1",
+        "p1",
+        "p1",
+        "p1",
+        None,
+    ]
+
+
+def test_of_two_changes_in_one_tick_the_last_counts(ledger: Ledger) -> None:
+    ledger.apply(A, [InForce(sidecar_id=A, slot="policy", digest=digest, since=5.0) for digest in ("b", "a")])
+    found = ledger.in_force(A, "policy", 5.0)
+    assert found is not None
+    assert found.digest == "a"
+
+
+def test_strata_count_every_answer_by_day_and_kind(ledger: Ledger, make_decision: MakeDecision) -> None:
+    day = 86400.0
+    ledger.apply(
+        A,
+        [
+            make_decision(1, decided_at=day * 2),
+            make_decision(2, decided_at=day * 3 - 0.001, drawn=True),
+            make_decision(3, decided_at=day * 3, audit_rate=0.5, drawn=True),
+            make_decision(4, decided_at=day * 3, intent=Intent.SHADOW, may_act=False),
+        ],
+    )
+    ledger.apply("sidecar-b", [make_decision(5, decided_at=day * 2 + 1, sidecar_id="sidecar-b")])
+    counted = [
+        (
+            stratum.day.isoformat(),
+            stratum.intent.value,
+            stratum.audit_rate,
+            stratum.n,
+            stratum.n_drawn,
+            stratum.n_acted,
+        )
+        for stratum in ledger.strata("lead-classifier")
+    ]
+    assert sorted(counted) == [
+        ("1970-01-03", "LIVE", 0.05, 3, 1, 3),
+        ("1970-01-04", "LIVE", 0.5, 1, 1, 1),
+        ("1970-01-04", "SHADOW", 0.05, 1, 0, 0),
+    ]
+    assert {stratum.day.isoformat() for stratum in ledger.strata("lead-classifier", since=day * 3)} == {
+        "1970-01-04"
+    }
+    assert ledger.strata("other") == []
+
+
+def test_labelled_decisions_carry_the_probability_with_which_they_were_drawn(
+    ledger: Ledger, make_decision: MakeDecision, make_label: MakeLabel
+) -> None:
+    def task(number: int, kind: TaskKind) -> str:
+        return task_id(f"decision-{number:06d}", kind)
+
+    kinds = {1: TaskKind.HOLD, 2: TaskKind.ESCALATION, 3: TaskKind.AUDIT, 4: TaskKind.BATCH}
+    ledger.apply(
+        A, [held(make_decision, number, kind=kind, audit_rate=0.125) for number, kind in kinds.items()]
+    )
+    ledger.apply(A, [make_decision(number) for number in range(5, 11)])
+    ledger.apply(A, [make_decision(11, model="other")])
+    labels = [make_label(number, task_id=task(number, kind)) for number, kind in kinds.items()]
+    labels += [
+        make_label(5, channel="OUTCOME", correct=False),
+        make_label(6, channel="IMPORTED", true_class="interested"),
+        make_label(7, channel="VOLUNTEERED", true_class="spam"),
+        make_label(8, cannot_tell=True),
+        make_label(9, criterion="tone", correct=False),
+        make_label(11),
+        make_label(12),  # an orphan
+    ]
+    ledger.apply(A, labels)
+    found = ledger.labelled("lead-classifier")
+    assert [
+        (each.decision.decision_id[-1], each.correct, each.drawn, each.propensity, each.about)
+        for each in found
+    ] == [
+        ("1", True, True, 1.0, "PRIMARY"),
+        ("2", True, True, 1.0, "PRIMARY"),
+        ("3", True, True, 0.125, "PRIMARY"),
+        ("4", True, True, None, "PRIMARY"),
+        ("5", False, False, None, "PRIMARY"),
+        ("6", True, False, None, "PRIMARY"),
+        ("7", False, False, None, "PRIMARY"),
+    ]
+    (toned,) = ledger.labelled("lead-classifier", criterion="tone")
+    assert (toned.decision.decision_id, toned.correct) == ("decision-000009", False)
+    start = found[0].decision.decided_at
+    assert len(ledger.labelled("lead-classifier", since=start + 2)) == 5
+    assert len(ledger.labelled("lead-classifier", until=start + 2)) == 2
+    assert ledger.labelled("lead-classifier", label_window_seconds=1.0) == []
+
+
+def stream_of(make_decision: MakeDecision, make_label: MakeLabel) -> list[Record]:
+    """Some of everything, interleaved, with retries, orphans and reuses among them."""
+    rng = random.Random(11)
+    records: list[Record] = []
+    for number in range(1, 41):
+        kind = rng.choice(list(TaskKind))
+        decision = rng.choice([make_decision(number), held(make_decision, number, kind=kind)])
+        records.append(decision)
+        if rng.random() < 0.3:
+            records.append(
+                msgspec.structs.replace(decision, answer_id=f"retry-{number}", sidecar_id="sidecar-b")
+            )
+        if rng.random() < 0.6:
+            about = rng.randrange(1, 45)
+            records.append(
+                make_label(
+                    about,
+                    event_id=f"e{rng.randrange(25)}",
+                    correct=rng.random() < 0.5,
+                    task_id=task_id(f"decision-{about:06d}", kind),
+                )
+            )
+        if rng.random() < 0.1:
+            records.append(Artifact(digest=str(number % 3), kind="policy", body=str(number % 3)))
+            records.append(InForce(sidecar_id=A, slot="policy", digest=str(number % 3), since=float(number)))
+    return records
+
+
+def in_pieces(ledger: Ledger, records: list[Record], cuts: list[int]) -> None:
+    edges = [0, *sorted(cut % (len(records) + 1) for cut in cuts), len(records)]
+    for start, end in itertools.pairwise(edges):
+        mark = Mark(position=Position(1, end), sequence=end)
+        ledger.apply(A, records[start:end], journal_id="j", mark=mark)
+
+
+@pytest.fixture(scope="module")
+def in_memory() -> Iterator[Ledger]:
+    with Ledger("sqlite://") as made:
+        made.migrate()
+        yield made
+
+
+def clear(ledger: Ledger) -> None:
+    with ledger._engine.begin() as connection:
+        for table in reversed(schema.metadata.sorted_tables):
+            connection.execute(sa.delete(table))
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    cuts=st.lists(st.integers(0, 200), max_size=6),
+    again=st.lists(st.tuples(st.integers(0, 200), st.integers(0, 60)), max_size=5),
+)
+def test_replaying_whole_or_overlapping_pieces_changes_nothing(
+    in_memory: Ledger,
+    make_decision: MakeDecision,
+    make_label: MakeLabel,
+    cuts: list[int],
+    again: list[tuple[int, int]],
+) -> None:
+    stream = stream_of(make_decision, make_label)
+    clear(in_memory)
+    in_pieces(in_memory, stream, [])
+    whole = contents(in_memory)
+    assert all(rows for name, rows in whole.items() if name != "set_aside")
+    clear(in_memory)
+    in_pieces(in_memory, stream, cuts)
+    for start, length in again:
+        in_memory.apply(A, stream[start : start + length])
+    in_memory.apply(A, stream)
+    assert contents(in_memory) == whole
+
+
+def test_applying_twice_changes_nothing(
+    ledger: Ledger, make_decision: MakeDecision, make_label: MakeLabel
+) -> None:
+    stream = stream_of(make_decision, make_label)
+    in_pieces(ledger, stream, [20, 40])
+    before = contents(ledger)
+    ledger.apply("sidecar-b", list(reversed(stream[:30])))
+    in_pieces(ledger, stream, [10])
+    assert contents(ledger) == before
+
+
+def test_more_records_than_a_query_has_parameters(ledger: Ledger, make_decision: MakeDecision) -> None:
+    decisions = [make_decision(number) for number in range(1, 2502)]
+    ledger.apply(A, decisions)
+    ledger.apply(A, decisions)
+    assert sum(stratum.n for stratum in ledger.strata("lead-classifier")) == 2501
+
+
+def test_the_place_in_the_journal_is_kept_with_what_was_read_from_it(
+    ledger: Ledger, make_decision: MakeDecision
+) -> None:
+    assert ledger.mark(A, "j") is None
+    mark = Mark(position=Position(3, 1 << 40), sequence=1 << 41)
+    ledger.apply(A, [make_decision(1)], journal_id="j", mark=mark)
+    assert ledger.mark(A, "j") == mark
+    assert ledger.mark(A, "other journal") is None
+    poison = make_decision(2, decided_at=1e18)
+    with pytest.raises(database.RecordRefused):
+        ledger.apply(
+            A, [make_decision(3), poison], journal_id="j", mark=Mark(position=Position(4, 0), sequence=9)
+        )
+    assert ledger.mark(A, "j") == mark
+    assert ledger.decision("decision-000003") is None, "all or none"

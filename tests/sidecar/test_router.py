@@ -1,0 +1,434 @@
+"""The use cases: one decision for one request, recorded before it is told; labels taken once."""
+
+import threading
+
+import msgspec
+import pytest
+
+from sidecar import errors, identifiers
+from sidecar.ledger.records import Label
+from sidecar.policy.actions import Action, Reason, TaskKind
+from sidecar.router import QueueHealth, fingerprint_of
+
+
+@pytest.fixture
+def made(make_service):
+    return make_service()
+
+
+def codes(outcomes):
+    return [each.code if isinstance(each, errors.TruebandError) else "decision" for each in outcomes]
+
+
+# Decisions.
+
+
+def test_a_decision_carries_every_version_that_led_to_it(made, make_query, now):
+    asked = make_query(
+        0.95,
+        tenant="acme",
+        request_id="r-1",
+        subject_ref="s-1",
+        group_key="g-1",
+        model_version="v7",
+        category="General ",
+        category_from_model=True,
+        answer_digest="sha256:0",
+        occurred_at=now - 5,
+        attributes={"amount": 1.5},
+        context={"text": "hello"},
+    )
+    decision = made.router.route(asked).decision
+    assert made.journal.decisions == [decision]
+    assert decision.category == "general"
+    assert decision.category_source == "MODEL"
+    assert (decision.tenant, decision.subject_ref, decision.group_key) == ("acme", "s-1", "g-1")
+    assert (decision.model, decision.model_version) == ("lead-classifier", "v7")
+    assert (decision.decided_at, decision.expires_at) == (now, now + 86400)
+    assert decision.occurred_at == now - 5
+    assert decision.calibrator.version == "3"
+    assert decision.stale_seconds == 0.0
+    assert decision.policy_digest == made.snapshot.loaded.digest
+    assert decision.audit_key_id == "k2"
+    assert decision.sidecar_id == "sidecar-a"
+    assert decision.engine_version
+    assert (decision.attributes, decision.context) == ({"amount": 1.5}, {"text": "hello"})
+    assert decision.final_class == decision.predicted_class == "interested"
+
+
+def test_what_has_no_time_of_its_own_happened_now(made, make_query, now):
+    assert made.router.route(make_query()).decision.occurred_at == now
+
+
+def test_an_unknown_model_is_no_decision(made, make_query):
+    with pytest.raises(errors.UnknownModel, match="it has: lead-classifier"):
+        made.router.route(make_query(model="leads"))
+    assert made.journal.records == []
+
+
+@pytest.mark.parametrize(("age", "acts"), [(0.0, True), (86400.0, True), (86400.5, False), (-1e6, True)])
+def test_a_calibrator_serves_within_its_staleness_budget(age, acts, made, make_query, now):
+    made.now = now + age
+    decision = made.router.route(make_query()).decision
+    assert decision.may_act is acts
+    assert decision.stale_seconds == max(0.0, age)
+
+
+def test_a_version_with_its_own_calibrator_never_falls_back_to_the_models(
+    make_service, make_query, make_in_force
+):
+    policy = """
+version: 1
+models:
+  lead-classifier:
+    calibrator: models:/c@champion
+    versions: {v8: models:/c/8}
+    evidence: score
+"""
+    made = make_service(policy)
+    assert made.router.route(make_query(model_version="v7")).decision.may_act
+    decision = made.router.route(make_query(model_version="v8")).decision
+    assert decision.reasons == (Reason.NO_CALIBRATOR,)
+    assert decision.calibrator is None
+    own = make_in_force(versions=("v8",))
+    made.snapshot = type(made.snapshot)(
+        made.snapshot.loaded,
+        made.snapshot.tables,
+        {**made.snapshot.calibrators, ("lead-classifier", "v8"): own},
+    )
+    assert made.router.route(make_query(model_version="v8")).decision.may_act
+
+
+def test_one_request_sees_one_snapshot(make_service, make_query):
+    """A swap in the middle of a batch reaches the next request, never the rest of this one."""
+    made = make_service()
+    good = made.snapshot
+
+    class Swapping(dict):
+        def get(self, key, default=None):
+            made.snapshot = type(good)(good.loaded, good.tables, {})
+            return dict.get(self, key, default)
+
+    made.snapshot = type(good)(good.loaded, good.tables, Swapping(good.calibrators))
+    assert all(answer.decision.may_act for answer in made.router.route_batch([make_query()] * 3))
+    assert not made.router.route(make_query()).decision.may_act
+
+
+# Idempotency.
+
+
+def test_a_retry_gets_the_recorded_answer(made, make_query):
+    asked = make_query(request_id="r-1")
+    first = made.router.route(asked)
+    made.snapshot = type(made.snapshot)(made.snapshot.loaded, made.snapshot.tables, {})
+    again = made.router.route(asked)
+    assert again.replayed
+    assert not first.replayed
+    assert again.decision is first.decision
+    assert len(made.journal.records) == 1
+    assert made.count("trueband_replayed_answers_total") == 1
+
+
+def test_another_body_under_the_request_id_is_an_error(made, make_query):
+    made.router.route(make_query(request_id="r-1"))
+    with pytest.raises(errors.RequestIdReused):
+        made.router.route(make_query(0.1, request_id="r-1"))
+    assert len(made.journal.records) == 1
+
+
+def test_other_tenants_and_models_have_request_ids_of_their_own(made, make_query):
+    first = made.router.route(make_query(request_id="r-1", tenant="a")).decision
+    second = made.router.route(make_query(0.1, request_id="r-1", tenant="b")).decision
+    assert first.decision_id != second.decision_id
+
+
+def test_after_the_window_a_retry_is_another_answer_of_the_same_decision(made, make_query, now):
+    asked = make_query(request_id="r-1")
+    first = made.router.route(asked).decision
+    made.now = now + 3600.1
+    second = made.router.route(asked)
+    assert not second.replayed
+    assert second.decision.decision_id == first.decision_id
+    assert second.decision.answer_id != first.answer_id
+    assert second.decision.drawn == first.drawn
+    assert made.router.route(asked).replayed
+
+
+def test_the_window_is_bounded_by_entries(make_service, make_query):
+    policy = """
+version: 1
+idempotency: {entries: 2}
+models: {lead-classifier: {calibrator: models:/c@champion, evidence: score}}
+"""
+    made = make_service(policy)
+    for number in range(3):
+        made.router.route(make_query(request_id=f"r-{number}"))
+    replayed = [made.router.route(make_query(request_id=f"r-{number}")).replayed for number in (2, 1, 0)]
+    assert replayed == [True, True, False]
+
+
+def test_without_a_request_id_nothing_is_replayed(made, make_query):
+    first, second = made.router.route(make_query()), made.router.route(make_query())
+    assert first.decision.decision_id != second.decision.decision_id
+    assert not second.replayed
+
+
+def test_a_batch_answers_twins_once_and_names_impostors(made, make_query):
+    asked, impostor = make_query(request_id="r-1"), make_query(0.1, request_id="r-1")
+    unknown = make_query(request_id="r-2", model="leads")
+    invalid = errors.InvalidRequest((errors.Violation("model", "is required"),))
+    outcomes = made.router.route_batch([asked, impostor, asked, unknown, unknown, invalid, make_query()])
+    assert codes(outcomes) == [
+        "decision", "REQUEST_ID_REUSED", "decision", "MODEL_UNKNOWN", "MODEL_UNKNOWN", "INVALID_REQUEST",
+        "decision",
+    ]  # fmt: skip
+    assert outcomes[2].replayed
+    assert outcomes[2].decision is outcomes[0].decision
+    assert not outcomes[0].replayed
+    assert len(made.journal.records) == 2
+    assert len(made.journal.batches) == 1
+
+
+def test_a_twin_does_not_act_where_its_first_could_not_be_recorded(made, make_query):
+    made.journal.break_down()
+    asked = make_query(request_id="r-1")
+    first, twin = made.router.route_batch([asked, asked])
+    for answer in (first, twin):
+        assert not answer.decision.may_act
+        assert answer.decision.action is Action.UNCERTAIN
+    assert twin.replayed
+
+
+def test_threads_that_retry_at_once_speak_of_one_decision(made, make_query):
+    asked, found = make_query(request_id="r-1"), []
+    ready = threading.Barrier(6)
+
+    def retry():
+        ready.wait()
+        found.append(made.router.route(asked).decision)
+
+    threads = [threading.Thread(target=retry) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 6
+    assert len({(each.decision_id, each.action, each.drawn) for each in found}) == 1
+
+
+# The audit draw.
+
+
+def test_the_draw_follows_the_key_the_id_and_the_rate_alone(made, make_query):
+    for number in range(200):
+        decision = made.router.route(make_query(request_id=f"r-{number}", category="refunds")).decision
+        draw = identifiers.audit_draw(made.keys.current_audit[1], decision.decision_id)
+        assert decision.audit_rate == 0.1
+        assert decision.drawn == (draw < 0.1)
+        assert (TaskKind.AUDIT in [task.kind for task in decision.tasks]) == decision.drawn
+
+
+def test_what_the_caller_says_does_not_move_the_draw(make_service, make_query):
+    """Neither attributes, subject, evidence in the band nor retries: the id decides."""
+    for number in range(50):
+        drawn = {
+            make_service()
+            .router.route(make_query(score, request_id=f"r-{number}", subject_ref=subject))
+            .decision.drawn
+            for score, subject in ((0.91, "a"), (0.99, "b"), (0.95, "c"))
+        }
+        assert len(drawn) == 1
+
+
+def test_a_hold_is_not_drawn_and_a_shadow_hold_is(make_service, make_query):
+    policy = """
+version: 1
+models:
+  lead-classifier:
+    calibrator: models:/c@champion
+    evidence: score
+    bands: [{name: all, from: 0, action: HOLD_FOR_REVIEW, audit_rate: 1}]
+"""
+    made = make_service(policy)
+    live = made.router.route(make_query(0.6)).decision
+    assert (live.audit_rate, live.drawn, [task.kind for task in live.tasks]) == (0.0, False, [TaskKind.HOLD])
+    shadow = made.router.route(make_query(0.6, intent="SHADOW")).decision
+    assert (shadow.audit_rate, shadow.drawn) == (1.0, True)
+    assert [task.kind for task in shadow.tasks] == [TaskKind.AUDIT]
+
+
+# The journal and the review queue.
+
+
+@pytest.mark.parametrize(
+    ("score", "category", "durable"),
+    [(0.95, "general", False), (0.8, "general", False), (0.6, "general", True), (0.1, "general", True),
+     (0.99, "pricing", True), (0.99, "unlisted", True)],
+)  # fmt: skip
+def test_whatever_does_not_act_is_durable_before_it_is_told(score, category, durable, made, make_query):
+    made.router.route(make_query(score, category=category))
+    assert [each for _, each in made.journal.batches] == [durable]
+
+
+@pytest.mark.parametrize(("score", "category"), [(0.95, "general"), (0.6, "general"), (0.1, "general"),
+                                                 (0.99, "pricing")])  # fmt: skip
+def test_what_cannot_be_recorded_is_uncertain(score, category, made, make_query):
+    made.journal.break_down()
+    answer = made.router.route(make_query(score, category=category, request_id="r-1"))
+    decision = answer.decision
+    assert decision.action is Action.UNCERTAIN
+    assert not decision.may_act
+    assert decision.reasons[-1] is Reason.REVIEW_UNAVAILABLE
+    assert (decision.tasks, decision.drawn) == ((), False)
+    assert answer.retry_after_seconds == 5.0
+    assert answer.candidates
+    assert made.count("trueband_unrecorded_decisions_total") == 1
+    assert made.count("trueband_decisions_total", model="lead-classifier") == 0
+    # Once the journal is back, the same request is decided anew: nothing was remembered.
+    made.journal.failure = None
+    again = made.router.route(make_query(score, category=category, request_id="r-1"))
+    assert not again.replayed
+    assert again.decision.action is not Action.UNCERTAIN
+    assert made.journal.decisions == [again.decision]
+
+
+def test_a_batch_that_cannot_be_recorded_acts_on_nothing(made, make_query):
+    made.journal.break_down()
+    unknown = make_query(model="leads")
+    outcomes = made.router.route_batch([make_query(), unknown, make_query(0.6), make_query(0.1)])
+    assert codes(outcomes) == ["decision", "MODEL_UNKNOWN", "decision", "decision"]
+    decided = [each.decision for each in outcomes if not isinstance(each, errors.TruebandError)]
+    assert {each.action for each in decided} == {Action.UNCERTAIN}
+    assert made.count("trueband_unrecorded_decisions_total") == 3
+
+
+def test_a_journal_that_fails_in_an_unknown_way_answers_nothing(made, make_query):
+    made.journal.failure = RuntimeError("a bug")
+    with pytest.raises(RuntimeError):
+        made.router.route(make_query(request_id="r-1"))
+    made.journal.failure = None
+    assert not made.router.route(make_query(request_id="r-1")).replayed
+
+
+def test_with_the_ledger_away_a_hold_says_that_it_is_delayed(made, make_query):
+    made.health = QueueHealth(away=True, backlog_seconds=14400.0)
+    held = made.router.route(make_query(0.6)).decision
+    assert held.action is Action.HOLD_FOR_REVIEW
+    assert held.reasons == (Reason.BAND, Reason.REVIEW_DELAYED)
+    assert [task.kind for task in held.tasks] == [TaskKind.HOLD]
+    acted = made.router.route(make_query(0.95)).decision
+    assert acted.may_act
+    assert Reason.REVIEW_DELAYED not in acted.reasons
+
+
+@pytest.mark.parametrize(("score", "category"), [(0.6, "general"), (0.99, "pricing"), (0.01, "pricing")])
+def test_behind_a_backlog_that_is_too_old_a_hold_is_uncertain(score, category, made, make_query):
+    made.health = QueueHealth(away=True, backlog_seconds=14400.1)
+    answer = made.router.route(make_query(score, category=category, request_id="r-1"))
+    assert answer.decision.action is Action.UNCERTAIN
+    assert answer.decision.reasons[-1] is Reason.REVIEW_UNAVAILABLE
+    assert answer.decision.tasks == ()
+    assert answer.retry_after_seconds == 30.0
+    assert made.journal.batches == [((answer.decision,), True)]
+
+
+def test_who_retries_as_told_is_decided_anew(made, make_query):
+    made.health = QueueHealth(away=True, backlog_seconds=1e6)
+    asked = make_query(0.6, request_id="r-1")
+    refused = made.router.route(asked)
+    made.health = QueueHealth()
+    again = made.router.route(asked)
+    assert not again.replayed
+    assert again.decision.action is Action.HOLD_FOR_REVIEW
+    assert again.decision.decision_id == refused.decision.decision_id
+
+
+def test_a_backlog_does_not_stop_what_needs_nobody(made, make_query):
+    made.health = QueueHealth(away=True, backlog_seconds=1e6)
+    assert made.router.route(make_query(0.95)).decision.may_act
+    assert made.router.route(make_query(0.1)).decision.action is Action.REJECT
+    assert made.router.route(make_query(0.6, intent="SHADOW")).decision.action is Action.HOLD_FOR_REVIEW
+
+
+def test_a_full_journal_behind_a_backlog_gives_its_reason_once(made, make_query):
+    made.health = QueueHealth(away=True, backlog_seconds=1e6)
+    made.journal.break_down()
+    answer = made.router.route(make_query(0.6))
+    assert answer.decision.reasons == (Reason.BAND, Reason.REVIEW_UNAVAILABLE)
+
+
+def test_recorded_answers_are_counted_by_what_they_are(made, make_query):
+    made.router.route_batch([make_query(), make_query(), make_query(0.99, category="pricing")])
+    labels = {"model": "lead-classifier", "band": "auto"}
+    assert made.count("trueband_decisions_total", **labels, action="AUTO_ROUTE", may_act="true") == 2
+    assert made.count("trueband_decisions_total", **labels, action="HOLD_FOR_REVIEW", may_act="false") == 1
+    reasons = {"model": "lead-classifier", "reason": "MANDATORY_REVIEW"}
+    assert made.count("trueband_decision_reasons_total", **reasons) == 1
+
+
+# Labels.
+
+
+def label(**changes):
+    fields = {
+        "decision_id": "d-1",
+        "source": "crm",
+        "event_id": "e-1",
+        "correct": True,
+        "observed_at": 1.0,
+        "recorded_at": 2.0,
+        "sidecar_id": "sidecar-a",
+    }
+    made = Label(**(fields | changes))
+    return made, fingerprint_of(msgspec.json.encode(made))
+
+
+def statuses(receipts):
+    return [(each.status, each.reason) for each in receipts]
+
+
+def test_a_label_is_durable_before_it_is_accepted(made):
+    given = label()
+    assert statuses(made.router.record_labels([given])) == [("ACCEPTED", "")]
+    assert made.journal.batches == [((given[0],), True)]
+    assert made.count("trueband_labels_total", status="ACCEPTED") == 1
+
+
+def test_a_label_is_taken_once(made):
+    for expected in ("ACCEPTED", "DUPLICATE"):
+        assert statuses(made.router.record_labels([label()])) == [(expected, "")]
+    assert statuses(made.router.record_labels([label(), label()]))[1][0] == "DUPLICATE"
+    assert len(made.journal.records) == 1
+
+
+def test_another_label_under_its_event_id_is_refused(made):
+    made.router.record_labels([label()])
+    (receipt,) = made.router.record_labels([label(correct=False)])
+    assert statuses([receipt]) == [("REJECTED", "EVENT_ID_REUSED")]
+    assert "supersedes" in receipt.message
+    within = made.router.record_labels([label(event_id="e-2"), label(event_id="e-2", correct=False)])
+    assert statuses(within) == [("ACCEPTED", ""), ("REJECTED", "EVENT_ID_REUSED")]
+    assert statuses(made.router.record_labels([label(source="erp", correct=False)])) == [("ACCEPTED", "")]
+
+
+def test_each_label_of_a_batch_has_its_own_fate(made):
+    bad = errors.InvalidRequest((errors.Violation("label.source", "is required"),))
+    receipts = made.router.record_labels([label(), bad, label(), label(event_id="e-2")])
+    assert [each.status for each in receipts] == ["ACCEPTED", "REJECTED", "DUPLICATE", "ACCEPTED"]
+    assert (receipts[1].reason, receipts[1].message) == ("INVALID_REQUEST", "label.source: is required")
+    assert [record.event_id for record in made.journal.records] == ["e-1", "e-2"]
+
+
+def test_labels_that_cannot_be_kept_are_not_acknowledged(made):
+    made.journal.break_down()
+    with pytest.raises(errors.JournalUnavailable):
+        made.router.record_labels([label()])
+    assert made.count("trueband_labels_total", status="ACCEPTED") == 0
+    made.journal.failure = None
+    assert statuses(made.router.record_labels([label()])) == [("ACCEPTED", "")]
+
+
+def test_a_batch_with_nothing_new_writes_nothing(made):
+    made.router.record_labels([label()])
+    made.journal.break_down()
+    assert statuses(made.router.record_labels([label()])) == [("DUPLICATE", "")]

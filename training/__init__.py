@@ -1,0 +1,1 @@
+"""The loop: labels in, better calibrators out, with the evidence that they are better."""

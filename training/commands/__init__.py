@@ -1,0 +1,1 @@
+"""The commands of `python -m training`, each a module with `add_parser(subparsers)` and `run(arguments)`."""

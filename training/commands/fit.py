@@ -1,0 +1,238 @@
+"""`fit`: a labelled file into a calibrator document, and into the registry where that is asked for."""
+
+import argparse
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from calibrators.evidence import AGGREGATIONS, EVIDENCE_KINDS
+from training.commands import labelled_file
+
+if TYPE_CHECKING:
+    import calibrators
+    from training.dataset import Dataset
+    from training.evaluation import Evaluation
+    from training.fitting import CandidateKind
+    from training.selection import Selection
+
+KINDS: dict[str, "tuple[CandidateKind, ...] | None"] = {
+    "auto": None,
+    "identity": ("identity",),
+    "temperature": ("temperature",),
+    "platt": ("platt-logit", "platt-raw"),
+    "beta": ("beta",),
+    "isotonic": ("isotonic",),
+}
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Adds the command."""
+    parser = subparsers.add_parser(
+        "fit",
+        help="fit a calibrator to a labelled file",
+        description="Fits a calibrator to a labelled file, chosen by cross-validated log-loss and the "
+        "one-standard-error rule, and writes it as a JSON document that a sidecar can load; with --register "
+        "it becomes a version in the MLflow registry as well.",
+    )
+    labelled_file.add_arguments(parser)
+    parser.add_argument(
+        "--kind",
+        choices=tuple(KINDS),
+        default="auto",
+        help="auto selects among all (default); platt takes the better one of logit and raw score",
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, metavar="N", help="of folds and bootstrap (default: 0)"
+    )
+    parser.add_argument("--out", required=True, metavar="FILE", help="the document to write, e.g. cal.json")
+    target = parser.add_argument_group(
+        "what it may serve", "Required with --register; without a model the document matches no request."
+    )
+    target.add_argument("--model", metavar="M", help="the model's name in the policy")
+    versions = target.add_mutually_exclusive_group()
+    versions.add_argument(
+        "--model-version",
+        nargs="+",
+        action="extend",
+        metavar="V",
+        help="the model versions that the labels speak for",
+    )
+    versions.add_argument("--any-version", action="store_true", help="any version of the model")
+    target.add_argument(
+        "--evidence", choices=EVIDENCE_KINDS, help="what the model will send (default: as in the file)"
+    )
+    target.add_argument(
+        "--aggregation",
+        choices=AGGREGATIONS,
+        help="how token log-probabilities become a score (default for them: mean)",
+    )
+    target.add_argument(
+        "--criterion", default="correct", metavar="C", help="what the labels call correct (default: correct)"
+    )
+    registry = parser.add_argument_group("registry")
+    registry.add_argument("--register", metavar="NAME", help="register it in MLflow under this name")
+    registry.add_argument("--alias", metavar="ALIAS", help="let this alias point at it, e.g. champion")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Fits, prints what was found, writes the document, registers it where asked."""
+    from training import console, fitting, selection
+
+    _require_consistent(arguments)
+    dataset = labelled_file.read(arguments)
+    dataset, applies_to = _target(arguments, dataset)
+    chosen = selection.select(dataset, seed=arguments.seed, kinds=KINDS[arguments.kind])
+    fitted = fitting.calibrator(
+        chosen.fitted, dataset, applies_to=applies_to, note=f"selected by {chosen.reason}"[:500]
+    )
+    measured = _measure(dataset, chosen, arguments.seed)
+    screen = console.console()
+    screen.print(f"{arguments.from_file}: {console.describe(dataset)}", markup=False)
+    screen.print(console.candidates_table(chosen))
+    screen.print(f"Chosen: {chosen.reason}.", markup=False)
+    if advice := console.advice(chosen):
+        screen.print(f"{advice}.", markup=False)
+    if chosen.uninformative:
+        screen.print(
+            "Warning: the score is uninformative. It does not rise with correctness in these data, and no "
+            "calibrator can repair that.",
+            markup=False,
+        )
+    if measured is None:
+        screen.print("Not measured: there is nothing to score that the fit has not seen.")
+    else:
+        screen.print()
+        title = "out of fold (each row scored by a fit that never saw it)"
+        screen.print(console.evaluations_table(title, list(measured.items())))
+        screen.print("The document's map is fitted to all rows. Judge it on later labels with `evaluate`.")
+    _write(Path(arguments.out), fitted)
+    screen.print(f"Wrote {arguments.out}: {fitted.kind}, {fitted.digest}", markup=False, soft_wrap=True)
+    if arguments.register:
+        version = _register(arguments, dataset, chosen, fitted, measured)
+        alias = f" as {arguments.alias}" if arguments.alias else ""
+        screen.print(f"Registered {arguments.register} version {version}{alias}.", markup=False)
+    return 0
+
+
+def _require_consistent(arguments: argparse.Namespace) -> None:
+    from training import errors
+
+    versions = arguments.model_version or arguments.any_version
+    if arguments.register:
+        needed = {"--model": arguments.model, "--evidence": arguments.evidence}
+        missing = [flag for flag, value in needed.items() if not value]
+        if not versions:
+            missing.append("--model-version or --any-version")
+        if missing:
+            raise errors.RequestRefused(
+                f"--register also needs {', '.join(missing)}: what the calibrator may serve"
+            )
+    elif arguments.alias:
+        raise errors.RequestRefused("--alias goes with --register: an alias points at a registered version")
+    if (arguments.model is None) != (not versions):
+        raise errors.RequestRefused("--model goes with --model-version or --any-version, and they with it")
+    out = Path(arguments.out)
+    if not out.parent.is_dir() or out.is_dir():
+        raise errors.RequestRefused(f"--out {out}: name a file in a folder that exists")
+
+
+def _target(
+    arguments: argparse.Namespace, dataset: "Dataset"
+) -> "tuple[Dataset, calibrators.AppliesTo | None]":
+    """The dataset as the evidence that will be served, and what the document applies to."""
+    import dataclasses
+
+    import calibrators
+    from calibrators import evidence as evidence_module
+    from training import errors
+
+    kind = arguments.evidence or dataset.evidence
+    if arguments.aggregation not in (None, "none") and kind != "token_logprobs":
+        raise errors.RequestRefused("--aggregation goes with --evidence token_logprobs; leave it out")
+    aggregation = evidence_module.effective_aggregation(kind, arguments.aggregation or "none")
+    if dataset.evidence == "positive_probability" and kind != "positive_probability":
+        raise errors.RequestRefused(
+            f"--score-is positive fits positive_probability evidence, not {kind}; change one of the two"
+        )
+    answer = dataset.answer
+    if kind in evidence_module.VECTOR_KINDS:
+        dataset = dataclasses.replace(dataset, evidence=kind)
+    else:
+        # One score will be served, so a map of vectors cannot be.
+        dataset = dataclasses.replace(
+            dataset, evidence=kind, aggregation=aggregation, vectors=None, answers=None, truths=None
+        )
+    if arguments.model is None:
+        return dataset, None
+    return dataset, calibrators.AppliesTo(
+        model=arguments.model,
+        model_versions=None if arguments.any_version else tuple(arguments.model_version),
+        evidence=kind,
+        aggregation=aggregation,
+        answer=answer,
+        criterion=arguments.criterion,
+    )
+
+
+def _measure(dataset: "Dataset", chosen: "Selection", seed: int) -> "dict[str, Evaluation] | None":
+    from training import evaluation
+
+    if chosen.chosen.out_of_fold is None:
+        return None
+    return {
+        name: evaluation.evaluate(
+            confidence, dataset.correct, dataset.weights, groups=dataset.groups, seed=seed, use_netcal=False
+        )
+        for name, confidence in (("raw", dataset.scores), ("calibrated", chosen.chosen.out_of_fold))
+    }
+
+
+def _write(path: Path, calibrator: "calibrators.Calibrator") -> None:
+    import calibrators
+    from training import errors
+
+    draft = path.with_name(f".{path.name}.draft")
+    try:
+        draft.write_text(calibrators.dumps(calibrator) + "\n", encoding="utf-8")
+        os.replace(draft, path)
+    except OSError as problem:
+        draft.unlink(missing_ok=True)
+        raise errors.RequestRefused(f"--out {path}: cannot be written ({problem.strerror})") from problem
+
+
+def _register(
+    arguments: argparse.Namespace,
+    dataset: "Dataset",
+    chosen: "Selection",
+    calibrator: "calibrators.Calibrator",
+    measured: "dict[str, Evaluation] | None",
+) -> str:
+    from training import registry, reliability, report
+
+    metrics: dict[str, float] = {"n": float(len(dataset)), "n_effective": dataset.n_effective}
+    figures: dict[str, Any] = {}
+    if measured is not None and chosen.chosen.out_of_fold is not None:
+        for name, evaluation in measured.items():
+            metrics |= {
+                f"{name}_{key}": value
+                for key, value in evaluation.measures().items()
+                if isinstance(value, float)
+            }
+        before, after = (
+            reliability.reliability(confidence, dataset.correct, dataset.weights)
+            for confidence in (dataset.scores, chosen.chosen.out_of_fold)
+        )
+        figures["reliability.png"] = report.draw_reliability(
+            before, after, title=f"{arguments.register}, out of fold"
+        )
+    return registry.publish(
+        calibrator,
+        name=arguments.register,
+        alias=arguments.alias,
+        metrics=metrics,
+        params={"kind": chosen.kind, "seed": arguments.seed, "data_digest": dataset.digest},
+        figures=figures,
+        documents={"selection.json": chosen.as_document()},
+        description=f"Fitted to {len(dataset)} labels from a file: {chosen.reason}.",
+    )

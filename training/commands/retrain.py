@@ -1,0 +1,136 @@
+"""`retrain`: the ledger's labels into a challenger, and the gate's verdict on it."""
+
+import argparse
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from training.pipeline import Retrained
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Adds the command."""
+    parser = subparsers.add_parser(
+        "retrain",
+        help="fit a challenger to the ledger's labels, and judge it against the champion",
+        description="Fits a challenger to the earlier labels of the ledger and judges it against the champion on the "
+        "later ones. The challenger is registered with its evidence in any case; --promote moves the alias "
+        "champion if the gate accepts. Exit code 0 includes `kept the champion, here is why`.",
+    )
+    parser.add_argument("--model", required=True, metavar="M", help="a key of the policy's models")
+    parser.add_argument(
+        "--ledger-url",
+        default=os.environ.get("TRUEBAND_LEDGER_URL", ""),
+        metavar="URL",
+        help="of the ledger (default: TRUEBAND_LEDGER_URL, or SQLite in the data directory)",
+    )
+    parser.add_argument(
+        "--data-dir",
+        type=Path,
+        default=Path(os.environ.get("TRUEBAND_DATA_DIR") or "trueband-data"),
+        metavar="DIR",
+        help="of the sidecar, where its SQLite ledger is (default: TRUEBAND_DATA_DIR, or trueband-data)",
+    )
+    parser.add_argument(
+        "--policy",
+        type=Path,
+        default=Path(os.environ["TRUEBAND_POLICY"]) if os.environ.get("TRUEBAND_POLICY") else None,
+        metavar="FILE",
+        help="the policy (default: TRUEBAND_POLICY, or what the newest labelled decision was made under)",
+    )
+    parser.add_argument("--name", metavar="NAME", help="the registered model (default: as in the policy)")
+    versions = parser.add_mutually_exclusive_group()
+    versions.add_argument(
+        "--model-version",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="V",
+        help="only these model versions",
+    )
+    versions.add_argument("--any-version", action="store_true", help="pool all model versions")
+    parser.add_argument(
+        "--since",
+        type=_ago,
+        metavar="AGO",
+        help="only decisions of the last so long, such as 12h or 30d (default: all)",
+    )
+    parser.add_argument("--promote", action="store_true", help="move the alias champion if the gate accepts")
+    parser.add_argument("--by", metavar="WHO", help="who asks (default: the user of this computer)")
+    parser.add_argument(
+        "--seed", type=int, default=0, metavar="N", help="of folds and bootstraps (default: 0)"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Retrains, and prints the verdict with its reasons."""
+    from sidecar.ledger.snapshot import open_snapshot
+    from sidecar.policy import loading
+    from training import console, errors, pipeline, registry
+
+    screen = console.console()
+    url = arguments.ledger_url or f"sqlite:///{arguments.data_dir.absolute() / 'ledger.db'}"
+    try:
+        with open_snapshot(url) as ledger:
+            retrained = pipeline.retrain(
+                ledger,
+                arguments.model,
+                policy=None if arguments.policy is None else loading.read(arguments.policy),
+                name=arguments.name,
+                model_versions=tuple(arguments.model_version),
+                pool=arguments.any_version,
+                since=None if arguments.since is None else time.time() - arguments.since,
+                promote=arguments.promote,
+                by=arguments.by or registry.person(),
+                seed=arguments.seed,
+            )
+    except errors.NotEnoughLabels as reason:
+        screen.print(f"Kept the champion: {reason}.", markup=False)
+        return 0
+    show(retrained, screen)
+    return 0
+
+
+def show(retrained: "Retrained", screen: Any) -> None:
+    """Prints what a retrain came to."""
+    from training import console
+
+    data = retrained.decisions
+    screen.print(f"{retrained.name}: {console.describe(data.dataset)}", markup=False)
+    for reason, count in sorted(data.left_out.items()):
+        screen.print(f"  left out: {count} {reason}", markup=False)
+    screen.print(console.candidates_table(retrained.chosen))
+    screen.print(f"Chosen: {retrained.chosen.reason}.", markup=False)
+    version = retrained.champion_version
+    against = "raw" if version is None else f"champion (version {version})"
+    screen.print(
+        console.evaluations_table(
+            "held-out labels, later than the fit",
+            [(against, retrained.before), ("challenger", retrained.after)],
+        )
+    )
+    verdict = (
+        "The gate accepts the challenger:" if retrained.verdict.accept else "The gate keeps the champion:"
+    )
+    screen.print(verdict, style="bold")
+    for found in retrained.verdict.reasons:
+        mark = "✗" if found.blocking else "•"
+        screen.print(f"  {mark} {found.code}: {found.text}", markup=False)
+    screen.print(
+        f"Registered as version {retrained.version}, alias challenger"
+        + (", and promoted: champion points at it." if retrained.promoted else "."),
+        markup=False,
+    )
+
+
+def _ago(text: str) -> float:
+    """Seconds of a duration as the policy file writes it."""
+    from sidecar.policy import fields
+
+    try:
+        return fields.seconds_of(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error

@@ -1,0 +1,113 @@
+"""What the commands print: tables and sentences for people, on standard output."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from training.dataset import Dataset
+    from training.evaluation import Evaluation
+    from training.selection import Selection
+
+WIDTH_OF_A_FILE = 120
+
+
+def console() -> Console:
+    """A console on standard output; 120 columns wide where that is no terminal, so that tables fit."""
+    screen = Console(highlight=False, soft_wrap=False)
+    return screen if screen.is_terminal else Console(highlight=False, soft_wrap=False, width=WIDTH_OF_A_FILE)
+
+
+def describe(dataset: "Dataset") -> str:
+    """One line: how many labels of what kind."""
+    parts = [f"{len(dataset):,} labels"]
+    if dataset.n_effective < len(dataset) - 0.5:
+        parts.append(f"{dataset.n_effective:,.0f} effective after weighting")
+    parts.append(f"{dataset.positives:.1%} correct")
+    parts.append(f"{dataset.distinct:,} distinct scores")
+    if dataset.vectors is not None:
+        parts.append(f"logits of {dataset.vectors.shape[1]} classes")
+    start, end = dataset.window
+    if start and end:
+        parts.append(f"{start} to {end}")
+    return ", ".join(parts)
+
+
+def candidates_table(selection: "Selection") -> Table:
+    """The selection's candidates, simplest first, the chosen one in bold."""
+    table = _table("candidate")
+    for heading in ("log-loss, cross-validated", "Brier score", "above the best, paired"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("")
+    for candidate in selection.candidates:
+        remark = candidate.excluded or ("uninformative" if candidate.uninformative else "")
+        if candidate.kind == selection.kind:
+            remark = "; ".join(part for part in ("chosen", remark) if part)
+        cells = ("", "", "")
+        if not candidate.excluded:
+            cells = (
+                f"{candidate.log_loss:.4f} \u00b1 {candidate.standard_error:.4f}",
+                f"{candidate.brier:.4f}",
+                f"{candidate.difference:.4f} \u00b1 {candidate.difference_standard_error:.4f}"
+                if candidate.kind != selection.best
+                else "best",
+            )
+        table.add_row(
+            candidate.kind, *cells, remark, style="bold" if candidate.kind == selection.kind else None
+        )
+    return table
+
+
+def advice(selection: "Selection") -> str:
+    """A sentence where the rule preferred simplicity to a clear gain, else "".
+
+    The rule looks at the standard error of one mean; the difference of two means on the same rows is known
+    far better, and whoever has many labels may want to act on it.
+    """
+    chosen = selection.chosen
+    if selection.kind == selection.best or chosen.difference <= 2.0 * chosen.difference_standard_error:
+        return ""
+    return (
+        f"Row by row {selection.best} is better by {chosen.difference:.4f} \u00b1 "
+        f"{chosen.difference_standard_error:.4f} nats; --kind {selection.best.partition('-')[0]} takes it"
+    )
+
+
+def evaluations_table(title: str, columns: Sequence[tuple[str, "Evaluation"]]) -> Table:
+    """The measures of several confidences on the same labels, one column each."""
+    table = _table(title)
+    for heading, _ in columns:
+        table.add_column(heading, justify="right")
+    shares = ("ece", "mce", "ace")
+    for name in ("log_loss", "brier", *shares, "mcb", "dsc", "unc"):
+        cells = []
+        for _, evaluation in columns:
+            value = getattr(evaluation, name)
+            text = f"{value:.2%}" if name in shares else f"{value:.5f}"
+            if name == "ece":
+                low, high = evaluation.ece_interval
+                text += f" ({low:.2%} to {high:.2%})"
+            cells.append(text)
+        table.add_row(_NAMES.get(name, name), *cells)
+    return table
+
+
+def _table(first: str) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, header_style="", pad_edge=False)
+    table.add_column(first)
+    return table
+
+
+_NAMES = {
+    "log_loss": "log-loss",
+    "brier": "Brier score",
+    "ece": "ECE, 15 bins (95% interval)",
+    "mce": "MCE, largest gap of a bin",
+    "ace": "ACE, mean gap of a bin",
+    "mcb": "CORP miscalibration (lower is better)",
+    "dsc": "CORP discrimination (higher is better)",
+    "unc": "CORP uncertainty",
+}

@@ -1,0 +1,155 @@
+"""The demo's side of the contract: a service that routes answers, and a labeller that works the queue."""
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+import grpc
+from trueband.v1 import (
+    admin_pb2,
+    admin_pb2_grpc,
+    decision_pb2,
+    evidence_pb2,
+    label_pb2,
+    label_pb2_grpc,
+    review_pb2,
+    review_pb2_grpc,
+    routing_pb2,
+    routing_pb2_grpc,
+)
+
+from training.demo.digits import Answers
+
+BATCH = 250
+PAGE = 1000
+DEADLINE_SECONDS = 30.0
+POLL_SECONDS = 0.1
+MODEL = "digits"
+MODEL_VERSION = "nb-1"
+CHANNELS = {
+    review_pb2.TASK_KIND_HOLD: label_pb2.LABEL_CHANNEL_REVIEW_TASK,
+    review_pb2.TASK_KIND_ESCALATION: label_pb2.LABEL_CHANNEL_REVIEW_TASK,
+    review_pb2.TASK_KIND_AUDIT: label_pb2.LABEL_CHANNEL_AUDIT_TASK,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """How many labels of which kind of task were recorded."""
+
+    held: int
+    audited: int
+
+
+class Client:
+    """Speaks to one sidecar."""
+
+    def __init__(self, channel: grpc.Channel) -> None:
+        self._routing = routing_pb2_grpc.RoutingServiceStub(channel)
+        self._labels = label_pb2_grpc.LabelServiceStub(channel)
+        self._review = review_pb2_grpc.ReviewServiceStub(channel)
+        self._admin = admin_pb2_grpc.AdminServiceStub(channel)
+
+    def route(
+        self, answers: Answers, indices: Iterable[int], *, wave: str, mandatory_every: int = 0
+    ) -> Iterator[tuple[int, decision_pb2.Decision]]:
+        """The decision on each of the answers, as the batches come back.
+
+        Args:
+            answers: of the model.
+            indices: which of them.
+            wave: makes the request ids of one sending different from another's.
+            mandatory_every: every so manieth answer is about pricing, which a person must see; 0: none.
+        """
+        chosen = list(indices)
+        for start in range(0, len(chosen), BATCH):
+            part = chosen[start : start + BATCH]
+            requests = [
+                request(
+                    answers,
+                    index,
+                    f"{wave}-{index}",
+                    pricing=bool(mandatory_every and index % mandatory_every == 0),
+                )
+                for index in part
+            ]
+            response = self._routing.RouteBatch(
+                routing_pb2.RouteBatchRequest(items=requests), timeout=DEADLINE_SECONDS
+            )
+            for index, item in zip(part, response.items, strict=True):
+                yield index, item.decision
+
+    def route_one(self, message: routing_pb2.RouteRequest) -> decision_pb2.Decision:
+        """The decision on one answer."""
+        return self._routing.Route(message, timeout=DEADLINE_SECONDS).decision
+
+    def wait_for_version(self, version: str) -> None:
+        """Returns once the sidecar has taken over a version of the calibrator by itself."""
+        while True:
+            status = self._admin.GetStatus(admin_pb2.GetStatusRequest(), timeout=DEADLINE_SECONDS)
+            if any(slot.calibrator.version == version for slot in status.calibrators):
+                return
+            time.sleep(POLL_SECONDS)
+
+    def wait_for_ledger(self) -> None:
+        """Returns once the ledger has all that was decided and labelled."""
+        while True:
+            status = self._admin.GetStatus(admin_pb2.GetStatusRequest(), timeout=DEADLINE_SECONDS)
+            if status.journal.backlog_records == 0:
+                return
+            time.sleep(POLL_SECONDS)
+
+    def tasks(self) -> Iterator[review_pb2.Task]:
+        """The tasks in which a decision is held or audited, the most urgent first."""
+        token = ""
+        while True:
+            page = self._review.ListTasks(
+                review_pb2.ListTasksRequest(kinds=list(CHANNELS), page_size=PAGE, page_token=token),
+                timeout=DEADLINE_SECONDS,
+            )
+            yield from page.tasks
+            token = page.next_page_token
+            if not token:
+                return
+
+    def label(self, truth: Mapping[str, int], progress: Callable[[int], None]) -> Labelled:
+        """Works the whole queue, as a person would who looks at each image and writes down the digit."""
+        tasks = list(self.tasks())
+        for start in range(0, len(tasks), BATCH):
+            part = tasks[start : start + BATCH]
+            labels = [
+                label_pb2.Label(
+                    decision_id=task.decision_id,
+                    about=label_pb2.LABEL_SUBJECT_PRIMARY,
+                    true_class=str(truth[task.subject_ref]),
+                    source="demo-labeller",
+                    event_id=task.task_id,
+                    task_id=task.task_id,
+                    channel=CHANNELS[task.kind],
+                )
+                for task in part
+            ]
+            response = self._labels.RecordLabels(
+                label_pb2.RecordLabelsRequest(labels=labels), timeout=DEADLINE_SECONDS
+            )
+            refused = [item for item in response.items if item.status == label_pb2.LABEL_STATUS_REJECTED]
+            if refused:
+                raise RuntimeError(f"{len(refused)} labels were refused: {refused[0].message}")
+            progress(len(part))
+        audited = sum(task.kind == review_pb2.TASK_KIND_AUDIT for task in tasks)
+        return Labelled(held=len(tasks) - audited, audited=audited)
+
+
+def request(answers: Answers, index: int, request_id: str, *, pricing: bool) -> routing_pb2.RouteRequest:
+    """What a service asks about one answer of the model."""
+    return routing_pb2.RouteRequest(
+        model=MODEL,
+        model_version=MODEL_VERSION,
+        request_id=request_id,
+        subject_ref=request_id,
+        group_key=f"image-{answers.images[index]}",
+        category="pricing" if pricing else "general",
+        predicted_class=str(int(answers.logits[index].argmax())),
+        evidence=evidence_pb2.Evidence(logits=evidence_pb2.Logits(values=answers.logits[index].tolist())),
+        context={"image": f"digit image {answers.images[index]}"},
+    )

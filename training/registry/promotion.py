@@ -1,0 +1,215 @@
+"""Promotion: moves the aliases that sidecars follow, forth and back, and leaves a trace of every move."""
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from calibrators import errors
+from training.registry import alias_history, versions
+from training.registry.alias_history import Move, MoveKind
+from training.registry.versions import CHAMPION, PREVIOUS, REVOKED_TAG, RegistryRefused
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Promotion:
+    """An alias that was moved.
+
+    Attributes:
+        name: the registered model.
+        alias: the alias.
+        from_version: where it was; None if it was nowhere.
+        to_version: where it is now.
+    """
+
+    name: str
+    alias: str
+    from_version: str | None
+    to_version: str
+
+
+def promote(
+    name: str,
+    version: str,
+    *,
+    alias: str = CHAMPION,
+    by: str,
+    reason: str,
+    clock: Callable[[], float] = time.time,
+) -> Promotion:
+    """Moves an alias to a version, by hand or because a gate accepted it; both versions tell of it.
+
+    Args:
+        name: the registered model.
+        version: the version's number.
+        alias: the alias.
+        by: who promotes.
+        reason: why.
+        clock: seconds since the epoch.
+
+    Raises:
+        RegistryRefused: there is no such version, it was revoked, or it cannot be verified.
+        CalibratorRefused: its document is bad.
+    """
+    _require_reason(by, reason)
+    registry = versions.client()
+    with versions.asking(name, version):
+        versions.verified(registry, name, version)
+        moved = move(registry, name, alias, version, kind="promote", by=by, reason=reason, clock=clock)
+        keep_previous(registry, name)
+        return moved
+
+
+def rollback(
+    name: str,
+    *,
+    alias: str = CHAMPION,
+    by: str,
+    reason: str,
+    clock: Callable[[], float] = time.time,
+) -> Promotion:
+    """Moves an alias back to where it was before, and revokes the version that it leaves.
+
+    The alias moves first: a sidecar takes a revoked calibrator out of force, and would hold everything until
+    the alias names another.
+
+    Args:
+        name: the registered model.
+        alias: the alias.
+        by: who rolls back.
+        reason: why.
+        clock: seconds since the epoch.
+
+    Raises:
+        RegistryRefused: the alias is nowhere, or was nowhere before that could still be used.
+    """
+    _require_reason(by, reason)
+    registry = versions.client()
+    with versions.asking(name):
+        current = versions.alias_version(registry, name, alias)
+        if current is None:
+            raise RegistryRefused(
+                f"the registered model {name} has no alias {alias}: there is nothing to roll back",
+                code="ALIAS_UNKNOWN",
+            )
+        place = _way_back(registry, name, alias, current)
+        if place is None:
+            raise RegistryRefused(
+                f"alias {alias} of {name} is at version {current} and was at no other version that can still "
+                f"be used: name one yourself, `promote {name} VERSION --reason TEXT`, or delete the alias "
+                f"and set the version's tag {REVOKED_TAG}, which makes every sidecar hold",
+                code="HISTORY_MISSING",
+            )
+        moved = move(registry, name, alias, place, kind="rollback", by=by, reason=reason, clock=clock)
+        time_text = datetime.fromtimestamp(clock(), UTC).isoformat(timespec="seconds")
+        mark = {"by": by, "reason": reason, "time": time_text}
+        registry.set_model_version_tag(name, current, REVOKED_TAG, json.dumps(mark, sort_keys=True))
+        keep_previous(registry, name)
+        return moved
+
+
+def move(
+    registry: "MlflowClient",
+    name: str,
+    alias: str,
+    version: str,
+    *,
+    kind: MoveKind,
+    by: str,
+    reason: str,
+    clock: Callable[[], float],
+) -> Promotion:
+    """Moves an alias and writes its history; nothing happens where it is there already.
+
+    Args:
+        registry: MLflow's client.
+        name: the registered model.
+        alias: the alias.
+        version: where it goes.
+        kind: what moves it.
+        by: who moves it.
+        reason: why.
+        clock: seconds since the epoch.
+
+    Raises:
+        RegistryRefused: somebody else moved it at the same time.
+        MlflowException: the registry does not do it.
+    """
+    origin = versions.alias_version(registry, name, alias)
+    promotion = Promotion(name=name, alias=alias, from_version=origin, to_version=version)
+    if origin == version:
+        return promotion
+    past = alias_history.moves(each.tags for each in versions.all_versions(registry, name))
+    planned = Move(
+        alias=alias,
+        kind=kind,
+        from_version=origin,
+        to_version=version,
+        by=by,
+        reason=reason,
+        at=alias_history.next_time(clock(), past),
+    )
+    # The intention first, so that no move is without a trace; what did not happen is never marked as done.
+    registry.set_model_version_tag(name, version, *planned.tag())
+    registry.set_registered_model_alias(name, alias, version)
+    found = versions.alias_version(registry, name, alias)
+    if found != version:
+        raise RegistryRefused(
+            f"alias {alias} of {name} was moved to {found} by somebody else meanwhile: look who, and try "
+            "again",
+            code="ALIAS_MOVED",
+        )
+    done = planned.completed()
+    registry.set_model_version_tag(name, version, *done.tag())
+    if origin is not None and any(
+        str(each.version) == origin for each in versions.all_versions(registry, name)
+    ):
+        registry.set_model_version_tag(name, origin, *done.tag())
+    return promotion
+
+
+def keep_previous(registry: "MlflowClient", name: str) -> None:
+    """Lets the alias `previous` say where a rollback of the champion would go.
+
+    It is for people who look at the registry; the history does not depend on it.
+    """
+    current = versions.alias_version(registry, name, CHAMPION)
+    place = None if current is None else _way_back(registry, name, CHAMPION, current)
+    if place is not None:
+        registry.set_registered_model_alias(name, PREVIOUS, place)
+    elif versions.alias_version(registry, name, PREVIOUS) is not None:
+        registry.delete_registered_model_alias(name, PREVIOUS)
+
+
+def _way_back(registry: "MlflowClient", name: str, alias: str, current: str) -> str | None:
+    """The last version that an alias was at before and that a sidecar would still take."""
+    past = alias_history.moves(version.tags for version in versions.all_versions(registry, name))
+    for place in alias_history.earlier_places(past, alias, current):
+        if _usable(registry, name, place):
+            return place
+    return None
+
+
+def _usable(registry: "MlflowClient", name: str, version: str) -> bool:
+    """Whether a sidecar would take a version."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        versions.verified(registry, name, version)
+    except errors.TruebandError:
+        return False
+    except MlflowException as error:
+        if error.error_code in versions.UNKNOWN:  # it was deleted
+            return False
+        raise
+    return True
+
+
+def _require_reason(by: str, reason: str) -> None:
+    if not by.strip() or not reason.strip():
+        raise RegistryRefused("say who moves the alias, and why", code="REQUEST_REFUSED")
