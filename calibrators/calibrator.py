@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, overload
 from calibrators import checks, logits
 from calibrators import evidence as evidence_module
 from calibrators.applies_to import AppliesTo
-from calibrators.errors import EvidenceUnusable
-from calibrators.evidence import Evidence
+from calibrators.errors import CalibratorRefused, EvidenceUnusable
+from calibrators.evidence import VECTOR_KINDS, Evidence
 from calibrators.fit import Fit
 from calibrators.histogram import ScoreHistogram
 from calibrators.isotonic import Isotonic
@@ -57,7 +57,7 @@ class Calibrator:
         digest: "sha256:" and the hexadecimal digest of `canonical(body(calibrator))`.
 
     Raises:
-        CalibratorRefused: epsilon is out of range.
+        CalibratorRefused: epsilon is out of range, or `applies_to` names evidence that the map cannot take.
     """
 
     map: Map
@@ -71,6 +71,12 @@ class Calibrator:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "epsilon", checks.number(self.epsilon, "epsilon", 1e-12, 0.1))
+        if self.takes_vector and self.applies_to and self.applies_to.evidence not in VECTOR_KINDS:
+            raise CalibratorRefused(
+                f"applies_to.evidence is {self.applies_to.evidence}, but a temperature over logits takes "
+                f"{' or '.join(VECTOR_KINDS)}: use the map of scores, whose input is score",
+                code="DOCUMENT_MALFORMED",
+            )
         if not self.golden.inputs:
             object.__setattr__(self, "golden", self._golden())
         digest = hashlib.sha256(canonical(body(self))).hexdigest()
@@ -153,7 +159,7 @@ class Calibrator:
             EvidenceUnusable: the evidence is malformed, or a calibrator of vectors was handed another kind.
         """
         if isinstance(self.map, VectorTemperature):
-            if evidence.kind not in evidence_module.VECTOR_KINDS:
+            if evidence.kind not in VECTOR_KINDS:
                 raise EvidenceUnusable(
                     f"this calibrator takes logits or probabilities, not a {evidence.kind}"
                 )

@@ -102,9 +102,9 @@ class Isotonic:
         if right == len(x):
             return logits.clip(y[-1], epsilon)
         left, low, high = x[right - 1], y[right - 1], y[right]
-        # A share, not a slope: it never overflows, however close two knots are, and it falls short of 1 by at
-        # least 2**-53, which takes off more than rounding the rise can add: no value passes the right knot.
-        return logits.clip(low + (score - left) / (x[right] - left) * (high - low), epsilon)
+        # A share, not a slope: it never overflows, however close two knots are.
+        value = low + (score - left) / (x[right] - left) * (high - low)
+        return logits.clip(value if value < high else high, epsilon)  # rounding may overshoot the right knot
 
     def many(self, scores: Floats, epsilon: float) -> Floats:
         """`one` of every score, (n,) to (n,), bit for bit."""
@@ -113,7 +113,7 @@ class Isotonic:
         x = np.array(self.x)
         # The last y twice and a last width of 1 make the line beyond the last knot flat.
         y = np.array((*self.y, self.y[-1]))
-        width, rise = np.append(np.diff(x), 1.0), np.diff(y)
+        width, rise, high = np.append(np.diff(x), 1.0), np.diff(y), y[1:]
         search = _search(x, many=len(scores) >= _MANY)
         result = np.empty_like(scores)
         for start in range(0, len(scores), _CHUNK):
@@ -123,5 +123,6 @@ class Isotonic:
             np.maximum(value, 0.0, out=value)
             value *= rise[left]
             value += y[left]
+            np.minimum(value, high[left], out=value)
             np.clip(value, epsilon, 1.0 - epsilon, out=result[start : start + _CHUNK])
         return result

@@ -4,7 +4,6 @@ import contextlib
 import logging
 import os
 import signal
-import sqlite3
 import threading
 import time
 from collections.abc import Callable
@@ -30,14 +29,13 @@ from trueband.v1 import (
     routing_pb2_grpc,
 )
 
-import calibrators
-from sidecar import ENGINE_VERSION, errors, identifiers, keys, registry, security, telemetry
+from sidecar import ENGINE_VERSION, errors, identifiers, in_force, keys, registry, security, telemetry
 from sidecar.control import Control
 from sidecar.health import Health
 from sidecar.interceptor import CallInterceptor
+from sidecar.ledger import database
 from sidecar.ledger.forwarder import Forwarder
 from sidecar.ledger.journal import Journal
-from sidecar.ledger.records import Artifact, InForce
 from sidecar.ledger.store import Ledger
 from sidecar.policy_file import PolicyFile, PolicyInForce
 from sidecar.registry import CalibratorInForce, RegistryWatcher, Slot
@@ -100,11 +98,11 @@ def _assemble(settings: Settings, clock: Callable[[], float], stack: contextlib.
     stack.callback(journal.close)
 
     def policy_changed(changed: PolicyInForce) -> None:
-        _journal_policy(journal, sidecar_id, changed)
+        journal.append(in_force.policy(sidecar_id, changed), durable=True)
         watcher.retarget(registry.expectations(changed.loaded.policy))
 
-    def calibrator_changed(slot: Slot, in_force: CalibratorInForce | None) -> None:
-        _journal_calibrator(journal, sidecar_id, slot, in_force, clock())
+    def calibrator_changed(slot: Slot, held: CalibratorInForce | None) -> None:
+        journal.append(in_force.calibrator(sidecar_id, slot, held, now=clock()), durable=True)
 
     policy_file = PolicyFile(
         settings.policy, clock=clock, on_change=policy_changed, interval_seconds=settings.policy_poll_interval
@@ -116,7 +114,11 @@ def _assemble(settings: Settings, clock: Callable[[], float], stack: contextlib.
         poll_seconds=settings.poll_interval,
         clock=clock,
     )
-    _journal_policy(journal, sidecar_id, policy_file.current)
+    recorder = in_force.Preface(
+        journal,
+        [*in_force.started(sidecar_id, now=clock()), *in_force.policy(sidecar_id, policy_file.current)],
+    )
+    recorder.flush()
     watcher.load_cache()
 
     ledger = Ledger(settings.ledger())
@@ -133,7 +135,7 @@ def _assemble(settings: Settings, clock: Callable[[], float], stack: contextlib.
 
     router = Router(
         snapshot=snapshot,
-        journal=journal,
+        journal=recorder,
         queue_health=queue_health,
         keys=secret_keys,
         sidecar_id=sidecar_id,
@@ -150,12 +152,11 @@ def _assemble(settings: Settings, clock: Callable[[], float], stack: contextlib.
         health=health,
         metrics=metrics,
     )
-    # Stopped in the reverse order: no new calls, then the watchers, then the rest of the journal to the ledger.
+    # Stopped in the reverse order: no new calls, then the watchers, then the rest of the journal to the
+    # ledger.
     forwarder.start()
     stack.callback(forwarder.stop, settings.drain_seconds)
-    stack.callback(
-        lambda: journal.append([InForce(sidecar_id=sidecar_id, slot="sidecar", since=clock())], durable=True)
-    )
+    stack.callback(lambda: journal.append(in_force.stopped(sidecar_id, now=clock()), durable=True))
     watcher.start()
     stack.callback(watcher.stop)
     policy_file.start()
@@ -201,20 +202,21 @@ def _open_ports(
     reflection.enable_server_reflection(SERVICES, server)
     security.claim_socket(settings.listen)
     _bind(server, settings.listen, "--listen")
-    server.start()
-    security.restrict_socket(settings.listen)
-    stack.callback(lambda: server.stop(settings.drain_seconds).wait())
-
+    probe = grpc.server(ThreadPoolExecutor(max_workers=2, thread_name_prefix="health"))
     if settings.health_listen:
-        probe = grpc.server(ThreadPoolExecutor(max_workers=2, thread_name_prefix="health"))
         health_pb2_grpc.add_HealthServicer_to_server(control.health.servicer, probe)
         _bind(probe, settings.health_listen, "--health-listen")
-        probe.start()
-        stack.callback(lambda: probe.stop(0).wait())
+    server.start()
+    probe.start()
+    security.restrict_socket(settings.listen)
+    # In this order, so that probes are answered for as long as open calls are.
+    stack.callback(lambda: probe.stop(0).wait())
+    stack.callback(lambda: server.stop(settings.drain_seconds).wait())
     if settings.metrics_listen:
         host, _, port = settings.metrics_listen.rpartition(":")
         try:
-            http, thread = start_http_server(int(port), host.strip("[]") or "0.0.0.0", registry=control.metrics.registry)  # noqa: S104
+            host = host.strip("[]") or "0.0.0.0"  # noqa: S104 (as whoever leaves the host out asks for)
+            http, thread = start_http_server(int(port), host, registry=control.metrics.registry)
         except (OSError, ValueError) as error:
             raise errors.SettingsRefused(f"--metrics-listen {settings.metrics_listen}: {error}") from error
         stack.callback(thread.join)
@@ -259,43 +261,9 @@ def _announce(settings: Settings, control: Control) -> None:
         "policy_digest": control.policy_file.current.loaded.digest,
         "models": list(control.policy_file.current.tables),
         "protobuf": api_implementation.Type(),
-        "sqlite": sqlite3.sqlite_version,
+        "sqlite": database.sqlite_version(),
     }
     logger.info("listening", extra={"fields": fields})
-
-
-def _journal_policy(journal: Journal, sidecar_id: str, changed: PolicyInForce) -> None:
-    loaded = changed.loaded
-    journal.append(
-        [
-            Artifact(digest=loaded.digest, kind="policy", body=loaded.canonical),
-            InForce(sidecar_id=sidecar_id, slot="policy", digest=loaded.digest, since=changed.since),
-        ],
-        durable=True,
-    )
-
-
-def _journal_calibrator(
-    journal: Journal, sidecar_id: str, slot: Slot, in_force: CalibratorInForce | None, now: float
-) -> None:
-    if in_force is None:
-        journal.append([InForce(sidecar_id=sidecar_id, slot=slot.name, since=now)], durable=True)
-        return
-    reference = in_force.reference
-    journal.append(
-        [
-            Artifact(digest=reference.digest, kind="calibrator", body=calibrators.dumps(in_force.calibrator)),
-            InForce(
-                sidecar_id=sidecar_id,
-                slot=slot.name,
-                digest=reference.digest,
-                name=reference.name,
-                version=reference.version,
-                since=now,
-            ),
-        ],
-        durable=True,
-    )
 
 
 def _data_directory(path: Path) -> Path:
@@ -316,7 +284,7 @@ def _sidecar_id(data_dir: Path, now: float) -> str:
 
 
 def _handle_signals(stopping: threading.Event, stack: contextlib.ExitStack) -> None:
-    def stop(signum: int, frame: FrameType | None) -> None:
+    def stop(signum: int, _: FrameType | None) -> None:
         if stopping.is_set():
             raise SystemExit(128 + signum)  # the second one does not wait
         stopping.set()

@@ -82,7 +82,7 @@ def retrain(
     Args:
         ledger: a snapshot.
         model: a key of the policy's models.
-        policy: None takes the one that the newest labelled decision was made under, from the ledger.
+        policy: None takes the one that the newest decision was made under, from the ledger.
         name: the registered model; None takes it from the policy's calibrator.
         model_versions: see `labelled.build`.
         pool: see `labelled.build`.
@@ -98,8 +98,7 @@ def retrain(
         RequestRefused: the policy does not fit.
         RegistryRefused: the registry cannot be used.
     """
-    found = ledger.labelled(model, since=since)
-    loaded = policy or _policy_of_newest(ledger, model, [each.decision.policy_digest for each in found])
+    loaded = policy or _newest_policy(ledger, model)
     entry = loaded.policy.models.get(model)
     if entry is None:
         raise errors.RequestRefused(
@@ -107,7 +106,12 @@ def retrain(
         )
     registered = name or _registered_name(entry)
     decisions = labelled.build(
-        ledger.labelled(model, since=since, criterion=entry.criterion) if entry.criterion != "correct" else found,
+        ledger.labelled(
+            model,
+            since=since,
+            criterion=entry.criterion,
+            label_window_seconds=loaded.policy.label_window,
+        ),
         entry,
         model_versions=model_versions,
         pool=pool,
@@ -251,17 +255,18 @@ def _registered_name(entry: policy_model.Model) -> str:
     return rest.partition("@")[0].partition("/")[0]
 
 
-def _policy_of_newest(ledger: Ledger, model: str, digests: list[str]) -> LoadedPolicy:
-    if not digests:
-        raise errors.NotEnoughLabels(
-            f"the ledger has no labelled decision of model {model!r}: label the tasks that `ListTasks` shows"
-        )
-    artifact = ledger.artifact(digests[-1])
+def _newest_policy(ledger: Ledger, model: str) -> LoadedPolicy:
+    """The policy that the model's newest decision was made under."""
+    newest = ledger.decisions(model=model, page_size=1).items
+    if not newest:
+        raise errors.NotEnoughLabels(f"the ledger has no decision of model {model!r}: route some first")
+    digest = newest[0].answers[-1].policy_digest
+    artifact = ledger.artifact(digest)
     if artifact is None:
         raise errors.RequestRefused(
-            f"the ledger does not have the policy {digests[-1]} yet: name the file with --policy"
+            f"the ledger does not have the policy {digest} yet: name the file with --policy"
         )
-    return loading.parse(artifact.body, name=digests[-1])
+    return loading.parse(artifact.body, name=digest)
 
 
 def _metrics(

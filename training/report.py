@@ -121,7 +121,7 @@ def _draw_curve(axes: Axes, curve: ReliabilityCurve, name: str, colour: str, ban
     axes.set_ylim(STRIP, 1.03)
     axes.grid(color=FAINT, linewidth=0.5, alpha=0.6)
     axes.set_axisbelow(True)
-    axes.legend(loc="upper left", frameon=True, framealpha=0.9, edgecolor="none", fontsize=9)
+    axes.legend(loc="best", frameon=True, framealpha=0.9, edgecolor="none", fontsize=9)
 
 
 def _draw_histogram(

@@ -108,7 +108,7 @@ def _judged(
     elif attempt.calibrated_confidence is None:
         outcome = "NOT_CLEARED"
     else:
-        judgement = conclusion.judge(attempt.calibrated_confidence, attempt.mildest, category, floors)
+        judgement = conclusion.judge(table, attempt.rule, attempt.calibrated_confidence, category, floors)
         outcome = "NOT_CLEARED" if judgement.action is None else "CLEARED"
         code = judgement.code
     return FallbackStep(

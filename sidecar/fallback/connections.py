@@ -154,10 +154,7 @@ class Prepared:
 def _rules(step: fallback.RulesStep, name: str, entry: ModelEntry) -> RulesStep:
     language = expressions.rule_language()
     return RulesStep(
-        [
-            CompiledRule(rule.name, language.compile(rule.when), rule.answer, rule.action)
-            for rule in step.rules
-        ],
+        [CompiledRule(rule.name, language.compile(rule.when), rule.answer) for rule in step.rules],
         language,
         Calibration(
             model=name,

@@ -5,10 +5,9 @@ from dataclasses import dataclass
 
 from calibrators.evidence import Evidence
 from sidecar.fallback.steps import Attempt, Calibration, Question
-from sidecar.policy.actions import Action
 from sidecar.policy.expressions import EvaluationFailed, Expression, Language
 
-LEAST_SECONDS = 0.01
+LEAST_SECONDS = 0.005
 """What must remain for rules to be tried: they take microseconds, but the answer must still be journaled."""
 
 NO_SCORE = Evidence("score", (1.0,))
@@ -22,7 +21,6 @@ class CompiledRule:
     name: str
     condition: Expression
     answer: str
-    mildest: Action
 
 
 class RulesStep:
@@ -77,5 +75,4 @@ class RulesStep:
             answer_class=rule.answer,
             calibrated_confidence=confidence,
             calibrator=None if in_force is None else in_force.reference,
-            mildest=rule.mildest,
         )

@@ -8,7 +8,6 @@ from calibrators import applies_to
 from calibrators.errors import EvidenceUnusable, TruebandError
 from calibrators.evidence import Evidence
 from sidecar.ledger.records import CalibratorReference
-from sidecar.policy.actions import Action
 from sidecar.registry.slots import CalibratorInForce
 
 
@@ -51,8 +50,8 @@ class Question:
 class Attempt:
     """What a step made of a question.
 
-    ANSWERED says nothing of whether the answer clears: that is judged elsewhere, on `calibrated_confidence`
-    and `mildest`. Where that confidence is missing, `code` says why.
+    ANSWERED says nothing of whether the answer clears, which is judged elsewhere. Where the calibrated
+    confidence is missing, `code` says why.
     """
 
     outcome: Literal["ANSWERED", "NO_ANSWER", "FAILED", "SKIPPED"]
@@ -62,7 +61,6 @@ class Attempt:
     raw_confidence: float | None = None
     calibrated_confidence: float | None = None
     calibrator: CalibratorReference | None = None
-    mildest: Action = Action.AUTO_ROUTE
 
 
 class Step(Protocol):

@@ -3,6 +3,7 @@
 import contextlib
 import operator
 import os
+import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -63,6 +64,11 @@ def engine(url: str) -> sa.Engine:
     sa.event.listen(made, "connect", _prepare)
     sa.event.listen(made, "begin", _begin)
     return made
+
+
+def sqlite_version() -> str:
+    """The version of the SQLite library that this process has loaded."""
+    return sqlite3.sqlite_version
 
 
 def insert(connection: sa.Connection, table: sa.Table) -> sqlite.Insert | postgresql.Insert:

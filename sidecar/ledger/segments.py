@@ -95,7 +95,7 @@ def walk(
                 yield frame
                 continue
             claimed = frames.claimed_end(data, at)
-            wanted = max(chunk_bytes, 0 if claimed is None else claimed - at)
+            wanted = max(chunk_bytes, frames.HEADER_BYTES, 0 if claimed is None else claimed - at)
             rest = min(wanted, end - base - at)
             if len(data) - at < rest:
                 base, at = base + at, 0

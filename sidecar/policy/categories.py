@@ -13,6 +13,7 @@ _INVISIBLE = re.compile(
 )
 """Default_Ignorable_Code_Point of the Unicode Character Database, which Python's module does not tell."""
 
+_TURKISH = re.compile("i\u0307+|\u0131")
 _SEPARATORS = re.compile(r"[\s_\-\u2010-\u2015\u2212]+")
 
 
@@ -35,4 +36,4 @@ def _fold(name: str) -> str:
         for character in _INVISIBLE.sub("", folded)
         if character.isspace() or unicodedata.category(character) not in ("Cf", "Cc")
     )
-    return unicodedata.normalize("NFKC", visible.replace("i\u0307", "i").replace("\u0131", "i"))
+    return unicodedata.normalize("NFKC", _TURKISH.sub("i", visible))

@@ -77,14 +77,17 @@ def barred(verdict: Verdict, floors: Sequence[FloorHit] = ()) -> str:
 
 
 def judge(
-    confidence: float, mildest: Action, category: CategoryTable, floors: Sequence[FloorHit]
+    step: StepTable, rule: str, confidence: float, category: CategoryTable, floors: Sequence[FloorHit]
 ) -> Judgement:
-    """Whether an answer with a calibrated confidence clears.
+    """Whether a step's answer clears, given the rule that made it, if any, and its calibrated confidence.
 
-    Its band must act; the stricter of the band's action and `mildest` is taken; and every floor, those at
+    Its band must act; the stricter of the band's action and the rule's is taken; and every floor, those at
     this confidence included, must permit that: a floor never leads to another action here, since the hold
     that the chain was started with stands anyway.
     """
+    mildest = step.actions.get(rule) if step.step == "rules" else Action.AUTO_ROUTE
+    if mildest is None:
+        return Judgement(None, "UNKNOWN_RULE")
     if not 0.0 <= confidence <= 1.0:  # NaN too, which would fall into the topmost band
         return Judgement(None, "OUT_OF_RANGE")
     cell = category.cell_at(confidence)
@@ -122,17 +125,16 @@ def conclude(
     """
     late = any(step.code == DEADLINE for step in steps)
     kept = msgspec.structs.replace(verdict, reasons=(*verdict.reasons, Reason.DEADLINE)) if late else verdict
-    listed = {step.step: step for step in steps_of(verdict, chain, category)}
+    listed: dict[str, StepTable] = {step.step: step for step in steps_of(verdict, chain, category)}
     for step in steps:
         table = listed.get(step.step)
         if table is None or step.outcome != "CLEARED" or step.calibrated_confidence is None:
             continue
         source = SOURCES[table.step]
         binding = (*verdict.floors, *floors.get(source, ()))
-        mildest = table.actions.get(step.rule) if table.step == "rules" else Action.AUTO_ROUTE
-        if mildest is None or barred(verdict, binding):
+        if barred(verdict, binding):
             continue
-        judgement = judge(step.calibrated_confidence, mildest, category, binding)
+        judgement = judge(table, step.rule, step.calibrated_confidence, category, binding)
         if judgement.action is None:
             continue
         cell = category.cell_at(step.calibrated_confidence)

@@ -180,7 +180,7 @@ def compile_chain(chain: tuple[Step, ...]) -> tuple[StepTable, ...]:
 
 def calibrator_uris(chain: tuple[Step, ...]) -> dict[str, str]:
     """The calibrators that a chain names, by source: `rules/NAME` for a rule, `secondary` for the model."""
-    found = {}
+    found: dict[str, str] = {}
     for step in chain:
         if isinstance(step, RulesStep):
             found |= {

@@ -46,8 +46,8 @@ def compile_pattern(text: str, *, ignore_case: bool = False) -> Pattern:
         raise ValueError(f"{text!r} is no RE2 pattern: {_reason(error)}") from error
     if compiled.programsize > MAX_INSTRUCTIONS:
         raise ValueError(
-            f"pattern {text!r} compiles to {compiled.programsize:,} instructions, more than {MAX_INSTRUCTIONS:,}: "
-            "use fewer or smaller counted repetitions"
+            f"pattern {text!r} compiles to {compiled.programsize:,} instructions, more than "
+            f"{MAX_INSTRUCTIONS:,}: use fewer or smaller counted repetitions"
         )
     return Pattern(text, compiled.programsize, compiled)
 

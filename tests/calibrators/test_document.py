@@ -234,6 +234,11 @@ REFUSED = [
         "DOCUMENT_MALFORMED",
         "applies_to.criterion must be a text",
     ),
+    (
+        edited(VECTOR, ("applies_to",), json.loads(calibrators.dumps(FULL))["applies_to"]),
+        "DOCUMENT_MALFORMED",
+        "a temperature over logits takes probabilities or logits",
+    ),
     # The birth certificate
     (edited(FULL, ("fit", "n"), 4000.5), "DOCUMENT_MALFORMED", "fit.n is 4000.5: it must be a whole number"),
     (

@@ -27,6 +27,15 @@ def test_repeated_scores_get_bins_of_their_own_that_survive_float32():
     assert histogram.shares_of(scores.astype(np.float32)) == histogram.shares
 
 
+def test_a_score_that_holds_half_of_the_weight_is_cut_off_from_the_rest():
+    assert ScoreHistogram.of(np.repeat([0.5, 1.0], [49, 51])).shares == (0.49, 0.51)
+
+
+def test_scores_too_close_to_part_share_a_bin():
+    histogram = ScoreHistogram.of([np.nextafter(1.0, 0.0), 1.0])
+    assert histogram == ScoreHistogram(edges=(0.0, 1.0), shares=(1.0,))
+
+
 def test_one_score_alone_is_one_bin():
     assert ScoreHistogram.of([1.0, 1.0]) == ScoreHistogram(edges=(0.0, 1.0), shares=(1.0,))
     assert ScoreHistogram.of([0.0]) == ScoreHistogram(edges=(0.0, 1.0), shares=(1.0,))

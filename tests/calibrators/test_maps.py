@@ -215,6 +215,17 @@ def test_isotonic_passes_through_its_knots(x, y):
         assert low <= calibrator.apply_one(left + (right - left) / 2) <= high
 
 
+def test_isotonic_does_not_overshoot_a_knot_by_rounding():
+    # Found by search: without a clamp, the last score before the right knot comes out above the knot.
+    x = float.fromhex("0x1.1fffffffffffep-6"), float.fromhex("0x1.bfffffffffffep-4")
+    y = float.fromhex("0x1.3000000000003p-2"), float.fromhex("0x1.a000000000003p-1")
+    before = float.fromhex("0x1.bfffffffffffdp-4")
+    assert y[0] + (before - x[0]) / (x[1] - x[0]) * (y[1] - y[0]) > y[1]
+    calibrator = Calibrator(Isotonic(x, y))
+    assert calibrator.apply_one(before) <= calibrator.apply_one(x[1]) == y[1]
+    assert calibrator.apply([before, x[1]]).tolist() == [y[1], y[1]]
+
+
 def test_confidence_follows_the_given_answer_of_a_vector():
     calibrator = Calibrator(VectorTemperature(2.0))
     probabilities = calibrator.apply_one([2.0, 0.0, -3.0])

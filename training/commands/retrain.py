@@ -38,7 +38,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         type=Path,
         default=Path(os.environ["TRUEBAND_POLICY"]) if os.environ.get("TRUEBAND_POLICY") else None,
         metavar="FILE",
-        help="the policy (default: TRUEBAND_POLICY, or what the newest labelled decision was made under)",
+        help="the policy (default: TRUEBAND_POLICY, or what the newest decision was made under)",
     )
     parser.add_argument("--name", metavar="NAME", help="the registered model (default: as in the policy)")
     versions = parser.add_mutually_exclusive_group()

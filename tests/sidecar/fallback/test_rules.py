@@ -6,7 +6,6 @@ import pytest
 from calibrators import Calibrator, Constant, Identity
 from sidecar.fallback.chain import Chain
 from sidecar.fallback.steps import Attempt, Question
-from sidecar.policy.actions import Action
 from sidecar.registry.slots import CalibratorInForce
 
 InForce = Callable[..., CalibratorInForce]
@@ -38,10 +37,9 @@ def test_the_first_rule_that_matches_answers(connect: Connect, question: Ask, in
         answer_class="unsubscribe",
         calibrated_confidence=0.95,
         calibrator=calibrators["rules/stop"].reference,
-        mildest=Action.AUTO_ROUTE,
     )
     other_order = attempt(connect, given, NEVER, LARGE, STOP)
-    assert (other_order.rule, other_order.mildest) == ("large", Action.ESCALATE)
+    assert (other_order.rule, other_order.answer_class) == ("large", "interested")
 
 
 def test_no_rule_matches(connect: Connect, question: Ask) -> None:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from sidecar import errors
 from sidecar.ledger import frames, records, segments, tail
 from sidecar.ledger.journal import Entry, Journal
+from sidecar.ledger.quarantine import Recovery
 from sidecar.ledger.records import Artifact, Decision
 from sidecar.ledger.segments import Position
 
@@ -374,6 +375,9 @@ def test_a_torn_end_is_cut_off_counted_and_said(
         entries = everything(journal)
         assert numbers(entries) == [1, 2, 3]
         assert [entry.sequence for entry in entries] == [1, 2, 3]
+    with Journal(tmp_path / "j") as journal:  # and it is gone for good
+        assert numbers(everything(journal)) == [1, 2, 3]
+        assert journal.recovery == Recovery()
 
 
 @pytest.mark.parametrize("reopen", [True, False])
@@ -432,12 +436,13 @@ def test_walking_damaged_bytes_gives_only_what_was_written(
 ) -> None:
     bodies = [bytes([65 + index]) * size for index, size in enumerate(sizes)]
     data = bytearray(frames.join(bodies, frames.checksums(bodies), sequence=1, appended_at=5.0))
+    whole = bytes(data)
     for place, flip in harm:
         data[int(place * len(data))] ^= flip
     del data[len(data) - int(cut * 20) :]
     path = tmp_path_factory.mktemp("walk") / "segment"
     path.write_bytes(bytes(data))
-    covered, last = 0, 0
+    covered, last, seen = 0, 0, set()
     for found in segments.walk(path, 0, len(data), chunk_bytes=chunk):
         if isinstance(found, segments.Damage):
             assert found.start == covered < found.end
@@ -446,9 +451,14 @@ def test_walking_damaged_bytes_gives_only_what_was_written(
             assert found.body == bodies[found.sequence - 1]
             assert found.sequence > last
             last = found.sequence
+            seen.add(last)
             covered += frames.HEADER_BYTES + len(found.body)
             assert found.end == covered
     assert covered == len(data)
+    end = 0
+    for sequence, body in enumerate(bodies, start=1):
+        start, end = end, end + frames.HEADER_BYTES + len(body)
+        assert (sequence in seen) == (data[start:end] == whole[start:end]), "every intact frame is found"
 
 
 def test_text_that_looks_like_a_frame_is_not_taken_for_one(tmp_path: Path) -> None:

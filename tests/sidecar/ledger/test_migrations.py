@@ -140,3 +140,14 @@ def test_a_database_that_cannot_be_reached_is_unavailable(tmp_path: Path) -> Non
 def test_a_ledger_that_was_never_migrated_is_unavailable(ledger_url: str) -> None:
     with Ledger(ledger_url) as ledger, pytest.raises(errors.LedgerUnavailable):
         ledger.decision("x")
+
+
+def test_sqlite_forgets_nothing_that_the_journal_may_forget(tmp_path: Path) -> None:
+    engine = database.engine(f"sqlite:///{tmp_path}/ledger.db")
+    with engine.connect() as connection:
+        found = [
+            connection.exec_driver_sql(f"PRAGMA {name}").scalar_one()
+            for name in ("journal_mode", "synchronous", "foreign_keys")
+        ]
+    engine.dispose()
+    assert found == ["wal", 2, 1]  # 2 is FULL: with NORMAL a loss of power takes back commits

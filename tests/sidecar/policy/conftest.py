@@ -40,6 +40,20 @@ STRICT_ORDER = ("AUTO_ROUTE", "AUTO_ROUTE_FLAGGED", "HOLD_FOR_REVIEW", "ESCALATE
 INVISIBLE = ("", "", "\u200b", "\u00ad", "\ufe0f", "\u034f", "\u2060", "\ufeff", "\U000e0001", "\x00")
 SEPARATORS = ("_", " ", "-", "__", "\t", "\u00a0", "\u2011", "\u2013", "\u2212", " _ ", "\uff3f", "\n")
 VERSIONS = ("", "v7", "v8")
+TROUBLES = (
+    "observing",
+    "shadow",
+    "version rule",
+    "versions of the calibrator",
+    "fitted for something else",
+    "stale",
+    "no calibrator",
+    "evidence of another kind",
+    "truncated",
+    "the queue is behind",
+    "the journal is full",
+)
+BAD_HEALTH = (QueueHealth(away=True), QueueHealth(away=True, backlog_seconds=20_000.0))
 
 
 def _respelt(name: str, draw: Callable[..., Any]) -> str:
@@ -64,7 +78,7 @@ def _respelt(name: str, draw: Callable[..., Any]) -> str:
 def band_lists(draw: Any) -> list[dict[str, Any]]:
     lower = draw(st.lists(st.integers(1, 9_999), max_size=5, unique=True).map(sorted))
     edges = [Decimal(0), *(Decimal(number) / 10_000 for number in lower)]
-    indices = draw(st.lists(st.integers(0, 4), min_size=len(edges), max_size=len(edges)).map(sorted))
+    indices = sorted(draw(st.sampled_from((0, 0, 0, 1, 1, 2, 3, 4))) for _ in edges)
     bands = []
     for edge, index in zip(reversed(edges), indices, strict=True):
         band: dict[str, Any] = {
@@ -89,7 +103,7 @@ def categories_sections(draw: Any) -> dict[str, dict[str, Any]]:
         if name in BASE_NAMES[:3]:
             entry["mandatory_review"] = True
         else:
-            entry["mandatory_review"] = draw(st.sampled_from((False, True, "ranges")))
+            entry["mandatory_review"] = draw(st.sampled_from((False, False, False, True, "ranges")))
             if entry["mandatory_review"] == "ranges":
                 low, high = sorted(draw(st.lists(st.integers(0, 100), min_size=2, max_size=2, unique=True)))
                 # Whole numbers too, as a person writes them.
@@ -104,14 +118,14 @@ def categories_sections(draw: Any) -> dict[str, dict[str, Any]]:
 
 
 @st.composite
-def model_sections(draw: Any) -> dict[str, Any]:
+def model_sections(draw: Any, troubles: list[str]) -> dict[str, Any]:
     kind = draw(
         st.sampled_from(("score", "positive_probability", "probabilities", "logits", "token_logprobs"))
     )
     entry: dict[str, Any] = {
-        "mode": draw(st.sampled_from(("enforce", "enforce", "observe"))),
+        "mode": "observe" if "observing" in troubles else "enforce",
         "calibrator": "models:/lead-classifier-calibrator@champion",
-        "model_version": draw(st.sampled_from(("any", "any", "required", "v7"))),
+        "model_version": draw(st.sampled_from(("required", "v7"))) if "version rule" in troubles else "any",
         "evidence": kind,
         "bands": draw(band_lists()),
         "categories": draw(categories_sections()),
@@ -132,14 +146,14 @@ def model_sections(draw: Any) -> dict[str, Any]:
     return entry
 
 
-def _well_formed(draw: Any, kind: str) -> Evidence:
+def _well_formed(draw: Any, kind: str, truncated: bool) -> Evidence:
     if kind in ("score", "positive_probability"):
-        return Evidence(kind, (draw(st.floats(0, 1)),))  # type: ignore[arg-type]
+        value = draw(st.one_of(st.floats(0, 1), st.floats(0.9, 1), st.sampled_from((0.0, 1.0))))
+        return Evidence(kind, (value,))  # type: ignore[arg-type]
     if kind == "token_logprobs":
-        values = draw(st.lists(st.floats(-50, 0), min_size=1, max_size=5))
-        return Evidence(
-            "token_logprobs", tuple(values), truncated=draw(st.sampled_from((False, False, True)))
-        )
+        logprob = st.one_of(st.floats(-50, 0), st.floats(-0.1, 0))
+        values = draw(st.lists(logprob, min_size=1, max_size=5))
+        return Evidence("token_logprobs", tuple(values), truncated=truncated)
     if kind == "logits":
         logit = st.one_of(st.floats(-30, 30), st.floats(allow_nan=False, allow_infinity=False))
         return Evidence("logits", tuple(draw(st.lists(logit, min_size=3, max_size=3))))
@@ -190,60 +204,63 @@ def scenario_strategy(
     query: Callable[..., Query],
     now: float,
 ) -> Scenario:
-    section = draw(model_sections())
+    # At most two things go wrong at a time, or hardly any request would ever be in a position to act.
+    troubles = draw(st.lists(st.sampled_from(TROUBLES), max_size=2, unique=True))
+    section = draw(model_sections(troubles))
     kind = section["evidence"]
     fitted_for: dict[str, Any] = {
         "evidence": kind,
         "aggregation": section.get("aggregation", "none"),
-        "versions": draw(st.sampled_from((None, None, ("v7", "v8")))),
+        "versions": ("v7",) if "versions of the calibrator" in troubles else None,
         "answer": draw(st.sampled_from(("given", "argmax"))),
     }
-    wrong: dict[str, Any] = draw(
-        st.sampled_from(
-            (
-                *({},) * 6,
-                {"model": "another"},
-                {"criterion": "kept"},
-                {"source": "secondary"},
-                {"evidence": "score" if kind == "logits" else "logits", "aggregation": "none"},
+    if "fitted for something else" in troubles:
+        fitted_for |= draw(
+            st.sampled_from(
+                (
+                    {"model": "another"},
+                    {"criterion": "kept"},
+                    {"source": "secondary"},
+                    {"evidence": "score" if kind == "logits" else "logits", "aggregation": "none"},
+                )
             )
         )
-    )
-    age = draw(st.sampled_from((0.0, 0.25, 0.75, 3959.0, 3961.0, 86400.0, 86401.0, 1e8, -50.0)))
+    ages = (0.0, -50.0)
+    if "stale" in troubles:
+        ages = (0.25, 0.75, 3959.0, 3961.0, 86400.0, 86401.0, 1e8)
     held = {}
-    vector = kind in ("probabilities", "logits")
-    for slot in draw(st.lists(st.sampled_from(("", "v8")), unique=True, min_size=draw(st.integers(0, 1)))):
+    slots = draw(st.sampled_from(((), ("v8",), ("",)))) if "no calibrator" in troubles else ("", "v8")
+    for slot in slots:
         held["lead-classifier", slot] = in_force(
-            draw(maps(vector)),
-            confirmed_at=now - age,
+            draw(maps(fitted_for["evidence"] in ("probabilities", "logits"))),
+            confirmed_at=now - draw(st.sampled_from(ages)),
             epsilon=draw(st.sampled_from((1e-12, 1e-6, 0.1))),
-            **(fitted_for | wrong),
+            **fitted_for,
         )
     category = draw(st.sampled_from((*BASE_NAMES, "")))
-    given_kind = draw(
-        st.sampled_from((*(kind,) * 6, "score", "positive_probability", "probabilities", "token_logprobs"))
-    )
+    if draw(st.booleans()):
+        ordinary = [name for name, entry in section["categories"].items() if not entry["mandatory_review"]]
+        category = draw(st.sampled_from(ordinary or ["other"])).strip().lower()
+    given_kind = kind
+    if "evidence of another kind" in troubles:
+        given_kind = draw(st.sampled_from(("score", "positive_probability", "probabilities", "logits")))
     classes = section.get("classes", [])
     return Scenario(
         section=section,
         query=query(
-            evidence=_well_formed(draw, given_kind),
+            evidence=_well_formed(draw, given_kind, "truncated" in troubles),
             category=_respelt(category, draw) if category else draw(st.sampled_from(("", " ", "\u200b"))),
             predicted_class=draw(st.sampled_from(("", *classes))) if classes else "interested",
             positive_class="" if classes else "interested",
             model_version=draw(st.sampled_from(VERSIONS)),
-            intent=draw(st.sampled_from((Intent.LIVE, Intent.LIVE, Intent.SHADOW))),
+            intent=Intent.SHADOW if "shadow" in troubles else Intent.LIVE,
             request_id=draw(st.sampled_from(("", "r-1"))),
             attributes={"amount": draw(st.floats(allow_nan=False, allow_infinity=False)), "vip": True},
         ),
         category=category,
         calibrators=held,
-        health=draw(
-            st.sampled_from(
-                (QueueHealth(), QueueHealth(away=True), QueueHealth(away=True, backlog_seconds=20_000.0))
-            )
-        ),
-        journal_fails=draw(st.sampled_from((False, False, False, True))),
+        health=draw(st.sampled_from(BAD_HEALTH)) if "the queue is behind" in troubles else QueueHealth(),
+        journal_fails="the journal is full" in troubles,
     )
 
 

@@ -5,6 +5,7 @@ import pytest
 
 import calibrators
 from calibrators import Evidence
+from calibrators.errors import EvidenceUnusable
 from sidecar.policy import loading
 from sidecar.policy.actions import Action, Intent, Reason, TaskKind
 from sidecar.policy.decide import Case, decide, version_permitted
@@ -161,12 +162,19 @@ def test_a_calibrator_fitted_on_the_most_likely_answers_serves_no_other(answer, 
     assert verdict.raw_confidence == given.values[index]
 
 
-def test_a_calibrator_that_cannot_take_the_evidence_holds(make_in_force):
-    """applies_to says score, the map wants a vector: written by hand, or by a fool."""
-    calibrator = make_in_force(calibrators.VectorTemperature(1.0)).calibrator
-    verdict = decide(case(), table(), calibrator)
+def test_a_calibrator_that_cannot_take_the_evidence_holds(identity):
+    """The documents that are admitted always can; an error in there must still hold, and not end the call."""
+
+    class Failing:
+        applies_to = identity.applies_to
+
+        def confidence(self, given):
+            raise EvidenceUnusable(f"not with a {given.kind}")
+
+    verdict = decide(case(), table(), Failing())
     assert verdict.action is Action.HOLD_FOR_REVIEW
     assert verdict.reasons == (Reason.EVIDENCE_MISMATCH,)
+    assert verdict.calibrated_confidence is None
 
 
 @pytest.mark.parametrize(

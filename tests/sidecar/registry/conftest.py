@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -13,7 +14,7 @@ import pytest
 import calibrators
 from calibrators import AppliesTo, Calibrator, Platt
 from sidecar import registry
-from sidecar.registry import Expectation, Slot
+from sidecar.registry import Expectation, Resolved, Slot
 
 API = "/api/2.0/mlflow"
 ARTIFACTS = "/api/2.0/mlflow-artifacts/artifacts"
@@ -211,3 +212,72 @@ def make_watcher(tmp_path: Path) -> Iterator[MakeWatcher]:
 def changes() -> Changes:
     """A recorder of changes."""
     return Changes()
+
+
+class Shelf:
+    """A source whose answers a test sets."""
+
+    def __init__(self, calibrator: Calibrator | None = None, version: str = "1") -> None:
+        self.error: BaseException | None = None
+        self.hold: threading.Event | None = None
+        self.asked = 0
+        self.fetched: list[str] = []
+        self.revoked_versions: set[str] = set()
+        self.moves: list[Callable[[], None]] = []
+        self.body: bytes | None = None
+        if calibrator is not None:
+            self.set(calibrator, version)
+
+    def set(self, calibrator: Calibrator, version: str, *, body: bytes | None = None) -> None:
+        self.calibrator = calibrator
+        self.version = version
+        self.body = body
+        self.error = None
+
+    def current(self) -> Resolved:
+        self.asked += 1
+        if self.hold is not None:
+            assert self.hold.wait(30.0)
+        if self.error is not None:
+            raise self.error
+        return Resolved(
+            name="cal",
+            version=self.version,
+            digest=self.calibrator.digest,
+            revoked=self.version in self.revoked_versions,
+        )
+
+    def fetch(self, resolved: Resolved) -> bytes:
+        self.fetched.append(resolved.version)
+        body = calibrators.dumps(self.calibrator).encode() if self.body is None else self.body
+        if self.moves:
+            self.moves.pop(0)()
+        return body
+
+    def revoked(self, version: str) -> bool:
+        return version in self.revoked_versions
+
+
+@pytest.fixture
+def make_shelf() -> type[Shelf]:
+    """Makes shelves."""
+    return Shelf
+
+
+@pytest.fixture
+def shelf(make_calibrator: Callable[..., Calibrator]) -> Shelf:
+    """A shelf with version 1."""
+    return Shelf(make_calibrator())
+
+
+@pytest.fixture
+def eventually() -> Callable[[Callable[[], object]], None]:
+    """Waits for what another thread does."""
+
+    def wait(condition: Callable[[], object]) -> None:
+        deadline = time.monotonic() + 60.0
+        while not condition():
+            assert time.monotonic() < deadline, "it did not happen"
+            time.sleep(0.005)
+
+    return wait

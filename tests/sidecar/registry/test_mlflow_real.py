@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -32,15 +31,15 @@ def client(mlflow_registry: str):
     return MlflowClient(tracking_uri=mlflow_registry, registry_uri=mlflow_registry)
 
 
-def eventually(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 60.0
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.02)
-
-
 def test_from_no_model_to_a_swap_and_back(
-    make_watcher, mlflow_registry: str, client, register_version, name: str, make_calibrator: Make, changes
+    make_watcher,
+    mlflow_registry: str,
+    client,
+    register_version,
+    name: str,
+    make_calibrator: Make,
+    changes,
+    eventually,
 ) -> None:
     """The life of an alias, picked up by polling alone."""
     first, second = make_calibrator(1.5), make_calibrator(1.25)
@@ -113,7 +112,13 @@ def test_a_fixed_version_is_served_whatever_the_alias_says(
 
 
 def test_training_and_the_sidecar_play_together(
-    make_watcher, mlflow_registry: str, register_version, name: str, make_calibrator: Make, changes
+    make_watcher,
+    mlflow_registry: str,
+    register_version,
+    name: str,
+    make_calibrator: Make,
+    changes,
+    eventually,
 ) -> None:
     """A rollback reaches the sidecar as a swap, without a moment in which nothing is in force."""
     from training import registry

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from trueband.v1 import decision_pb2, evidence_pb2, label_pb2, routing_pb2
 
 from calibrators import Evidence
+from calibrators.evidence import problem as evidence_problem
 from sidecar.errors import InvalidRequest
 from sidecar.policy.actions import Intent
 from sidecar.servicers import requests
@@ -131,7 +132,10 @@ BAD = {
         route(occurred_at=timestamp_pb2.Timestamp(seconds=1, nanos=1_000_000_000)),
         ["occurred_at"],
     ),
-    "negative nanoseconds": (route(occurred_at=timestamp_pb2.Timestamp(seconds=1, nanos=-1)), ["occurred_at"]),
+    "negative nanoseconds": (
+        route(occurred_at=timestamp_pb2.Timestamp(seconds=1, nanos=-1)),
+        ["occurred_at"],
+    ),
     # Attributes and context.
     "too many attributes": (
         route(attributes={str(n): attribute(flag=True) for n in range(65)}),
@@ -139,7 +143,10 @@ BAD = {
     ),
     "an attribute without a value": (route(attributes={"vip": attribute()}), ["attributes[vip]"]),
     "an attribute of NaN": (route(attributes={"amount": attribute(number=NAN)}), ["attributes[amount]"]),
-    "an attribute of infinity": (route(attributes={"amount": attribute(number=-INF)}), ["attributes[amount]"]),
+    "an attribute of infinity": (
+        route(attributes={"amount": attribute(number=-INF)}),
+        ["attributes[amount]"],
+    ),
     "an attribute without a name": (route(attributes={"": attribute(flag=True)}), ["attributes"]),
     "an attribute with a long name": (route(attributes={LONG: attribute(flag=True)}), ["attributes"]),
     "an attribute with a long text": (
@@ -305,16 +312,18 @@ any_evidence = st.one_of(
 
 @given(any_evidence, st.text(max_size=300), st.integers(-(2**31), 2**31 - 1) | st.integers(0, 3))
 def test_whatever_the_numbers_are_there_is_a_query_or_a_named_field(evidence, text, number):
-    from calibrators import evidence as checks
-
     message = route(evidence, model=text, category=text, intent=number, category_source=number)
     try:
         query = requests.query(message)
     except InvalidRequest as refused:
-        assert refused.violations
-        assert all(violation.field and violation.description for violation in refused.violations)
+        violations = refused.violations
     else:
-        assert checks.problem(query.evidence) is None
+        violations = ()
+        assert evidence_problem(query.evidence) is None
+        assert query.model == text
+    malformed = not text or len(text.encode()) > 256 or number not in (0, 1, 2)
+    assert not (malformed and not violations)
+    assert all(violation.field and violation.description for violation in violations)
 
 
 # Labels.
@@ -435,8 +444,8 @@ def test_a_moment_is_optional_and_checked():
     request = decision_pb2.ListDecisionsRequest(
         decided_from=timestamp_pb2.Timestamp(seconds=5, nanos=500_000_000)
     )
-    assert requests.moment("decided_from", request, None) == 5.5
-    assert requests.moment("decided_to", request, 7.0) == 7.0
+    assert requests.moment("decided_from", request) == 5.5
+    assert requests.moment("decided_to", request) is None
     request.decided_to.seconds = -1
     with pytest.raises(InvalidRequest, match="decided_to"):
-        requests.moment("decided_to", request, None)
+        requests.moment("decided_to", request)

@@ -1,0 +1,79 @@
+"""`check` and `spec` as a person, or a pipeline, runs them."""
+
+import json
+
+import pytest
+
+from sidecar import cli
+from sidecar.policy import loading
+
+GOOD = """
+version: 1
+models:
+  lead-classifier:
+    calibrator: models:/c@champion
+    evidence: score
+    categories: {general: {}, refunds: {mandatory_review: true}}
+"""
+
+
+@pytest.fixture
+def policy(tmp_path):
+    path = tmp_path / "policy.yaml"
+    path.write_text(GOOD, encoding="utf-8")
+    return path
+
+
+def run(capsys, *arguments):
+    code = cli.main([str(argument) for argument in arguments])
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def test_a_good_policy_is_proven_and_its_digest_told(policy, capsys):
+    code, out, err = run(capsys, "check", policy)
+    assert (code, err) == (0, "")
+    # 4 mandatory and 2 other rows x 4 bands x 7 states.
+    assert "lead-classifier: 168 cells enumerated, 112 mandatory, every one of them ends with a person" in out
+    assert loading.read(policy).digest in out
+
+
+def test_a_mistake_is_named_and_the_exit_code_is_2(policy, capsys):
+    policy.write_text(GOOD.replace("evidence: score", "evidence: scores"), encoding="utf-8")
+    for command in ("check", "spec"):
+        code, out, err = run(capsys, command, policy)
+        assert (code, out) == (2, "")
+        assert "POLICY_REFUSED" in err
+        assert "models.lead-classifier.evidence" in err
+        assert "policy.yaml" in err
+
+
+def test_a_missing_file_is_named(tmp_path, capsys):
+    code, out, err = run(capsys, "check", tmp_path / "nowhere.yaml")
+    assert (code, out) == (2, "")
+    assert "nowhere.yaml" in err
+
+
+def test_check_needs_a_policy_or_gives_the_schema(capsys):
+    code, _, err = run(capsys, "check")
+    assert code == 2
+    assert "--schema" in err
+    code, out, _ = run(capsys, "check", "--schema")
+    assert code == 0
+    schema = json.loads(out)
+    assert {"version", "models", "idempotency", "review"} <= set(schema["properties"])
+    assert "from" in schema["$defs"]["Band"]["properties"]
+
+
+def test_spec_writes_the_document(policy, capsys):
+    code, out, err = run(capsys, "spec", policy)
+    assert (code, err) == (0, "")
+    assert out.startswith("# Routing policy\n")
+    assert "* `refunds`" in out
+
+
+def test_a_broken_promise_is_refused(policy, capsys, monkeypatch):
+    monkeypatch.setattr("sidecar.policy.floors.PERSON_ACTIONS", frozenset({"AUTO_ROUTE"}))
+    code, out, err = run(capsys, "check", policy)
+    assert (code, out) == (2, "")
+    assert "the policy breaks a promise" in err
