@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help install demo test lint format proto proto-check bench clean
+.PHONY: help install demo test lint format proto mlserver bench clean
 
 help:  ## this text
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -42,8 +42,12 @@ format: install  ## rewrite the code in the house format
 proto: install  ## regenerate proto/gen/python from proto/trueband/v1
 	@$(BIN)/python -m tests.proto write
 
+mlserver:  ## a real Open Inference Protocol server for the tests, in an environment of its own
+	@test -x $(VENV)-mlserver/bin/python || $(PYTHON) -m venv $(VENV)-mlserver
+	@$(VENV)-mlserver/bin/pip install --quiet --disable-pip-version-check mlserver==1.7.1
+
 bench: install  ## measure, as ratios within one run (never part of the tests)
 	@$(BIN)/python -m tests.benchmarks
 
 clean:  ## remove what the targets made
-	rm -rf $(VENV) demo bench .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(VENV)-mlserver demo bench .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -6,7 +6,7 @@ The mapping to gRPC statuses is in `sidecar/statuses.py`, and nowhere else.
 from dataclasses import dataclass
 from typing import ClassVar
 
-from calibrators.errors import TruebandError
+from calibrators.errors import TruebandError as TruebandError  # noqa: PLC0414 (for whoever has `errors` at hand)
 
 MOST_VIOLATIONS = 10
 MOST_FIELD_BYTES = 96
@@ -95,6 +95,24 @@ class PolicyRefused(TruebandError):
     """The policy file has mistakes. Each is named by its key."""
 
     code: ClassVar[str] = "POLICY_REFUSED"
+
+
+class FloorsRefused(PolicyRefused):
+    """The floors file has mistakes. Each is named by its key."""
+
+    code: ClassVar[str] = "FLOORS_REFUSED"
+
+
+class SuspensionsUnreadable(TruebandError):
+    """What is suspended cannot be read back, so nothing may start to act. Restore the file."""
+
+    code: ClassVar[str] = "SUSPENSIONS_UNREADABLE"
+
+
+class SuspensionsNotKept(TruebandError):
+    """The brake was recorded in the journal, and its own file cannot be written. Make room on the disk."""
+
+    code: ClassVar[str] = "SUSPENSIONS_NOT_KEPT"
 
 
 class SettingsRefused(TruebandError):

@@ -5,8 +5,7 @@ import threading
 from collections.abc import Sequence
 
 import calibrators
-from sidecar import ENGINE_VERSION
-from sidecar import errors
+from sidecar import ENGINE_VERSION, errors
 from sidecar.ledger.journal import Journal
 from sidecar.ledger.queries import SIDECAR_SLOT
 from sidecar.ledger.records import Artifact, InForce, Record
@@ -15,12 +14,18 @@ from sidecar.registry import CalibratorInForce, Slot
 
 
 def policy(sidecar_id: str, changed: PolicyInForce) -> list[Record]:
-    """The policy's text, and since when it decides."""
-    loaded = changed.loaded
-    return [
+    """The texts of the policy and of the floors, and since when each decides."""
+    loaded, floors = changed.loaded, changed.floors
+    records: list[Record] = [
         Artifact(digest=loaded.digest, kind="policy", body=loaded.canonical),
         InForce(sidecar_id=sidecar_id, slot="policy", digest=loaded.digest, since=changed.since),
     ]
+    if floors is not None:
+        records += [
+            Artifact(digest=floors.digest, kind="floors", body=floors.canonical),
+            InForce(sidecar_id=sidecar_id, slot="floors", digest=floors.digest, since=changed.floors_since),
+        ]
+    return records
 
 
 def calibrator(sidecar_id: str, slot: Slot, held: CalibratorInForce | None, *, now: float) -> list[Record]:

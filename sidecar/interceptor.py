@@ -46,7 +46,8 @@ class CallInterceptor(grpc.ServerInterceptor):
     def _wrap(self, name: str, handler: Handler) -> Handler:
         # grpc answers INTERNAL when its own deserializer fails, so the bytes are parsed in here, where bad
         # ones are the caller's mistake.
-        parse, behavior = handler.request_deserializer, handler.unary_unary
+        parse = handler.request_deserializer
+        behavior: Callable[[Any, grpc.ServicerContext], Any] = handler.unary_unary  # type: ignore[assignment]
         ok = self._metrics.request_seconds.labels(name, grpc.StatusCode.OK.name)
 
         def call(body: bytes, context: grpc.ServicerContext) -> Any:

@@ -43,9 +43,11 @@ def load(decision_key: str, audit_keys: str, data_dir: Path) -> Keys:
     Raises:
         errors.SettingsRefused: a key is malformed, or the file is.
     """
-    stored = _stored(data_dir / "keys.json") if not (decision_key and audit_keys) else {}
-    decision_text = decision_key or stored["decision"]
-    audit_text = audit_keys or ",".join(f"{name}:{value}" for name, value in stored["audit"].items())
+    stored: tuple[str, dict[str, str]] = ("", {})
+    if not (decision_key and audit_keys):
+        stored = _stored(data_dir / "keys.json")
+    decision_text = decision_key or stored[0]
+    audit_text = audit_keys or ",".join(f"{name}:{value}" for name, value in stored[1].items())
     audit = []
     for item in audit_text.split(","):
         name, separator, value = item.strip().partition(":")
@@ -59,7 +61,8 @@ def load(decision_key: str, audit_keys: str, data_dir: Path) -> Keys:
     return Keys(_bytes(decision_text, "TRUEBAND_DECISION_KEY"), tuple(audit))
 
 
-def _stored(path: Path) -> dict[str, dict[str, str]]:
+def _stored(path: Path) -> tuple[str, dict[str, str]]:
+    """The decision key and the audit keys by id, as the file has them."""
     if not path.exists():
         try:
             _make(path)
@@ -68,7 +71,7 @@ def _stored(path: Path) -> dict[str, dict[str, str]]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         if isinstance(content["decision"], str) and isinstance(content["audit"], dict) and content["audit"]:
-            return content
+            return content["decision"], content["audit"]
     except (OSError, ValueError, KeyError, TypeError):
         pass
     raise errors.SettingsRefused(

@@ -2,49 +2,27 @@
 
 import hashlib
 import logging
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-import msgspec
-
-from sidecar import ENGINE_VERSION, due, errors, identifiers
-from sidecar.answers import Answer, tie_to_classes, uncertain
+from sidecar import errors
+from sidecar.answers import Answer
+from sidecar.decider import Decider, QueueHealth, unrecorded
 from sidecar.idempotency import IdempotencyWindow
-from sidecar.keys import Keys
-from sidecar.ledger.records import Decision, Label, Record
-from sidecar.policy import categories
-from sidecar.policy.actions import AUTOMATIC_ACTIONS, PERSON_ACTIONS, Action, Reason, TaskKind
-from sidecar.policy.decide import Case, decide
-from sidecar.policy.loading import LoadedPolicy
-from sidecar.policy.tables import ModelTable
+from sidecar.ledger.records import Label, Record
+from sidecar.policy.actions import AUTOMATIC_ACTIONS
 from sidecar.query import Query
-from sidecar.registry import CalibratorInForce
+from sidecar.snapshot import Snapshot
 from sidecar.telemetry import Metrics
 
 logger = logging.getLogger(__name__)
 
 LABEL_WINDOW_SECONDS = 86400.0
 LABEL_WINDOW_ENTRIES = 100_000
-JOURNAL_RETRY_SECONDS = 5.0
-BACKLOG_RETRY_SECONDS = 30.0
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """What is in force, as one value: a swap between two steps of a request cannot be seen."""
-
-    loaded: LoadedPolicy
-    tables: Mapping[str, ModelTable]
-    calibrators: Mapping[tuple[str, str], CalibratorInForce]
-
-
-@dataclass(frozen=True, slots=True)
-class QueueHealth:
-    """How far the review queue is behind: whether the ledger is away, and the age of the oldest record."""
-
-    away: bool = False
-    backlog_seconds: float = 0.0
+PATIENCE_SECONDS = 10.0
+"""How long a caller without a deadline is taken to wait; fallback steps share it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,43 +48,49 @@ class Router:
         self,
         *,
         snapshot: Callable[[], Snapshot],
+        decider: Decider,
         journal: Recorder,
         queue_health: Callable[[], QueueHealth],
-        keys: Keys,
-        sidecar_id: str,
         metrics: Metrics,
         clock: Callable[[], float],
-        new_id: Callable[[float], str] = identifiers.uuid7,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._snapshot = snapshot
+        self._decider = decider
         self._journal = journal
         self._queue_health = queue_health
-        self._keys = keys
-        self._sidecar_id = sidecar_id
         self._metrics = metrics
         self._clock = clock
-        self._new_id = new_id
+        self._monotonic = monotonic
         self._answered: IdempotencyWindow[Answer] = IdempotencyWindow()
         self._labelled: IdempotencyWindow[LabelReceipt] = IdempotencyWindow()
 
-    def route(self, query: Query) -> Answer:
-        """The recorded answer to one query.
+    def route(self, query: Query, *, remaining_seconds: float | None = None) -> Answer:
+        """The recorded answer to one query; see `route_batch`.
 
         Raises:
             errors.InvalidRequest, errors.UnknownModel, errors.RequestIdReused: no decision was made.
         """
-        (answer,) = self.route_batch((query,))
+        (answer,) = self.route_batch((query,), remaining_seconds=remaining_seconds)
         if isinstance(answer, errors.TruebandError):
             raise answer
         return answer
 
     def route_batch(
-        self, queries: Sequence[Query | errors.TruebandError]
+        self,
+        queries: Sequence[Query | errors.TruebandError],
+        *,
+        remaining_seconds: float | None = None,
     ) -> list[Answer | errors.TruebandError]:
         """The answer, or the error, for each query, in order; recorded together before they are returned.
 
         An item that is already an error passes through.
+
+        Args:
+            queries: well formed, or the error that each one is.
+            remaining_seconds: until the caller's deadline; None where it has none.
         """
+        deadline = self._monotonic() + (PATIENCE_SECONDS if remaining_seconds is None else remaining_seconds)
         snapshot = self._snapshot()
         now = self._clock()
         health = self._queue_health()
@@ -136,7 +120,9 @@ class Router:
                         outcomes.append(outcomes[earlier])
                         continue
                     within[key] = (query.fingerprint, position)
-                answer = self._answer(query, snapshot, now, health)
+                answer = self._decider.answer(
+                    query, snapshot, now=now, health=health, deadline=deadline
+                )
             except errors.TruebandError as error:
                 outcomes.append(error)
                 continue
@@ -184,9 +170,9 @@ class Router:
             receipts.append(LabelReceipt("ACCEPTED"))
         if accepted:
             self._journal.append([label for _, label in accepted.values()], durable=True)
-            for key, (fingerprint, _) in accepted.items():
+            for accepted_key, (fingerprint, _) in accepted.items():
                 self._labelled.remember(
-                    key,
+                    accepted_key,
                     fingerprint,
                     LabelReceipt("DUPLICATE"),
                     now=now,
@@ -196,101 +182,6 @@ class Router:
         for receipt in receipts:
             self._metrics.labels.labels(receipt.status).inc()
         return receipts
-
-    def _answer(self, query: Query, snapshot: Snapshot, now: float, health: QueueHealth) -> Answer:
-        table = snapshot.tables.get(query.model)
-        if table is None:
-            raise errors.UnknownModel(
-                f"the policy has no model {query.model!r}; it has: {', '.join(snapshot.tables)}"
-            )
-        given, final_class = tie_to_classes(query, table)
-        slot = query.model_version if query.model_version in table.versions_with_own_calibrator else ""
-        in_force = snapshot.calibrators.get((query.model, slot))
-        stale_seconds = (
-            None
-            if in_force is None or in_force.confirmed_at is None
-            else max(0.0, now - in_force.confirmed_at)
-        )
-        case = Case(
-            category=categories.normalise(query.category),
-            evidence=given,
-            model_version=query.model_version,
-            intent=query.intent,
-            stale_seconds=stale_seconds,
-        )
-        verdict = decide(case, table, None if in_force is None else in_force.calibrator)
-        action, may_act, reasons, tasks = verdict.action, verdict.may_act, verdict.reasons, verdict.tasks
-
-        mandatory = verdict.mandatory or case.category in categories.ALWAYS_MANDATORY
-        if mandatory and (may_act or action not in PERSON_ACTIONS):
-            # Unreachable as long as `decide` is right; the promise does not depend on that.
-            self._metrics.mandatory_without_human.inc()
-            logger.critical(
-                "mandatory_guard", extra={"fields": {"model": query.model, "category": case.category}}
-            )
-            action, may_act, tasks = Action.HOLD_FOR_REVIEW, False, (TaskKind.HOLD,)
-            reasons += (Reason.INVARIANT_GUARD,)
-
-        retry_after = None
-        if TaskKind.HOLD in tasks or TaskKind.ESCALATION in tasks:
-            if health.backlog_seconds > snapshot.loaded.policy.review.max_backlog_age:
-                action, tasks, retry_after = Action.UNCERTAIN, (), BACKLOG_RETRY_SECONDS
-                reasons += (Reason.REVIEW_UNAVAILABLE,)
-            elif health.away:
-                reasons += (Reason.REVIEW_DELAYED,)
-
-        identity = (
-            identifiers.decision_id(self._keys.decision, query.tenant, query.model, query.request_id)
-            if query.request_id
-            else self._new_id(now)
-        )
-        key_id, key = self._keys.current_audit
-        drawn = verdict.audit_rate > 0.0 and identifiers.audit_draw(key, identity) < verdict.audit_rate
-        if drawn:
-            tasks += (TaskKind.AUDIT,)
-        decision = Decision(
-            decision_id=identity,
-            answer_id=self._new_id(now),
-            tenant=query.tenant,
-            model=query.model,
-            model_version=query.model_version,
-            request_id=query.request_id,
-            subject_ref=query.subject_ref,
-            group_key=query.group_key,
-            category=case.category,
-            category_source="MODEL" if query.category_from_model else "CALLER",
-            predicted_class=query.predicted_class or final_class,
-            answer_digest=query.answer_digest,
-            occurred_at=now if query.occurred_at is None else query.occurred_at,
-            evidence=given,
-            intent=query.intent,
-            attributes=query.attributes,
-            context=query.context,
-            action=action,
-            may_act=may_act,
-            enforced=verdict.enforced,
-            band=verdict.band,
-            raw_confidence=verdict.raw_confidence,
-            calibrated_confidence=verdict.calibrated_confidence,
-            reasons=reasons,
-            final_class=final_class,
-            mandatory=mandatory,
-            floors=verdict.floors,
-            decided_at=now,
-            expires_at=now + table.expires_after_seconds,
-            calibrator=None if in_force is None else in_force.reference,
-            stale_seconds=stale_seconds,
-            policy_digest=snapshot.loaded.digest,
-            sidecar_id=self._sidecar_id,
-            engine_version=ENGINE_VERSION,
-            audit_rate=verdict.audit_rate,
-            audit_key_id=key_id,
-            drawn=drawn,
-            tasks=due.plan(tasks, now, snapshot.loaded.policy.review) if tasks else (),
-        )
-        if action is Action.UNCERTAIN:
-            return uncertain(decision, table, in_force, retry_after=retry_after)
-        return Answer(decision=decision)
 
     def _record(
         self,
@@ -334,26 +225,6 @@ class Router:
                     age=window.age,
                     entries=window.entries,
                 )
-
-
-def unrecorded(decision: Decision, snapshot: Snapshot) -> Answer:
-    """The answer in place of one that the journal could not take."""
-    table = snapshot.tables[decision.model]
-    in_force = snapshot.calibrators.get((decision.model, decision.model_version)) or snapshot.calibrators.get(
-        (decision.model, "")
-    )
-    replaced = msgspec.structs.replace(
-        decision,
-        action=Action.UNCERTAIN,
-        may_act=False,
-        reasons=(
-            *(reason for reason in decision.reasons if reason is not Reason.REVIEW_UNAVAILABLE),
-            Reason.REVIEW_UNAVAILABLE,
-        ),
-        tasks=(),
-        drawn=False,
-    )
-    return uncertain(replaced, table, in_force, retry_after=JOURNAL_RETRY_SECONDS)
 
 
 def fingerprint_of(body: bytes) -> bytes:

@@ -31,6 +31,8 @@ from trueband.v1 import (
 
 from sidecar import ENGINE_VERSION, errors, identifiers, in_force, keys, registry, security, telemetry
 from sidecar.control import Control
+from sidecar.decider import Decider, QueueHealth
+from sidecar.fallback.connections import Connections
 from sidecar.health import Health
 from sidecar.interceptor import CallInterceptor
 from sidecar.ledger import database
@@ -39,13 +41,14 @@ from sidecar.ledger.journal import Journal
 from sidecar.ledger.store import Ledger
 from sidecar.policy_file import PolicyFile, PolicyInForce
 from sidecar.registry import CalibratorInForce, RegistryWatcher, Slot
-from sidecar.router import QueueHealth, Router, Snapshot
+from sidecar.router import Router
 from sidecar.servicers.admin import AdminServicer
 from sidecar.servicers.decisions import DecisionServicer
 from sidecar.servicers.labels import LabelServicer
 from sidecar.servicers.review import ReviewServicer
 from sidecar.servicers.routing import RoutingServicer
 from sidecar.settings import Settings
+from sidecar.snapshot import Snapshot
 
 logger = logging.getLogger(__name__)
 
@@ -97,8 +100,17 @@ def _assemble(settings: Settings, clock: Callable[[], float], stack: contextlib.
     journal = Journal(data_dir / "journal", max_bytes=settings.journal_max_bytes)
     stack.callback(journal.close)
 
+    connections = Connections(clock=time.monotonic)
+    stack.callback(connections.close)
+
     def policy_changed(changed: PolicyInForce) -> None:
-        journal.append(in_force.policy(sidecar_id, changed), durable=True)
+        prepared = connections.prepare(changed.loaded.policy.models)
+        try:
+            journal.append(in_force.policy(sidecar_id, changed), durable=True)
+        except errors.JournalUnavailable:
+            prepared.give_up()
+            raise
+        connections.put_in_force(prepared)
         watcher.retarget(registry.expectations(changed.loaded.policy))
 
     def calibrator_changed(slot: Slot, held: CalibratorInForce | None) -> None:
@@ -114,9 +126,14 @@ def _assemble(settings: Settings, clock: Callable[[], float], stack: contextlib.
         poll_seconds=settings.poll_interval,
         clock=clock,
     )
+    connections.put_in_force(connections.prepare(policy_file.current.loaded.policy.models))
     recorder = in_force.Preface(
         journal,
-        [*in_force.started(sidecar_id, now=clock()), *in_force.policy(sidecar_id, policy_file.current)],
+        [
+            # At the same moment, or the start would end what was read just before it.
+            *in_force.started(sidecar_id, now=policy_file.current.since),
+            *in_force.policy(sidecar_id, policy_file.current),
+        ],
     )
     recorder.flush()
     watcher.load_cache()
@@ -131,14 +148,19 @@ def _assemble(settings: Settings, clock: Callable[[], float], stack: contextlib.
 
     def snapshot() -> Snapshot:
         policy = policy_file.current
-        return Snapshot(policy.loaded, policy.tables, watcher.current())
+        return Snapshot(
+            loaded=policy.loaded,
+            tables=policy.tables,
+            calibrators=watcher.current(),
+            detectors=policy.detectors,
+            chains=connections.chains(),
+        )
 
     router = Router(
         snapshot=snapshot,
+        decider=Decider(keys=secret_keys, sidecar_id=sidecar_id, metrics=metrics),
         journal=recorder,
         queue_health=queue_health,
-        keys=secret_keys,
-        sidecar_id=sidecar_id,
         metrics=metrics,
         clock=clock,
     )
@@ -176,7 +198,7 @@ def _open_ports(
 ) -> None:
     server = grpc.server(
         ThreadPoolExecutor(max_workers=settings.threads, thread_name_prefix="call"),
-        interceptors=(CallInterceptor(control.metrics),),
+        interceptors=[CallInterceptor(control.metrics)],
         options=(
             ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
             ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
@@ -286,7 +308,9 @@ def _sidecar_id(data_dir: Path, now: float) -> str:
 def _handle_signals(stopping: threading.Event, stack: contextlib.ExitStack) -> None:
     def stop(signum: int, _: FrameType | None) -> None:
         if stopping.is_set():
-            raise SystemExit(128 + signum)  # the second one does not wait
+            # The second one waits for nobody: not for open calls, not for a ledger that is away. What was
+            # answered is in the journal, as after kill -9.
+            os._exit(128 + signum)
         stopping.set()
 
     for signum in (signal.SIGTERM, signal.SIGINT):

@@ -19,6 +19,7 @@ CODES: dict[type[TruebandError], code_pb2.Code] = {
     errors.RequestIdReused: code_pb2.ALREADY_EXISTS,
     errors.JournalUnavailable: code_pb2.UNAVAILABLE,
     errors.LedgerUnavailable: code_pb2.UNAVAILABLE,
+    errors.SuspensionsNotKept: code_pb2.UNAVAILABLE,
     errors.NotSupported: code_pb2.UNIMPLEMENTED,
     errors.PolicyRefused: code_pb2.FAILED_PRECONDITION,
     errors.RegistryFailure: code_pb2.UNAVAILABLE,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from open_inference import model_infer_pb2
 
 from calibrators import evidence
-from calibrators.evidence import Evidence, EvidenceKind
+from calibrators.evidence import Evidence
 from sidecar.fallback import tensors
 from sidecar.fallback.steps import StepFailed
 from sidecar.fallback.tensors import Tensor
@@ -22,13 +22,6 @@ def names(output: Output) -> tuple[str, ...]:
     if isinstance(output, LabelAndScoreOutput):
         return (output.label, output.score)
     return (output.name,)
-
-
-def evidence_kind(output: Output) -> EvidenceKind:
-    """The kind of evidence that an output becomes."""
-    if isinstance(output, VectorOutput):
-        return output.meaning
-    return "positive_probability" if isinstance(output, PositiveOutput) else "score"
 
 
 def read(

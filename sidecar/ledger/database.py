@@ -16,6 +16,7 @@ from sidecar import errors
 
 BUSY_TIMEOUT_SECONDS = 10.0
 DIALECTS = ("sqlite", "postgresql")
+UNIX_EPOCH_JULIAN_DAY = 2440587.5
 
 
 class LedgerTooNew(errors.LedgerUnavailable):
@@ -71,6 +72,18 @@ def sqlite_version() -> str:
     return sqlite3.sqlite_version
 
 
+def now(connection: sa.Connection) -> float:
+    """Seconds since the epoch by the database's own clock, which all its clients share; to the millisecond."""
+    if connection.dialect.name == "postgresql":
+        # Not now(), which is when the transaction began: it may have waited for a lock since.
+        seconds = connection.execute(sa.select(sa.extract("epoch", sa.func.clock_timestamp()))).scalar_one()
+    else:
+        seconds = connection.execute(
+            sa.select((sa.func.julianday("now") - UNIX_EPOCH_JULIAN_DAY) * 86400.0)
+        ).scalar_one()
+    return round(float(seconds), 3)
+
+
 def insert(connection: sa.Connection, table: sa.Table) -> sqlite.Insert | postgresql.Insert:
     """An INSERT that knows what to do on conflict, in the dialect of the connection."""
     return postgresql.insert(table) if connection.dialect.name == "postgresql" else sqlite.insert(table)
@@ -93,6 +106,12 @@ def insert_many(
         connection.exec_driver_sql(str(compiled), [values(row) for row in rows])
     else:
         connection.exec_driver_sql(str(compiled), [dict(row) for row in rows])
+
+
+def insert_new(connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, object]]) -> None:
+    """Inserts the rows whose key is not taken."""
+    if rows:
+        connection.execute(insert(connection, table).on_conflict_do_nothing(), list(rows))
 
 
 @contextlib.contextmanager

@@ -7,8 +7,8 @@ from datetime import date, timedelta
 import msgspec
 import sqlalchemy as sa
 
-from sidecar.ledger import bodies, database, labels, schema, tasks
-from sidecar.ledger.records import Artifact, Decision, InForce, Label, PlannedTask, Record, encode
+from sidecar.ledger import bodies, database, labels, opening, schema, suspensions, tasks
+from sidecar.ledger.records import Artifact, Decision, InForce, Label, Record, encode
 
 EPOCH = date(1970, 1, 1)
 DAY_SECONDS = 86400
@@ -37,10 +37,10 @@ def _take_in(connection: sa.Connection, records: Sequence[Record]) -> None:
     decisions = [record for record in records if isinstance(record, Decision)]
     events = [record for record in records if isinstance(record, Label)]
     opened = _take_decisions(connection, decisions) if decisions else set()
-    named = _take_labels(connection, events) if events else set()
+    named = take_labels(connection, events) if events else set()
     if opened or named:
-        _complete(connection, opened | named)
-    _insert_new(
+        opening.end_labelled(connection, opened | named)
+    database.insert_new(
         connection,
         schema.artifacts,
         [
@@ -49,11 +49,12 @@ def _take_in(connection: sa.Connection, records: Sequence[Record]) -> None:
             if isinstance(record, Artifact)
         ],
     )
-    _insert_new(
+    database.insert_new(
         connection,
         schema.in_force,
         [msgspec.structs.asdict(record) for record in records if isinstance(record, InForce)],
     )
+    database.insert_new(connection, schema.suspensions, suspensions.rows(records))
 
 
 def _take_decisions(connection: sa.Connection, decisions: Iterable[Decision]) -> set[str]:
@@ -89,11 +90,11 @@ def _take_decisions(connection: sa.Connection, decisions: Iterable[Decision]) ->
     database.insert_many(connection, sa.insert(schema.answers), schema.answers.c.keys(), rows)
     _count(connection, fresh)
     opened = {
-        tasks.task_id(decision.decision_id, planned.kind): _task_row(decision, planned)
+        tasks.task_id(decision.decision_id, planned.kind): (decision, planned)
         for decision in reversed(fresh)
         for planned in decision.tasks
     }
-    _insert_new(connection, schema.review_tasks, [opened[task_id] for task_id in sorted(opened)])
+    opening.open_tasks(connection, opened)
     return set(opened)
 
 
@@ -141,26 +142,10 @@ def _answer_row(decision: Decision) -> dict[str, object]:
         "audit_key_id": decision.audit_key_id,
         "drawn": decision.drawn,
         "mandatory": decision.mandatory,
+        "principal": decision.principal,
         "decided_at": decision.decided_at,
         "sidecar_id": decision.sidecar_id,
         "body": encode(decision).decode(),
-    }
-
-
-def _task_row(decision: Decision, planned: PlannedTask) -> dict[str, object]:
-    return {
-        "task_id": tasks.task_id(decision.decision_id, planned.kind),
-        "kind": planned.kind.value,
-        "state": tasks.TaskState.OPEN.value,
-        "decision_id": decision.decision_id,
-        "answer_id": decision.answer_id,
-        "tenant": decision.tenant,
-        "model": decision.model,
-        "category": decision.category,
-        "mandatory": decision.mandatory,
-        "due_at": planned.due_at,
-        "created_at": decision.decided_at,
-        "completed_at": None,
     }
 
 
@@ -199,8 +184,8 @@ def _day(number: int) -> date:
     return EPOCH + timedelta(days=number)
 
 
-def _take_labels(connection: sa.Connection, events: Iterable[Label]) -> set[str]:
-    """Writes the labels that are new; answers the ids of the tasks that they name.
+def take_labels(connection: sa.Connection, events: Iterable[Label]) -> set[str]:
+    """Writes the labels that are new, in a transaction; answers the ids of the tasks that they name.
 
     Of labels with the same source and event_id the first counts; one that says something else is evidence.
     """
@@ -223,8 +208,8 @@ def _take_labels(connection: sa.Connection, events: Iterable[Label]) -> set[str]
             fresh.append(same_key[0])
             known = labels.content(same_key[0])
         reuses += [label for label in same_key if labels.content(label) != known]
-    _insert_new(connection, schema.labels, [_label_row(label) for label in fresh])
-    _insert_new(connection, schema.label_event_reuses, [_reuse_row(label) for label in reuses])
+    database.insert_new(connection, schema.labels, [_label_row(label) for label in fresh])
+    database.insert_new(connection, schema.label_event_reuses, [_reuse_row(label) for label in reuses])
     return {label.task_id for label in fresh if label.task_id}
 
 
@@ -253,27 +238,3 @@ def _reuse_row(label: Label) -> dict[str, object]:
         "recorded_at": label.recorded_at,
         "body": encode(label).decode(),
     }
-
-
-def _complete(connection: sa.Connection, task_ids: set[str]) -> None:
-    """Completes the tasks among these that a label of their own decision names, whichever came first."""
-    task, label = schema.review_tasks.c, schema.labels.c
-    ended = connection.execute(
-        sa.select(task.task_id, sa.func.min(label.recorded_at))
-        .join(schema.labels, sa.and_(label.task_id == task.task_id, label.decision_id == task.decision_id))
-        .where(task.task_id.in_(sorted(task_ids)), task.state.in_([state.value for state in tasks.WAITING]))
-        .group_by(task.task_id)
-    ).all()
-    if ended:
-        connection.execute(
-            sa.update(schema.review_tasks)
-            .where(task.task_id == sa.bindparam("ended_id"))
-            .values(state=tasks.TaskState.COMPLETED.value, completed_at=sa.bindparam("ended_at")),
-            [{"ended_id": task_id, "ended_at": moment} for task_id, moment in ended],
-        )
-
-
-def _insert_new(connection: sa.Connection, table: sa.Table, rows: list[dict[str, object]]) -> None:
-    """Inserts the rows whose key is not taken."""
-    if rows:
-        connection.execute(database.insert(connection, table).on_conflict_do_nothing(), rows)

@@ -117,11 +117,16 @@ def _links(connection: sa.Connection, decision_ids: list[str]) -> dict[str, list
     table = schema.review_tasks.c
     found: dict[str, list[TaskLink]] = {}
     rows = connection.execute(
-        sa.select(table.decision_id, table.task_id, table.kind, table.answer_id).where(
+        sa.select(table.decision_id, table.task_id, table.kind, table.answer_id, table.origin_kind).where(
             table.decision_id.in_(decision_ids)
         )
     )
     for row in rows:
-        link = TaskLink(task_id=row.task_id, kind=TaskKind(row.kind), answer_id=row.answer_id)
+        link = TaskLink(
+            task_id=row.task_id,
+            kind=TaskKind(row.kind),
+            answer_id=row.answer_id,
+            origin_kind=TaskKind(row.origin_kind) if row.origin_kind else None,
+        )
         found.setdefault(row.decision_id, []).append(link)
     return found

@@ -15,8 +15,10 @@ from sidecar.ledger.tasks import BLOCKING_KINDS
 from sidecar.policy.actions import AnswerSource, TaskKind
 
 RESOLUTION_VERSION = 1
+REVIEW_SOURCE = "review"
+"""The source of the labels that the review queue makes; nobody else may use it."""
 
-_TASK_RANK = 3
+_TASK_RANKS = {TaskKind.ADJUDICATION: 4}  # every other kind: 3
 _RANKS = {"OUTCOME": 2, "IMPORTED": 1}  # a claim to come from a task without one is worth 0, as VOLUNTEERED
 _SUBJECTS: Mapping[AnswerSource, LabelSubject] = {
     AnswerSource.PRIMARY: "PRIMARY",
@@ -36,6 +38,7 @@ class LabelState(StrEnum):
     LATE = "LATE"
     REPEATED = "REPEATED"
     NO_ANSWER = "NO_ANSWER"
+    STALE = "STALE"
 
 
 class TaskLink(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,6 +47,7 @@ class TaskLink(msgspec.Struct, frozen=True, kw_only=True):
     task_id: str
     kind: TaskKind
     answer_id: str
+    origin_kind: TaskKind | None = None  # of an adjudication: the kind of task that it settles
 
 
 class ResolvedLabel(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,8 +61,9 @@ class ResolvedLabel(msgspec.Struct, frozen=True, kw_only=True):
         correct: its value; None where it says nothing, or where the class to compare it with is unknown.
         drawn: whether it comes from a task of this decision, and so with a probability known before.
         propensity: that probability: 1 through a task that every such decision gets, the planned rate through
-            an audit. None where it was not drawn, and for now through the next-day batch (a sample whose size
-            is not planned yet) and through adjudication (of what reviewers disagreed on).
+            an audit, and through an adjudication, which follows from every disagreement, that of the task that
+            it settles. None where it was not drawn, and for now through the next-day batch (a sample whose size
+            is not planned yet).
     """
 
     label: Label
@@ -80,6 +85,12 @@ class _Event(msgspec.Struct, frozen=True, kw_only=True):
     correct: bool | None
     rank: int
 
+    @property
+    def voice(self) -> tuple[str, str]:
+        """Who speaks: of the reviewers of the queue each for themselves, elsewhere a source with one voice."""
+        own = self.label.source == REVIEW_SOURCE
+        return self.label.source, self.label.reviewer if own else ""
+
 
 def content(label: Label) -> str:
     """A digest of what a label says, apart from when and where it was taken; equal for a label sent again."""
@@ -97,8 +108,8 @@ def resolve(
 ) -> tuple[ResolvedLabel, ...]:
     """The state of every label of one decision, oldest first.
 
-    A label from a task of the decision outranks an outcome, that an import, and that what was volunteered; it
-    is from a task if it names one, whatever channel it claims. A source's later event takes the place of its
+    An adjudication outranks a label from another task of the decision, that an outcome, that an import, and
+    that what was volunteered; a stale label never counts. It is from a task if it names one, whatever channel it claims. A source's later event takes the place of its
     earlier ones about the same answer and criterion, unless it is weaker; an explicit `supersedes` does so
     always, and a correction stands in for what it corrects: it comes from the same task. Of what is left the
     highest rank counts, once: unless its labels contradict each other, when none counts.
@@ -114,7 +125,7 @@ def resolve(
         return tuple(_resolved(label, LabelState.ORPHAN) for label in events)
     answers = sorted(answers, key=lambda answer: (answer.decided_at, answer.answer_id))
     latest = answers[0].decided_at + label_window_seconds
-    in_time = {_key(label): label for label in events if label.recorded_at <= latest}
+    in_time = {_key(label): label for label in events if label.recorded_at <= latest and not label.stale}
     links = {task.task_id: task for task in tasks}
     told = [_event(label, in_time, links, answers) for label in events if _key(label) in in_time]
     states = _states(told, in_time)
@@ -122,13 +133,13 @@ def resolve(
     kinds: dict[tuple[str, str], set[TaskKind]] = {}
     for event in told:
         if event.task is not None and event.correct is not None:
-            kinds.setdefault(_group(event), set()).add(event.task.kind)
+            kinds.setdefault(_group(event), set()).add(_subject_kind(event.task))
     resolved = []
     for label in events:
         found = known.get(_key(label))
         if found is None:
-            late = _event(label, {}, links, answers)
-            resolved.append(_resolved(label, LabelState.LATE, late))
+            apart = _event(label, {}, links, answers)
+            resolved.append(_resolved(label, LabelState.STALE if label.stale else LabelState.LATE, apart))
         else:
             propensity = _propensity(found, kinds.get(_group(found), set()))
             resolved.append(_resolved(label, states[_key(label)], found, propensity=propensity))
@@ -162,9 +173,13 @@ def _event(
         task=task,
         answer=answer,
         about=about,
-        correct=_correct(label, answer),
-        rank=_TASK_RANK if task is not None else _RANKS.get(label.channel, 0),
+        correct=correctness(label, answer),
+        rank=_RANKS.get(label.channel, 0) if task is None else _TASK_RANKS.get(task.kind, 3),
     )
+
+
+def _subject_kind(task: TaskLink) -> TaskKind:
+    return task.origin_kind or task.kind
 
 
 def _corrected(label: Label, in_time: Mapping[tuple[str, str], Label]) -> tuple[Label, ...]:
@@ -181,7 +196,8 @@ def _corrected(label: Label, in_time: Mapping[tuple[str, str], Label]) -> tuple[
     return tuple(chain)
 
 
-def _correct(label: Label, answer: Decision) -> bool | None:
+def correctness(label: Label, answer: Decision) -> bool | None:
+    """Whether the label says that the answer is correct; None where it does not, or cannot be compared."""
     if label.cannot_tell:
         return None
     if label.correct is not None or label.true_class is None:
@@ -235,14 +251,14 @@ def _states(
 
 
 def _not_replaced(group: Sequence[_Event]) -> dict[tuple[str, str], _Event]:
-    """The events that no later and no weaker event of their own source replaces."""
-    strongest_later: dict[str, int] = {}
+    """The events that no later and no weaker event of their own voice replaces."""
+    strongest_later: dict[tuple[str, str], int] = {}
     current: dict[tuple[str, str], _Event] = {}
     for event in sorted(group, key=lambda event: _moment(event.label), reverse=True):
-        rank = strongest_later.get(event.label.source, -1)
+        rank = strongest_later.get(event.voice, -1)
         if event.rank > rank:
             current[_key(event.label)] = event
-        strongest_later[event.label.source] = max(rank, event.rank)
+        strongest_later[event.voice] = max(rank, event.rank)
     return current
 
 
@@ -263,7 +279,7 @@ def _propensity(event: _Event, kinds: Set[TaskKind]) -> float | None:
         return None
     if kinds & BLOCKING_KINDS:
         return 1.0
-    if event.task.kind is TaskKind.AUDIT and event.answer.audit_rate > 0.0:
+    if _subject_kind(event.task) is TaskKind.AUDIT and event.answer.audit_rate > 0.0:
         return event.answer.audit_rate
     return None
 

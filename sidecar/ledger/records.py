@@ -11,6 +11,7 @@ import msgspec
 from calibrators.evidence import Evidence
 from sidecar.policy.actions import Action, AnswerSource, Intent, Reason, TaskKind
 from sidecar.policy.floors import FloorHit
+from sidecar.policy.suspensions import Resumption, Suspension
 
 LabelSubject = Literal["FINAL", "PRIMARY", "SECONDARY", "RULE"]
 LabelChannel = Literal["REVIEW_TASK", "AUDIT_TASK", "OUTCOME", "VOLUNTEERED", "IMPORTED"]
@@ -42,10 +43,25 @@ class FallbackStep(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
 
 class PlannedTask(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
-    """A review task that a decision opens."""
+    """A review task that a decision opens, with what the policy says about such tasks.
+
+    Attributes:
+        kind: why it exists.
+        due_at: when it should be done.
+        blind: whether prediction and confidence are hidden from the reviewer.
+        overlap: how many different reviewers must judge it.
+        skill: what a reviewer must be trained for; empty: nothing.
+        criterion: by which the model's answers are judged.
+        expires_at: from when on it ends undecided if nobody has it; None: never.
+    """
 
     kind: TaskKind
     due_at: float
+    blind: bool = False
+    overlap: int = 1
+    skill: str = ""
+    criterion: str = "correct"
+    expires_at: float | None = None
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="decision"):
@@ -69,6 +85,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, ta
     intent: Intent = Intent.LIVE
     attributes: dict[str, str | float | bool] = {}
     context: dict[str, str] = {}
+    principal: str = ""  # who asked
     # What was answered.
     action: Action
     may_act: bool = False
@@ -119,6 +136,7 @@ class Label(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="
     supersedes: str = ""
     reviewer: str = ""
     note: str = ""
+    stale: bool = False  # from a lease that was no longer the task's: kept, and never counted
     observed_at: float
     recorded_at: float
     sidecar_id: str
@@ -147,7 +165,7 @@ class InForce(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag
     since: float
 
 
-Record = Decision | Label | Artifact | InForce
+Record = Decision | Label | Artifact | InForce | Suspension | Resumption
 
 _encoder = msgspec.json.Encoder()
 _decoder: msgspec.json.Decoder[Record] = msgspec.json.Decoder(Record)

@@ -73,6 +73,7 @@ answers = sa.Table(
     _text("audit_key_id"),
     _flag("drawn"),
     _flag("mandatory"),
+    _text("principal"),
     _number("decided_at"),
     _text("sidecar_id"),
     sa.Column("body", sa.Text, nullable=False),
@@ -90,12 +91,73 @@ review_tasks = sa.Table(
     _text("tenant"),
     _text("model"),
     _text("category"),
+    _text("principal"),
+    _text("skill"),
+    _text("criterion"),
+    _text("origin_task_id"),
+    _text("origin_kind"),
     _flag("mandatory"),
+    _flag("blind"),
+    _number("rank_at"),
     _number("due_at"),
     _number("created_at"),
+    _number("expires_at", nullable=True),
     _number("completed_at", nullable=True),
-    sa.Index(None, "state", "mandatory", "due_at", "task_id"),
+    _count("fence"),
+    sa.Index(None, "state", "rank_at", "task_id"),
+    sa.Index(None, "state", "expires_at"),
 )
+"""`state` never says LEASED: whether somebody has a task follows from its slots and the time, so that a lease
+ends by itself. Whoever changes a task or one of its slots holds a lock on the task's row."""
+
+review_slots = sa.Table(
+    "review_slots",
+    metadata,
+    sa.Column("task_id", sa.String, sa.ForeignKey("review_tasks.task_id"), primary_key=True, nullable=False),
+    sa.Column("slot", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("reviewer", sa.String, nullable=True),
+    _count("fence"),
+    _number("leased_at", nullable=True),
+    _number("lease_until", nullable=True),
+    sa.Column("completion", sa.Text, nullable=True),
+    sa.UniqueConstraint("task_id", "reviewer"),
+)
+"""One row for each reviewer that a task asks for; no reviewer has two of one task."""
+
+review_events = sa.Table(
+    "review_events",
+    metadata,
+    sa.Column("event_number", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("task_id", sa.String, sa.ForeignKey("review_tasks.task_id"), nullable=False),
+    sa.Column("slot", sa.Integer, nullable=False),
+    _count("fence"),
+    _text("action"),
+    _text("principal"),
+    _flag("by_person"),
+    _number("happened_at"),
+    sa.Column("note", sa.Text, nullable=False),
+    sa.Index(None, "task_id", "principal"),
+)
+"""Who did what with a task, and when; only ever added to."""
+
+outcomes = sa.Table(
+    "outcomes",
+    metadata,
+    sa.Column("sequence", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("decision_id", sa.String, sa.ForeignKey("decisions.decision_id"), nullable=False, index=True),
+    _text("tenant"),
+    _text("task_id"),
+    _text("kind"),
+    _text("final_class"),
+    _text("decided_by"),
+    _flag("by_person"),
+    _text("shown_digest"),
+    _number("decided_at"),
+    _number("expires_at", nullable=True),
+    sa.Column("explanation", sa.Text, nullable=False),
+    sa.Index(None, "tenant", "sequence"),
+)
+"""How held decisions ended, and recalls; only ever added to, and numbered in the order of commits."""
 
 labels = sa.Table(
     "labels",
@@ -145,6 +207,17 @@ in_force = sa.Table(
     _text("version"),
     sa.UniqueConstraint("sidecar_id", "slot", "since", "digest", "name", "version"),
 )
+
+suspensions = sa.Table(
+    "suspensions",
+    metadata,
+    _text("suspension_id", key=True),
+    _text("event", key=True),
+    sa.Column("happened_at", sa.Double, primary_key=True),
+    _text("sidecar_id", key=True),
+    sa.Column("body", sa.Text, nullable=False),
+)
+"""One row for each time that something was suspended, or resumed."""
 
 strata = sa.Table(
     "strata",

@@ -1,14 +1,14 @@
 """The ledger: the store of decisions, labels and review tasks."""
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from types import TracebackType
 from typing import Self
 
 import msgspec
 import sqlalchemy as sa
 
-from sidecar.ledger import database, intake, labelled, migrations, queries, queue, schema
+from sidecar.ledger import database, intake, labelled, migrations, queries, queue, schema, suspensions
 from sidecar.ledger.labelled import Labelled
 from sidecar.ledger.labels import ResolvedLabel
 from sidecar.ledger.pages import Page
@@ -17,6 +17,7 @@ from sidecar.ledger.records import Artifact, InForce, Record
 from sidecar.ledger.segments import Position
 from sidecar.ledger.tasks import Task, TaskState
 from sidecar.policy.actions import TaskKind
+from sidecar.policy.suspensions import Event
 
 MOST_ATTEMPTS = 5
 
@@ -221,6 +222,11 @@ class Ledger:
         """The review task of that id, or None."""
         with self._reading() as connection:
             return queue.task(connection, task_id)
+
+    def suspensions(self, held: Collection[str] = ()) -> tuple[Event, ...]:
+        """The suspensions that nobody lifted, and each lifting of those held; see `suspensions.events`."""
+        with self._reading() as connection:
+            return suspensions.events(connection, held)
 
     def artifact(self, digest: str) -> Artifact | None:
         """The text behind a digest, or None."""

@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from sidecar.policy import categories
@@ -87,6 +87,30 @@ def violations(table: ModelTable) -> list[str]:
         if cell.category == UNLISTED and table.lists_categories and cell.action not in PERSON_ACTIONS:
             found.append(f"{where} without a person for a category that the policy does not list")
     return found
+
+
+def widened(old: Mapping[str, ModelTable], new: Mapping[str, ModelTable]) -> list[str]:
+    """The cells in which review was mandatory and would not be, a sentence each; empty where there is none.
+
+    Every model that both have, every category that either names, and every confidence: both are cut at the
+    edges of both, so that a cell is mandatory as a whole or not at all.
+    """
+    found = []
+    for name in sorted(old.keys() & new.keys()):
+        before, after = old[name], new[name]
+        for category in (*sorted(before.listed.keys() | after.listed.keys()), ""):
+            cuts = sorted({*_cuts(before.category(category)), *_cuts(after.category(category))})
+            for lower, upper in itertools.pairwise(cuts):
+                if _mandatory(before, category, lower) and not _mandatory(after, category, lower):
+                    found.append(
+                        f"model {name}, category {category or UNLISTED}, confidence {lower:g} to {upper:g}: "
+                        "review is mandatory and would not be"
+                    )
+    return found
+
+
+def _mandatory(table: ModelTable, category: str, confidence: float) -> bool:
+    return settle(Assessment(confidence, confidence), category, Intent.LIVE, table).mandatory
 
 
 def _cuts(category: CategoryTable) -> list[float]:

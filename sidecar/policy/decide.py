@@ -13,13 +13,17 @@ from sidecar.policy.floors import FloorHit, narrow
 from sidecar.policy.model import DEFAULT_AUDIT_RATE
 from sidecar.policy.tables import Cell, ModelTable
 
+MANDATORY_REASONS = frozenset({Reason.MANDATORY_REVIEW, Reason.DETECTOR})
+"""The floors after which only a person may let an answer act: the category's, and what was found in the text."""
+
 BLOCKING_TASKS = {Action.HOLD_FOR_REVIEW: TaskKind.HOLD, Action.ESCALATE: TaskKind.ESCALATION}
 
 
 class Case(msgspec.Struct, frozen=True, kw_only=True):
     """All that a decision depends on, beside the policy and the calibrator.
 
-    `stale_seconds` is how long ago the calibrator was last confirmed; None where that is not known.
+    `stale_seconds` is how long ago the calibrator was last confirmed; None where that is not known. `floors`
+    are those that bind this request beside its category's own: detectors and suspensions.
     """
 
     category: str  # normalised
@@ -27,6 +31,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     model_version: str = ""
     intent: Intent = Intent.LIVE
     stale_seconds: float | None = None
+    floors: tuple[FloorHit, ...] = ()
 
 
 class Assessment(msgspec.Struct, frozen=True):
@@ -59,7 +64,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 
 def decide(case: Case, table: ModelTable, calibrator: Calibrator | None) -> Verdict:
     """The verdict on one answer: `settle` on what `assess` makes of the evidence."""
-    return settle(assess(case, table, calibrator), case.category, case.intent, table)
+    return settle(assess(case, table, calibrator), case.category, case.intent, table, case.floors)
 
 
 def assess(case: Case, table: ModelTable, calibrator: Calibrator | None) -> Assessment:
@@ -102,7 +107,20 @@ def version_permitted(model_version: str, rule: str) -> bool:
     return model_version != "" if rule == "required" else model_version == rule
 
 
-def settle(assessment: Assessment, category_name: str, intent: Intent, table: ModelTable) -> Verdict:
+def band_of(assessment: Assessment, category_name: str, table: ModelTable) -> str:
+    """The name of the band that an assessed answer falls into; empty where there is none."""
+    if assessment.calibrated is None:
+        return ""
+    return table.category(category_name).cell_at(assessment.calibrated).name
+
+
+def settle(
+    assessment: Assessment,
+    category_name: str,
+    intent: Intent,
+    table: ModelTable,
+    floors: tuple[FloorHit, ...] = (),
+) -> Verdict:
     """The verdict on an assessed answer.
 
     The band proposes an action; whatever stands in the way of the confidence proposes to hold instead; then
@@ -111,6 +129,7 @@ def settle(assessment: Assessment, category_name: str, intent: Intent, table: Mo
     category = table.category(category_name)
     calibrated, problem = assessment.calibrated, assessment.problem
     cell = None if calibrated is None else category.cell_at(calibrated)
+    proposed: Action
     if problem is not None:
         proposed = table.stale_action if problem is Reason.CALIBRATOR_STALE else Action.HOLD_FOR_REVIEW
         reasons: tuple[Reason, ...] = (problem,)
@@ -121,13 +140,16 @@ def settle(assessment: Assessment, category_name: str, intent: Intent, table: Mo
         proposed = Action.HOLD_FOR_REVIEW
         reasons = (Reason.NO_CALIBRATOR,)
 
-    floor = category.floor_at(calibrated)
-    if floor is None:
-        action, floors = proposed, ()
-    else:
-        floors = (floor,)
+    own = category.floor_at(calibrated)
+    if own is not None:
+        floors = (own, *floors)
+    action = proposed
+    mandatory = False
+    if floors:
         action = narrow(proposed, floors)
-        reasons += (floor.reason,)
+        # In the order in which they bound, each once.
+        reasons += tuple(dict.fromkeys(floor.reason for floor in floors))
+        mandatory = any(floor.reason in MANDATORY_REASONS for floor in floors)
 
     enforced = not table.observes
     live = intent is Intent.LIVE
@@ -146,7 +168,7 @@ def settle(assessment: Assessment, category_name: str, intent: Intent, table: Mo
         calibrated_confidence=calibrated,
         reasons=reasons,
         floors=floors,
-        mandatory=floor is not None and floor.reason is Reason.MANDATORY_REVIEW,
+        mandatory=mandatory,
         audit_rate=audit_rate,
         tasks=tasks,
     )

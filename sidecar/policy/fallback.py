@@ -7,10 +7,11 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from calibrators.evidence import EvidenceKind
 from sidecar.policy import expressions
 from sidecar.policy.actions import Action
 from sidecar.policy.fields import CalibratorUri, Duration, Strict, Word, as_tuple
-from sidecar.policy.secondary import Input, Output, Tls, address
+from sidecar.policy.secondary import Input, Output, Tls, address, evidence_kind
 
 MAX_RULES = 64
 Words = Annotated[tuple[Word, ...], BeforeValidator(as_tuple)]
@@ -178,16 +179,29 @@ def compile_chain(chain: tuple[Step, ...]) -> tuple[StepTable, ...]:
     )
 
 
-def calibrator_uris(chain: tuple[Step, ...]) -> dict[str, str]:
+@dataclass(frozen=True, slots=True)
+class StepCalibrator:
+    """A calibrator that a chain names: where it comes from, and what it must have been fitted for.
+
+    A rule's is a constant, fitted for its name as the only version: what one rule is worth says nothing of
+    another.
+    """
+
+    uri: str
+    evidence: EvidenceKind
+    model_version: str = ""
+
+
+def calibrators(chain: tuple[Step, ...]) -> dict[str, StepCalibrator]:
     """The calibrators that a chain names, by source: `rules/NAME` for a rule, `secondary` for the model."""
-    found: dict[str, str] = {}
+    found: dict[str, StepCalibrator] = {}
     for step in chain:
         if isinstance(step, RulesStep):
-            found |= {
-                f"rules/{rule.name}": rule.calibrator for rule in step.rules if rule.calibrator is not None
-            }
+            for rule in step.rules:
+                if rule.calibrator is not None:
+                    found[f"rules/{rule.name}"] = StepCalibrator(rule.calibrator, "score", rule.name)
         elif isinstance(step, SecondaryStep) and step.calibrator is not None:
-            found["secondary"] = step.calibrator
+            found["secondary"] = StepCalibrator(step.calibrator, evidence_kind(step.output))
     return found
 
 

@@ -1,19 +1,24 @@
-"""Reads a policy file: text in, policy and digest out; every mistake named by its key."""
+"""Reads a policy file: text in, policy and digest out; every mistake named by its key.
+
+The floors file is read by the same `checked`.
+"""
 
 import hashlib
 import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pydantic
 import yaml
 
 from sidecar import errors
+from sidecar.policy.fields import Strict
 from sidecar.policy.model import Policy
 
 MAX_BYTES = 1 << 20
+File = TypeVar("File", bound=Strict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +33,8 @@ class LoadedPolicy:
 class _Loader(yaml.SafeLoader):
     """YAML without its silent losses: a key that stands twice is an error, and 1e-3 is a number."""
 
-    def compose_mapping_node(self, anchor: str | None) -> yaml.MappingNode:
-        node = super().compose_mapping_node(anchor)
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        node: yaml.MappingNode = super().compose_mapping_node(anchor)
         seen: set[tuple[str, str]] = set()
         for key, _ in node.value:
             if isinstance(key, yaml.ScalarNode):
@@ -56,23 +61,46 @@ def parse(text: str, *, name: str = "policy") -> LoadedPolicy:
     Raises:
         errors.PolicyRefused: naming each key that is wrong, and what is wrong with it.
     """
+    policy, canonical = checked(
+        text, Policy, name=name, keys="`version` and `models`", schema="python -m sidecar check --schema"
+    )
+    return LoadedPolicy(policy, canonical, digest_of(canonical))
+
+
+def checked(text: str, kind: type[File], *, name: str, keys: str, schema: str) -> tuple[File, str]:
+    """A file's value, and the canonical JSON of it with every default filled in.
+
+    Args:
+        text: YAML, or JSON.
+        kind: what it must be.
+        name: of the file.
+        keys: that it must have, for the message where it is no mapping.
+        schema: the command that prints all of them.
+
+    Raises:
+        errors.PolicyRefused: naming each key that is wrong, and what is wrong with it.
+    """
     if len(text.encode(errors="surrogatepass")) > MAX_BYTES:
         raise errors.PolicyRefused(f"{name}: larger than 1 MiB")
     content = _content(text, name)
     if not isinstance(content, dict):
-        raise errors.PolicyRefused(f"{name}: must be a mapping with the keys `version` and `models`")
+        raise errors.PolicyRefused(f"{name}: must be a mapping with the keys {keys}")
     try:
-        policy = Policy.model_validate(content)
+        value = kind.model_validate(content)
     except pydantic.ValidationError as error:
-        mistakes = "\n".join(f"  {_key(item['loc'])}: {_sentence(item)}" for item in error.errors())
+        mistakes = "\n".join(f"  {_key(item['loc'])}: {_sentence(item, schema)}" for item in error.errors())
         raise errors.PolicyRefused(f"{name}:\n{mistakes}") from error
-    content = policy.model_dump(mode="json", by_alias=True)
+    content = value.model_dump(mode="json", by_alias=True)
     try:
         json.dumps(content, ensure_ascii=False).encode()
     except UnicodeEncodeError as error:
         raise errors.PolicyRefused(f"{name}: a text holds half a character (a lone surrogate)") from error
-    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
-    return LoadedPolicy(policy, canonical, "sha256:" + hashlib.sha256(canonical.encode()).hexdigest())
+    return value, json.dumps(content, sort_keys=True, separators=(",", ":"))
+
+
+def digest_of(canonical: str) -> str:
+    """The digest of a canonical text."""
+    return "sha256:" + hashlib.sha256(canonical.encode()).hexdigest()
 
 
 def _content(text: str, name: str) -> object:
@@ -134,9 +162,9 @@ def _key(location: tuple[int | str, ...]) -> str:
     return ".".join(part for part in parts if part != "bool") or "(the whole file)"
 
 
-def _sentence(item: Any) -> str:
+def _sentence(item: Any, schema: str) -> str:
     if item["type"] == "extra_forbidden":
-        return "no such key; see `python -m sidecar check --schema` for the keys"
+        return f"no such key; see `{schema}` for the keys"
     if item["type"] == "missing":
         return "is required"
     if item["type"] == "tuple_type":

@@ -12,9 +12,11 @@ from pydantic import (
     model_validator,
 )
 
-from calibrators import evidence
+from calibrators.evidence import Aggregation, EvidenceKind
 from sidecar.policy import categories
-from sidecar.policy.actions import Action
+from sidecar.policy.actions import AUTOMATIC_ACTIONS, Action
+from sidecar.policy.detectors import Detectors
+from sidecar.policy.fallback import PERSON_ONLY, Chain, require_fit
 from sidecar.policy.fields import (
     CalibratorUri,
     Duration,
@@ -164,8 +166,8 @@ class Model(Strict):
     calibrator: CalibratorUri
     versions: dict[Word, CalibratorUri] = Field(default_factory=dict)
     model_version: Word = "any"
-    evidence: evidence.EvidenceKind
-    aggregation: evidence.Aggregation | None = None
+    evidence: EvidenceKind
+    aggregation: Aggregation | None = None
     criterion: Word = "correct"
     bands: Bands = DEFAULT_BANDS
     classes: tuple[Word, ...] = Field((), strict=False)
@@ -173,6 +175,7 @@ class Model(Strict):
     unknown_category: PersonAction = Action.HOLD_FOR_REVIEW
     stale: Stale = Stale()
     expires_after: Duration = 86400.0
+    fallback: Chain = PERSON_ONLY
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -204,9 +207,16 @@ class Model(Strict):
                 raise ValueError(
                     f"categories.{name}: always needs a person; write mandatory_review: true, or leave it out"
                 )
+        every = [*self.bands, *(band for category in self.categories.values() for band in category.bands or ())]
+        require_fit(
+            self.fallback,
+            automatic=frozenset(band.name for band in every if band.action in AUTOMATIC_ACTIONS),
+            other=frozenset(band.name for band in every if band.action not in AUTOMATIC_ACTIONS),
+            classes=self.classes,
+        )
         return self
 
-    def aggregated_by(self) -> evidence.Aggregation:
+    def aggregated_by(self) -> Aggregation:
         """How token log-probabilities become one number; `none` for every other evidence."""
         if self.evidence != "token_logprobs":
             return "none"
@@ -238,6 +248,7 @@ class Policy(Strict):
     idempotency: Idempotency = Idempotency()
     review: Review = Review()
     label_window: Duration = 7776000.0
+    detectors: Detectors = ()
 
     @model_validator(mode="after")
     def _names(self) -> Self:

@@ -9,12 +9,16 @@ from sidecar import errors
 from sidecar.ledger.records import Decision
 from sidecar.policy import loading
 from sidecar.policy.actions import Action, Reason
+from sidecar.policy.conclusion import SOURCES, conclude
 from sidecar.policy.decide import Case, Verdict, decide
 from sidecar.policy.model import Policy
 from sidecar.policy.tables import compile_policy
 
 QUEUE_REASONS = frozenset({Reason.REVIEW_DELAYED, Reason.REVIEW_UNAVAILABLE})
 """What the state of the queue added after the verdict; stored with the decision, not derived from it."""
+
+REQUEST_REASONS = frozenset({Reason.DETECTOR, Reason.SUSPENDED})
+"""The floors that bound the request rather than its category: stored, since neither is in the policy table."""
 
 COMPARED = (
     "action",
@@ -52,8 +56,18 @@ def recompute(decision: Decision, policy_text: str, calibrator_text: str | None)
         model_version=decision.model_version,
         intent=decision.intent,
         stale_seconds=decision.stale_seconds,
+        floors=tuple(hit for hit in decision.floors if hit.reason in REQUEST_REASONS),
     )
-    return decide(case, table, calibrator)
+    verdict = decide(case, table, calibrator)
+    if not decision.steps:
+        return verdict
+    return conclude(
+        verdict,
+        tuple(step for step in decision.steps if step.step in SOURCES),
+        final_class=decision.predicted_class,
+        category=table.category(decision.category),
+        chain=table.chain,
+    ).verdict
 
 
 def _policy(decision: Decision, text: str) -> Policy:

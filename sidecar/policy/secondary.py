@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from calibrators.evidence import EvidenceKind
 from sidecar.policy.fields import Strict, Word, as_tuple
 
 Datatype = Literal[
@@ -178,6 +179,13 @@ class JsonOutput(Strict):
 Output = Annotated[
     VectorOutput | PositiveOutput | LabelAndScoreOutput | JsonOutput, Field(discriminator="meaning")
 ]
+
+
+def evidence_kind(output: Output) -> EvidenceKind:
+    """The kind of evidence that an output becomes."""
+    if isinstance(output, VectorOutput):
+        return output.meaning
+    return "positive_probability" if isinstance(output, PositiveOutput) else "score"
 
 
 class Tls(Strict):

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
-from calibrators import evidence
+from calibrators.evidence import Aggregation, EvidenceKind
 from sidecar.policy import categories, floors, model
 from sidecar.policy.actions import Action
+from sidecar.policy.fallback import StepTable, compile_chain
 from sidecar.policy.floors import FloorHit
 
 
@@ -57,8 +58,8 @@ class ModelTable:
 
     name: str
     observes: bool
-    evidence: evidence.EvidenceKind
-    aggregation: evidence.Aggregation
+    evidence: EvidenceKind
+    aggregation: Aggregation
     criterion: str
     version_rule: str
     versions_with_own_calibrator: frozenset[str]
@@ -69,6 +70,7 @@ class ModelTable:
     stale_after_seconds: float
     stale_action: Literal[Action.HOLD_FOR_REVIEW, Action.ESCALATE]
     expires_after_seconds: float
+    chain: tuple[StepTable, ...] = ()
 
     def category(self, normalised: str) -> CategoryTable:
         """What holds for a category in its normal form, listed or not."""
@@ -107,6 +109,7 @@ def _model_table(name: str, entry: model.Model) -> ModelTable:
         stale_after_seconds=entry.stale.after,
         stale_action=entry.stale.action,
         expires_after_seconds=entry.expires_after,
+        chain=compile_chain(entry.fallback),
     )
 
 

@@ -47,7 +47,7 @@ def mismatch(applies_to: AppliesTo | None, *, slot: Slot, expected: Expectation)
     aggregation = evidence.effective_aggregation(applies_to.evidence, applies_to.aggregation)
     compared = (
         ("model", applies_to.model, slot.model),
-        ("source", applies_to.source, "primary"),
+        ("source", applies_to.source, slot.source.partition("/")[0]),
         ("evidence", applies_to.evidence, expected.evidence),
         ("aggregation", aggregation, wanted_aggregation),
         ("criterion", applies_to.criterion, expected.criterion),

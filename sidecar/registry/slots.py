@@ -6,19 +6,26 @@ from typing import NamedTuple
 from calibrators import Calibrator
 from calibrators.evidence import Aggregation, EvidenceKind
 from sidecar.ledger import records
+from sidecar.policy import fallback
 from sidecar.policy import model as policy_model
 
 
 class Slot(NamedTuple):
-    """A model, or one version of it where the policy gives that version a calibrator of its own."""
+    """A model, or one version of it where the policy gives that version a calibrator of its own.
+
+    `source` is whose answers the calibrator is for: `primary`, or of the fallback chain `secondary` and
+    `rules/NAME`.
+    """
 
     model: str
     model_version: str = ""
+    source: str = "primary"
 
     @property
     def name(self) -> str:
-        """The name by which the ledger keeps the slot's history: `calibrator:MODEL[:VERSION]`."""
-        return f"calibrator:{self.model}" + (f":{self.model_version}" if self.model_version else "")
+        """The name by which the ledger keeps the slot's history: `calibrator:MODEL[:VERSION][:SOURCE]`."""
+        parts = ["calibrator", self.model, self.model_version, "" if self.source == "primary" else self.source]
+        return ":".join(part for part in parts if part)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,5 +105,12 @@ def expectations(policy: policy_model.Policy) -> dict[Slot, Expectation]:
                 aggregation=model.aggregated_by(),
                 criterion=model.criterion,
                 model_version=version or fixed,
+            )
+        for source, step in fallback.calibrators(model.fallback).items():
+            found[Slot(name, "", source)] = Expectation(
+                uri=step.uri,
+                evidence=step.evidence,
+                criterion=model.criterion,
+                model_version=step.model_version,
             )
     return found

@@ -88,6 +88,7 @@ class AdminServicer(admin_pb2_grpc.AdminServiceServicer):
         message = admin_pb2.CalibratorStatus(
             model=status.slot.model,
             model_version=status.slot.model_version,
+            source=status.slot.source,
             uri=status.uri,
             last_error=status.last_error or "",
             last_error_code=status.last_error_code or "",

@@ -74,7 +74,8 @@ class LabelServicer(label_pb2_grpc.LabelServiceServicer):
             labels=[responses.label_record(each) for each in resolved], resolution_version=RESOLUTION_VERSION
         )
         if decision is not None:
-            response.answered_by = responses.SOURCES[decision.answers[-1].source]
+            judged = next((each.answer for each in resolved if each.answer is not None), None)
+            response.answered_by = responses.SOURCES[(judged or decision.answers[0]).source]
         return response
 
     def _label(self, message: label_pb2.Label, now: float) -> tuple[Label, bytes] | TruebandError:

@@ -14,10 +14,10 @@ from sidecar.ledger.labels import ResolvedLabel
 from sidecar.ledger.tasks import Task
 from sidecar.policy.actions import Action, AnswerSource, Intent, Reason
 
-ACTIONS = {action: decision_pb2.Action.Value(f"ACTION_{action}") for action in Action}
-REASONS = {reason: decision_pb2.Reason.Value(f"REASON_{reason}") for reason in Reason}
-SOURCES = {source: decision_pb2.AnswerSource.Value(f"ANSWER_SOURCE_{source}") for source in AnswerSource}
-INTENTS = {intent: decision_pb2.Intent.Value(f"INTENT_{intent}") for intent in Intent}
+ACTIONS: dict[Action, Any] = {action: decision_pb2.Action.Value(f"ACTION_{action}") for action in Action}
+REASONS: dict[Reason, Any] = {reason: decision_pb2.Reason.Value(f"REASON_{reason}") for reason in Reason}
+SOURCES: dict[AnswerSource, Any] = {source: decision_pb2.AnswerSource.Value(f"ANSWER_SOURCE_{source}") for source in AnswerSource}
+INTENTS: dict[Intent, Any] = {intent: decision_pb2.Intent.Value(f"INTENT_{intent}") for intent in Intent}
 
 WRITTEN_TEXTS = (
     "band",
@@ -117,8 +117,9 @@ def fallback_step(given: records.FallbackStep) -> decision_pb2.FallbackStep:
     """One step of the fallback chain."""
     return decision_pb2.FallbackStep(
         step=given.step,
-        outcome=decision_pb2.StepOutcome.Value(f"STEP_OUTCOME_{given.outcome}"),
+        outcome=f"STEP_OUTCOME_{given.outcome}",
         code=given.code,
+        rule=given.rule,
         duration=duration(given.duration_seconds),
         answer_class=given.answer_class,
         raw_confidence=given.raw_confidence,
@@ -157,7 +158,7 @@ def label(given: records.Label) -> label_pb2.Label:
         value = {"correct": given.correct}
     return label_pb2.Label(
         decision_id=given.decision_id,
-        about=label_pb2.LabelSubject.Value(f"LABEL_SUBJECT_{given.about}"),
+        about=f"LABEL_SUBJECT_{given.about}",
         true_category=given.true_category,
         criterion=given.criterion,
         guideline_version=given.guideline_version,
@@ -165,7 +166,7 @@ def label(given: records.Label) -> label_pb2.Label:
         event_id=given.event_id,
         task_id=given.task_id,
         observed_at=timestamp(given.observed_at),
-        channel=label_pb2.LabelChannel.Value(f"LABEL_CHANNEL_{given.channel}"),
+        channel=f"LABEL_CHANNEL_{given.channel}",
         supersedes=given.supersedes,
         reviewer=given.reviewer,
         note=given.note,
@@ -173,16 +174,16 @@ def label(given: records.Label) -> label_pb2.Label:
     )
 
 
-def label_status(status: str) -> label_pb2.LabelStatus:
-    """The status of a label's receipt."""
-    return label_pb2.LabelStatus.Value(f"LABEL_STATUS_{status}")
+def label_status(status: str) -> str:
+    """The status of a label's receipt, by its name in the contract."""
+    return f"LABEL_STATUS_{status}"
 
 
 def label_record(given: ResolvedLabel) -> label_pb2.LabelRecord:
     """A label with what the ledger makes of it."""
     return label_pb2.LabelRecord(
         label=label(given.label),
-        state=label_pb2.LabelState.Value(f"LABEL_STATE_{given.state}"),
+        state=f"LABEL_STATE_{given.state}",
         recorded_at=timestamp(given.label.recorded_at),
         drawn=given.drawn,
     )
@@ -193,8 +194,8 @@ def task(given: Task) -> review_pb2.Task:
     answer = given.decision
     return review_pb2.Task(
         task_id=given.task_id,
-        kind=review_pb2.TaskKind.Value(f"TASK_KIND_{given.kind}"),
-        state=review_pb2.TaskState.Value(f"TASK_STATE_{given.state}"),
+        kind=f"TASK_KIND_{given.kind}",
+        state=f"TASK_STATE_{given.state}",
         decision_id=given.decision_id,
         answer_id=given.answer_id,
         reasons=[REASONS[reason] for reason in answer.reasons],

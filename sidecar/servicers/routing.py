@@ -20,7 +20,7 @@ class RoutingServicer(routing_pb2_grpc.RoutingServiceServicer):
         self, request: routing_pb2.RouteRequest, context: grpc.ServicerContext
     ) -> routing_pb2.RouteResponse:
         """One answer."""
-        answer = self._router.route(requests.query(request))
+        answer = self._router.route(requests.query(request), remaining_seconds=context.time_remaining())
         response = routing_pb2.RouteResponse(may_act=answer.decision.may_act)
         responses.write_answer(response.decision, answer)
         return response
@@ -30,7 +30,8 @@ class RoutingServicer(routing_pb2_grpc.RoutingServiceServicer):
     ) -> routing_pb2.RouteBatchResponse:
         """Many answers; each item succeeds or fails by itself."""
         requests.batch_size("items", len(request.items))
-        outcomes = self._router.route_batch([_query(item) for item in request.items])
+        queries = [_query(item) for item in request.items]
+        outcomes = self._router.route_batch(queries, remaining_seconds=context.time_remaining())
         response = routing_pb2.RouteBatchResponse()
         for outcome in outcomes:
             item = response.items.add()

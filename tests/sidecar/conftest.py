@@ -1,6 +1,7 @@
 """A router without a process around it: its clock is set, its journal fails when told to, its keys stay."""
 
 import dataclasses
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -8,13 +9,19 @@ import pytest
 
 from calibrators import AppliesTo, Calibrator, Evidence, Identity, Map
 from sidecar import errors
+from sidecar.decider import Decider, QueueHealth
+from sidecar.fallback.chain import Chain
+from sidecar.fallback.connections import Connections
 from sidecar.keys import Keys
 from sidecar.ledger.records import CalibratorReference, Decision, Record
 from sidecar.policy import loading
+from sidecar.policy.detectors import compile_detectors
+from sidecar.policy.model import Model
 from sidecar.policy.tables import compile_policy
 from sidecar.query import Query
 from sidecar.registry import CalibratorInForce
-from sidecar.router import QueueHealth, Router, Snapshot
+from sidecar.router import Router
+from sidecar.snapshot import Snapshot
 from sidecar.telemetry import Metrics
 
 NOW = 1_770_000_000.0  # 2026-02-02 02:40 UTC, a Monday
@@ -108,23 +115,38 @@ def in_force(
     )
 
 
+def chains(models: Mapping[str, Model]) -> Mapping[str, Chain]:
+    connections = Connections(clock=time.monotonic)
+    connections.put_in_force(connections.prepare(models))
+    return connections.chains()
+
+
 def service(
     policy: str = POLICY, calibrators: Mapping[tuple[str, str], CalibratorInForce] | None = None
 ) -> Service:
     loaded = loading.parse(policy)
     held = {("lead-classifier", ""): in_force()} if calibrators is None else calibrators
-    snapshot = Snapshot(loaded, compile_policy(loaded.policy), held)
+    snapshot = Snapshot(
+        loaded=loaded,
+        tables=compile_policy(loaded.policy),
+        calibrators={(model, version, "primary"): each for (model, version), each in held.items()},
+        detectors=compile_detectors(loaded.policy.detectors),
+        chains=chains(loaded.policy.models),
+    )
     journal, metrics = FakeJournal(), Metrics()
     numbers = iter(range(10**9))
     router = Router(
         snapshot=lambda: made.snapshot,
+        decider=Decider(
+            keys=KEYS,
+            sidecar_id="sidecar-a",
+            metrics=metrics,
+            new_id=lambda _: f"id-{next(numbers):09d}",
+        ),
         journal=journal,
         queue_health=lambda: made.health,
-        keys=KEYS,
-        sidecar_id="sidecar-a",
         metrics=metrics,
         clock=lambda: made.now,
-        new_id=lambda _: f"id-{next(numbers):09d}",
     )
     made = Service(router, journal, metrics, snapshot)
     return made

@@ -1,14 +1,16 @@
 """The use cases: one decision for one request, recorded before it is told; labels taken once."""
 
+import dataclasses
 import threading
 
 import msgspec
 import pytest
 
 from sidecar import errors, identifiers
+from sidecar.decider import QueueHealth
 from sidecar.ledger.records import Label
 from sidecar.policy.actions import Action, Reason, TaskKind
-from sidecar.router import QueueHealth, fingerprint_of
+from sidecar.router import fingerprint_of
 
 
 @pytest.fixture
@@ -91,11 +93,8 @@ models:
     assert decision.reasons == (Reason.NO_CALIBRATOR,)
     assert decision.calibrator is None
     own = make_in_force(versions=("v8",))
-    made.snapshot = type(made.snapshot)(
-        made.snapshot.loaded,
-        made.snapshot.tables,
-        {**made.snapshot.calibrators, ("lead-classifier", "v8"): own},
-    )
+    held = {**made.snapshot.calibrators, ("lead-classifier", "v8", "primary"): own}
+    made.snapshot = dataclasses.replace(made.snapshot, calibrators=held)
     assert made.router.route(make_query(model_version="v8")).decision.may_act
 
 
@@ -106,10 +105,10 @@ def test_one_request_sees_one_snapshot(make_service, make_query):
 
     class Swapping(dict):
         def get(self, key, default=None):
-            made.snapshot = type(good)(good.loaded, good.tables, {})
+            made.snapshot = dataclasses.replace(good, calibrators={})
             return dict.get(self, key, default)
 
-    made.snapshot = type(good)(good.loaded, good.tables, Swapping(good.calibrators))
+    made.snapshot = dataclasses.replace(good, calibrators=Swapping(good.calibrators))
     assert all(answer.decision.may_act for answer in made.router.route_batch([make_query()] * 3))
     assert not made.router.route(make_query()).decision.may_act
 
@@ -120,7 +119,7 @@ def test_one_request_sees_one_snapshot(make_service, make_query):
 def test_a_retry_gets_the_recorded_answer(made, make_query):
     asked = make_query(request_id="r-1")
     first = made.router.route(asked)
-    made.snapshot = type(made.snapshot)(made.snapshot.loaded, made.snapshot.tables, {})
+    made.snapshot = dataclasses.replace(made.snapshot, calibrators={})
     again = made.router.route(asked)
     assert again.replayed
     assert not first.replayed

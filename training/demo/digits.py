@@ -32,7 +32,7 @@ class Answers:
     @property
     def predicted(self) -> IntArray:
         """(n,) the digit that the model answers."""
-        return self.logits.argmax(axis=1)
+        return np.asarray(self.logits.argmax(axis=1), dtype=np.int64)
 
     @property
     def confidence(self) -> FloatArray:
@@ -42,7 +42,7 @@ class Answers:
     @property
     def correct(self) -> FloatArray:
         """(n,) 1.0 where the answer is right."""
-        return (self.predicted == self.truth).astype(np.float64)
+        return np.asarray(self.predicted == self.truth, dtype=np.float64)
 
     def __len__(self) -> int:
         return int(self.images.size)

@@ -102,7 +102,7 @@ def sidecar(policy: Path, folder: Path, settings: Mapping[str, str]) -> Iterator
         with grpc.insecure_channel(address) as channel:
             try:
                 request = health_pb2.HealthCheckRequest()
-                answer = health_pb2_grpc.HealthStub(channel).Check(request, timeout=2)
+                answer = health_pb2_grpc.HealthStub(channel).Check(request, timeout=2)  # type: ignore[attr-defined]
             except grpc.RpcError:
                 return False
             return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)

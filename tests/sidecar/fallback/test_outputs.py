@@ -16,6 +16,7 @@ from calibrators import evidence
 from calibrators.evidence import Evidence
 from sidecar.fallback import outputs, tensors
 from sidecar.fallback.steps import Question, StepFailed
+from sidecar.policy import secondary
 from sidecar.policy.secondary import Input, Output
 
 CLASSES = ("interested", "not_now", "unsubscribe")
@@ -82,7 +83,7 @@ def test_logits() -> None:
 def test_a_positive_probability(value: float, answer: str, confidence: float, shape: list[int]) -> None:
     name, given = outputs.read(POSITIVE, response(typed([value], shape=shape)), ("a", "b"))
     assert name == answer
-    assert given.kind == outputs.evidence_kind(POSITIVE) == "positive_probability"
+    assert given.kind == secondary.evidence_kind(POSITIVE) == "positive_probability"
     assert evidence.raw_confidence(given) == pytest.approx(confidence)
 
 

@@ -20,10 +20,10 @@ from calibrators import (
     Temperature,
     VectorTemperature,
 )
+from sidecar.decider import QueueHealth
 from sidecar.policy.actions import Intent
 from sidecar.query import Query
 from sidecar.registry import CalibratorInForce
-from sidecar.router import QueueHealth
 
 CLASSES = ("interested", "not_now", "unsubscribe")
 BASE_NAMES = (

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from calibrators import evidence
-from sidecar import errors, router
+from sidecar import decider, errors
 from sidecar.ledger import records
 from sidecar.policy import categories
 from sidecar.policy.actions import AUTOMATIC_ACTIONS, PERSON_ACTIONS, Action, Intent, Reason, TaskKind
@@ -16,7 +16,7 @@ from sidecar.policy.actions import AUTOMATIC_ACTIONS, PERSON_ACTIONS, Action, In
 BUILT_IN = {"legal_language", "pricing", "account_strategy"}
 STALE_SECONDS = {"0s": 0.0, "0.5s": 0.5, "1.1h": 3960.0, "1d": 86400.0}
 DECISIVE = AUTOMATIC_ACTIONS | {Action.REJECT}
-ordinary = settings(max_examples=250, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+ordinary = settings(max_examples=400, suppress_health_check=[HealthCheck.too_slow], deadline=None)
 
 
 def section_of(scenario):
@@ -161,10 +161,10 @@ def test_a_usable_request_gets_its_band(data, scenarios, make_service, now):
 
 def test_a_last_check_holds_what_a_wrong_decision_lets_through(make_service, make_query, monkeypatch):
     """Even a `decide` that has lost its floors cannot act in a mandatory category: held, counted, said."""
-    right = router.decide
+    right = decider.decide
     wrong = make_service()
     monkeypatch.setattr(
-        router,
+        decider,
         "decide",
         lambda case, *rest: right(msgspec.structs.replace(case, category="general"), *rest),
     )

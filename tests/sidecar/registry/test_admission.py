@@ -188,4 +188,4 @@ def test_the_slots_of_a_policy() -> None:
         "calibrator:versioned",
         "calibrator:versioned:v8",
     ]
-    assert slots[("plain", "")].uri == "models:/plain@champion"  # type: ignore[index]  # a slot is a pair
+    assert slots[("plain", "", "primary")].uri == "models:/plain@champion"  # type: ignore[index]  # a tuple

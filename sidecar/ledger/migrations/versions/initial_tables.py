@@ -137,6 +137,17 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_strata_model_day"), "strata", ["model", "day"], unique=False)
     op.create_table(
+        "suspensions",
+        sa.Column("suspension_id", sa.String(), nullable=False),
+        sa.Column("event", sa.String(), nullable=False),
+        sa.Column("happened_at", sa.Double(), nullable=False),
+        sa.Column("sidecar_id", sa.String(), nullable=False),
+        sa.Column("body", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint(
+            "suspension_id", "event", "happened_at", "sidecar_id", name=op.f("pk_suspensions")
+        ),
+    )
+    op.create_table(
         "answers",
         sa.Column("answer_id", sa.String(), nullable=False),
         sa.Column("decision_id", sa.String(), nullable=False),
@@ -160,6 +171,7 @@ def upgrade() -> None:
         sa.Column("audit_key_id", sa.String(), nullable=False),
         sa.Column("drawn", sa.Boolean(), nullable=False),
         sa.Column("mandatory", sa.Boolean(), nullable=False),
+        sa.Column("principal", sa.String(), nullable=False),
         sa.Column("decided_at", sa.Double(), nullable=False),
         sa.Column("sidecar_id", sa.String(), nullable=False),
         sa.Column("body", sa.Text(), nullable=False),
@@ -170,6 +182,27 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_answers_decision_id"), "answers", ["decision_id"], unique=False)
     op.create_table(
+        "outcomes",
+        sa.Column("sequence", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("decision_id", sa.String(), nullable=False),
+        sa.Column("tenant", sa.String(), nullable=False),
+        sa.Column("task_id", sa.String(), nullable=False),
+        sa.Column("kind", sa.String(), nullable=False),
+        sa.Column("final_class", sa.String(), nullable=False),
+        sa.Column("decided_by", sa.String(), nullable=False),
+        sa.Column("by_person", sa.Boolean(), nullable=False),
+        sa.Column("shown_digest", sa.String(), nullable=False),
+        sa.Column("decided_at", sa.Double(), nullable=False),
+        sa.Column("expires_at", sa.Double(), nullable=True),
+        sa.Column("explanation", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["decision_id"], ["decisions.decision_id"], name=op.f("fk_outcomes_decision_id")
+        ),
+        sa.PrimaryKeyConstraint("sequence", name=op.f("pk_outcomes")),
+    )
+    op.create_index(op.f("ix_outcomes_decision_id"), "outcomes", ["decision_id"], unique=False)
+    op.create_index(op.f("ix_outcomes_tenant_sequence"), "outcomes", ["tenant", "sequence"], unique=False)
+    op.create_table(
         "review_tasks",
         sa.Column("task_id", sa.String(), nullable=False),
         sa.Column("kind", sa.String(), nullable=False),
@@ -179,10 +212,19 @@ def upgrade() -> None:
         sa.Column("tenant", sa.String(), nullable=False),
         sa.Column("model", sa.String(), nullable=False),
         sa.Column("category", sa.String(), nullable=False),
+        sa.Column("principal", sa.String(), nullable=False),
+        sa.Column("skill", sa.String(), nullable=False),
+        sa.Column("criterion", sa.String(), nullable=False),
+        sa.Column("origin_task_id", sa.String(), nullable=False),
+        sa.Column("origin_kind", sa.String(), nullable=False),
         sa.Column("mandatory", sa.Boolean(), nullable=False),
+        sa.Column("blind", sa.Boolean(), nullable=False),
+        sa.Column("rank_at", sa.Double(), nullable=False),
         sa.Column("due_at", sa.Double(), nullable=False),
         sa.Column("created_at", sa.Double(), nullable=False),
+        sa.Column("expires_at", sa.Double(), nullable=True),
         sa.Column("completed_at", sa.Double(), nullable=True),
+        sa.Column("fence", sa.BigInteger(), nullable=False),
         sa.ForeignKeyConstraint(["answer_id"], ["answers.answer_id"], name=op.f("fk_review_tasks_answer_id")),
         sa.ForeignKeyConstraint(
             ["decision_id"], ["decisions.decision_id"], name=op.f("fk_review_tasks_decision_id")
@@ -191,10 +233,43 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_review_tasks_decision_id"), "review_tasks", ["decision_id"], unique=False)
     op.create_index(
-        op.f("ix_review_tasks_state_mandatory_due_at_task_id"),
+        op.f("ix_review_tasks_state_rank_at_task_id"),
         "review_tasks",
-        ["state", "mandatory", "due_at", "task_id"],
+        ["state", "rank_at", "task_id"],
         unique=False,
+    )
+    op.create_index(
+        op.f("ix_review_tasks_state_expires_at"), "review_tasks", ["state", "expires_at"], unique=False
+    )
+    op.create_table(
+        "review_events",
+        sa.Column("event_number", sa.Integer(), autoincrement=True, nullable=False),
+        sa.Column("task_id", sa.String(), nullable=False),
+        sa.Column("slot", sa.Integer(), nullable=False),
+        sa.Column("fence", sa.BigInteger(), nullable=False),
+        sa.Column("action", sa.String(), nullable=False),
+        sa.Column("principal", sa.String(), nullable=False),
+        sa.Column("by_person", sa.Boolean(), nullable=False),
+        sa.Column("happened_at", sa.Double(), nullable=False),
+        sa.Column("note", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(["task_id"], ["review_tasks.task_id"], name=op.f("fk_review_events_task_id")),
+        sa.PrimaryKeyConstraint("event_number", name=op.f("pk_review_events")),
+    )
+    op.create_index(
+        op.f("ix_review_events_task_id_principal"), "review_events", ["task_id", "principal"], unique=False
+    )
+    op.create_table(
+        "review_slots",
+        sa.Column("task_id", sa.String(), nullable=False),
+        sa.Column("slot", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("reviewer", sa.String(), nullable=True),
+        sa.Column("fence", sa.BigInteger(), nullable=False),
+        sa.Column("leased_at", sa.Double(), nullable=True),
+        sa.Column("lease_until", sa.Double(), nullable=True),
+        sa.Column("completion", sa.Text(), nullable=True),
+        sa.ForeignKeyConstraint(["task_id"], ["review_tasks.task_id"], name=op.f("fk_review_slots_task_id")),
+        sa.PrimaryKeyConstraint("task_id", "slot", name=op.f("pk_review_slots")),
+        sa.UniqueConstraint("task_id", "reviewer", name=op.f("uq_review_slots_task_id_reviewer")),
     )
 
 

@@ -12,7 +12,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class CalibratorStatus(_message.Message):
-    __slots__ = ("model", "model_version", "uri", "calibrator", "in_force_since", "confirmed_at", "last_error", "last_error_code", "last_error_at", "stale", "from_cache")
+    __slots__ = ("model", "model_version", "uri", "calibrator", "in_force_since", "confirmed_at", "last_error", "last_error_code", "last_error_at", "stale", "from_cache", "source")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
     URI_FIELD_NUMBER: _ClassVar[int]
@@ -24,6 +24,7 @@ class CalibratorStatus(_message.Message):
     LAST_ERROR_AT_FIELD_NUMBER: _ClassVar[int]
     STALE_FIELD_NUMBER: _ClassVar[int]
     FROM_CACHE_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
     model: str
     model_version: str
     uri: str
@@ -35,7 +36,8 @@ class CalibratorStatus(_message.Message):
     last_error_at: _timestamp_pb2.Timestamp
     stale: bool
     from_cache: bool
-    def __init__(self, model: _Optional[str] = ..., model_version: _Optional[str] = ..., uri: _Optional[str] = ..., calibrator: _Optional[_Union[_decision_pb2.CalibratorReference, _Mapping]] = ..., in_force_since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., confirmed_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., last_error: _Optional[str] = ..., last_error_code: _Optional[str] = ..., last_error_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., stale: _Optional[bool] = ..., from_cache: _Optional[bool] = ...) -> None: ...
+    source: str
+    def __init__(self, model: _Optional[str] = ..., model_version: _Optional[str] = ..., uri: _Optional[str] = ..., calibrator: _Optional[_Union[_decision_pb2.CalibratorReference, _Mapping]] = ..., in_force_since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., confirmed_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., last_error: _Optional[str] = ..., last_error_code: _Optional[str] = ..., last_error_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., stale: _Optional[bool] = ..., from_cache: _Optional[bool] = ..., source: _Optional[str] = ...) -> None: ...
 
 class JournalStatus(_message.Message):
     __slots__ = ("backlog_records", "backlog_age", "size_bytes", "max_size_bytes", "last_error", "last_forwarded_at")

@@ -122,7 +122,7 @@ class CalibratorReference(_message.Message):
     def __init__(self, name: _Optional[str] = ..., version: _Optional[str] = ..., kind: _Optional[str] = ..., digest: _Optional[str] = ..., stale_age: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class FallbackStep(_message.Message):
-    __slots__ = ("step", "outcome", "code", "duration", "answer_class", "raw_confidence", "calibrated_confidence", "calibrator")
+    __slots__ = ("step", "outcome", "code", "duration", "answer_class", "raw_confidence", "calibrated_confidence", "calibrator", "rule")
     STEP_FIELD_NUMBER: _ClassVar[int]
     OUTCOME_FIELD_NUMBER: _ClassVar[int]
     CODE_FIELD_NUMBER: _ClassVar[int]
@@ -131,6 +131,7 @@ class FallbackStep(_message.Message):
     RAW_CONFIDENCE_FIELD_NUMBER: _ClassVar[int]
     CALIBRATED_CONFIDENCE_FIELD_NUMBER: _ClassVar[int]
     CALIBRATOR_FIELD_NUMBER: _ClassVar[int]
+    RULE_FIELD_NUMBER: _ClassVar[int]
     step: str
     outcome: StepOutcome
     code: str
@@ -139,7 +140,8 @@ class FallbackStep(_message.Message):
     raw_confidence: float
     calibrated_confidence: float
     calibrator: CalibratorReference
-    def __init__(self, step: _Optional[str] = ..., outcome: _Optional[_Union[StepOutcome, str]] = ..., code: _Optional[str] = ..., duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., answer_class: _Optional[str] = ..., raw_confidence: _Optional[float] = ..., calibrated_confidence: _Optional[float] = ..., calibrator: _Optional[_Union[CalibratorReference, _Mapping]] = ...) -> None: ...
+    rule: str
+    def __init__(self, step: _Optional[str] = ..., outcome: _Optional[_Union[StepOutcome, str]] = ..., code: _Optional[str] = ..., duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., answer_class: _Optional[str] = ..., raw_confidence: _Optional[float] = ..., calibrated_confidence: _Optional[float] = ..., calibrator: _Optional[_Union[CalibratorReference, _Mapping]] = ..., rule: _Optional[str] = ...) -> None: ...
 
 class FloorHit(_message.Message):
     __slots__ = ("floor", "reason", "permitted")

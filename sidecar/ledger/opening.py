@@ -1,0 +1,75 @@
+"""Opens review tasks for what was decided, and ends those that a label from elsewhere answers."""
+
+from collections.abc import Mapping
+
+import sqlalchemy as sa
+
+from sidecar.ledger import database, labels, schema, tasks
+from sidecar.ledger.records import Decision, PlannedTask
+
+
+def open_tasks(connection: sa.Connection, opened: Mapping[str, tuple[Decision, PlannedTask]]) -> None:
+    """Opens the tasks of these ids that are not there yet, with a slot for each reviewer that they ask for."""
+    rows = [_task_row(task_id, *opened[task_id]) for task_id in sorted(opened)]
+    present = set(
+        connection.execute(
+            sa.select(schema.review_tasks.c.task_id).where(schema.review_tasks.c.task_id.in_(opened))
+        ).scalars()
+    )
+    fresh = [row for row in rows if row["task_id"] not in present]
+    database.insert_new(connection, schema.review_tasks, fresh)
+    slots = [
+        {"task_id": row["task_id"], "slot": slot, "fence": 0}
+        for row in fresh
+        for slot in range(opened[str(row["task_id"])][1].overlap)
+    ]
+    database.insert_new(connection, schema.review_slots, slots)
+
+
+def _task_row(task_id: str, decision: Decision, planned: PlannedTask) -> dict[str, object]:
+    return {
+        "task_id": task_id,
+        "kind": planned.kind.value,
+        "state": tasks.TaskState.OPEN.value,
+        "decision_id": decision.decision_id,
+        "answer_id": decision.answer_id,
+        "tenant": decision.tenant,
+        "model": decision.model,
+        "category": decision.category,
+        "principal": decision.principal,
+        "skill": planned.skill,
+        "criterion": planned.criterion,
+        "origin_task_id": "",
+        "origin_kind": "",
+        "mandatory": decision.mandatory,
+        "blind": planned.blind,
+        "rank_at": tasks.rank_at(decision.mandatory, planned.due_at),
+        "due_at": planned.due_at,
+        "created_at": decision.decided_at,
+        "expires_at": planned.expires_at,
+        "completed_at": None,
+        "fence": 0,
+    }
+
+
+def end_labelled(connection: sa.Connection, task_ids: set[str]) -> None:
+    """Completes the tasks among these that a label of their own decision names, whichever came first."""
+    task, label = schema.review_tasks.c, schema.labels.c
+    ended = connection.execute(
+        sa.select(task.task_id, sa.func.min(label.recorded_at))
+        .join(schema.labels, sa.and_(label.task_id == task.task_id, label.decision_id == task.decision_id))
+        .where(
+            task.task_id.in_(sorted(task_ids)),
+            task.state.in_([state.value for state in tasks.WAITING]),
+            label.source
+            != labels.REVIEW_SOURCE,  # a review ends its task itself, once all its slots are done
+        )
+        .group_by(task.task_id)
+    ).all()
+    if ended:
+        connection.execute(
+            sa.update(schema.review_tasks)
+            .where(task.task_id == sa.bindparam("ended_id"))
+            .values(state=tasks.TaskState.COMPLETED.value, completed_at=sa.bindparam("ended_at")),
+            [{"ended_id": task_id, "ended_at": moment} for task_id, moment in ended],
+        )

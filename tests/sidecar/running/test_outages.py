@@ -1,0 +1,217 @@
+"""Registry, ledger or disk away: the service starts, answers as promised, and loses nothing."""
+
+import shutil
+
+import grpc
+import pytest
+from google.rpc import error_details_pb2
+from grpc_status import rpc_status
+from trueband.v1 import admin_pb2, decision_pb2, evidence_pb2, review_pb2, routing_pb2
+
+from calibrators import AppliesTo, Calibrator, Platt
+from sidecar.policy import recompute
+
+REGISTRY = """
+version: 1
+models:
+  leads:
+    calibrator: models:/outage-calibrator@champion
+    evidence: score
+"""
+STALE = """
+version: 1
+models:
+  leads:
+    calibrator: file:{home}/leads.json
+    evidence: score
+    categories: {{general: {{}}}}
+    stale: {{after: 2s, action: ESCALATE}}
+"""
+BACKLOG = """
+version: 1
+models:
+  leads:
+    calibrator: file:{home}/leads.json
+    evidence: score
+    categories: {{general: {{}}}}
+review: {{max_backlog_age: 500ms}}
+"""
+HOLD, UNCERTAIN = decision_pb2.ACTION_HOLD_FOR_REVIEW, decision_pb2.ACTION_UNCERTAIN
+DELAYED, UNAVAILABLE = decision_pb2.REASON_REVIEW_DELAYED, decision_pb2.REASON_REVIEW_UNAVAILABLE
+
+
+def away(sidecar) -> str:
+    """The flag for a ledger whose folder does not exist."""
+    return f"sqlite:///{sidecar.home / 'gone' / 'ledger.db'}"
+
+
+def bring_back(sidecar) -> None:
+    """Makes the folder of that ledger, where `sidecar.ledger()` finds it too."""
+    (sidecar.home / "gone").mkdir()
+
+
+def test_it_starts_and_serves_from_the_cache_with_the_registry_away(
+    make_sidecar, mlflow_server, register_version, free_port
+) -> None:
+    applies = AppliesTo(model="leads", model_versions=None, evidence="score")
+    fitted = Calibrator(Platt(slope=0.8, intercept=0.1, on="logit"), applies_to=applies)
+    version = register_version("outage-calibrator", fitted, alias="champion")
+    sidecar = make_sidecar(REGISTRY)
+    sidecar.start(MLFLOW_TRACKING_URI=mlflow_server)
+    sidecar.until(lambda: sidecar.ask().decision.HasField("calibrator"), "the champion")
+    before = sidecar.ask().decision
+    assert (before.calibrator.version, before.calibrator.digest) == (version, fitted.digest)
+    assert sidecar.stop() == 0
+
+    sidecar.start(MLFLOW_TRACKING_URI=f"http://127.0.0.1:{free_port()}")
+    after = sidecar.ask()
+    assert after.may_act
+    assert (after.decision.calibrator.version, after.decision.calibrator.digest) == (version, fitted.digest)
+    assert after.decision.calibrated_confidence == before.calibrated_confidence
+    (slot,) = sidecar.admin.ReloadNow(admin_pb2.ReloadNowRequest()).calibrators
+    assert slot.last_error_code == "REGISTRY_UNAVAILABLE"
+    assert slot.from_cache
+    assert not slot.stale
+    # As stale as it really is: the first life's word is what counts.
+    assert slot.calibrator.stale_age.ToNanoseconds() > 0
+    assert slot.confirmed_at.ToNanoseconds() < sidecar.status().started_at.ToNanoseconds()
+    assert sidecar.health() == "SERVING"
+
+
+def test_a_calibrator_that_nobody_confirms_holds_after_its_budget(make_sidecar) -> None:
+    sidecar = make_sidecar(STALE)
+    sidecar.write_calibrator()
+    sidecar.start()
+    sidecar.until(lambda: sidecar.ask().may_act, "a fresh calibrator routes")
+    document = (sidecar.home / "leads.json").read_text()
+    (sidecar.home / "leads.json").unlink()
+    sidecar.until(lambda: not sidecar.ask().may_act, "the budget is spent")
+    stale = sidecar.ask().decision
+    assert stale.action == decision_pb2.ACTION_ESCALATE
+    assert list(stale.reasons) == [decision_pb2.REASON_CALIBRATOR_STALE]
+    assert stale.calibrated_confidence == 0.95
+    assert stale.calibrator.stale_age.ToMilliseconds() > 2000
+    (slot,) = sidecar.status().calibrators
+    assert slot.stale
+    assert slot.last_error_code == "FILE_UNREADABLE"
+    (sidecar.home / "leads.json").write_text(document)
+    sidecar.until(lambda: sidecar.ask().may_act, "it is confirmed again")
+
+
+def test_with_the_ledger_away_holds_are_delayed_and_nothing_is_lost(make_sidecar) -> None:
+    sidecar = make_sidecar()
+    sidecar.write_calibrator()
+    sidecar.start("--ledger-url", away(sidecar))
+    sidecar.until(lambda: sidecar.status().journal.last_error, "it noticed")
+    automatic = sidecar.ask(0.95).decision
+    assert automatic.may_act
+    assert list(automatic.reasons) == [decision_pb2.REASON_BAND], "no person waits for it"
+    held = sidecar.ask(0.6).decision
+    assert held.action == HOLD
+    assert list(held.reasons) == [decision_pb2.REASON_BAND, DELAYED]
+
+    with pytest.raises(grpc.RpcError) as failed:
+        sidecar.decisions.GetDecision(decision_pb2.GetDecisionRequest(decision_id=held.decision_id))
+    assert failed.value.code() is grpc.StatusCode.UNAVAILABLE
+    assert reason_of(failed.value) == "LEDGER_UNAVAILABLE"
+    with pytest.raises(grpc.RpcError):
+        sidecar.reviews.ListTasks(review_pb2.ListTasksRequest())
+    assert sidecar.status().journal.backlog_records >= 2
+
+    # It may stop and start meanwhile: nobody waits for the ledger, and the journal keeps everything.
+    assert sidecar.stop() == 0
+    sidecar.start("--ledger-url", away(sidecar))
+    later = sidecar.ask(0.6).decision
+    bring_back(sidecar)
+    sidecar.caught_up()
+    assert not sidecar.status().journal.last_error
+    (task,) = sidecar.reviews.ListTasks(review_pb2.ListTasksRequest(decision_id=held.decision_id)).tasks
+    assert task.kind == review_pb2.TASK_KIND_HOLD
+    for decision in (automatic, held, later):
+        record = sidecar.decisions.GetDecision(
+            decision_pb2.GetDecisionRequest(decision_id=decision.decision_id)
+        ).decision
+        assert [answer.answer_id for answer in record.answers] == [decision.answer_id]
+    assert list(sidecar.ask(0.6).decision.reasons) == [decision_pb2.REASON_BAND]
+
+
+def reason_of(error: grpc.RpcError) -> str:
+    """The stable reason of a failed call; an outage also says when to try again."""
+    status = rpc_status.from_call(error)
+    info, retry = error_details_pb2.ErrorInfo(), error_details_pb2.RetryInfo()
+    for detail in status.details:
+        detail.Unpack(info)
+        detail.Unpack(retry)
+    assert retry.retry_delay.seconds > 0
+    return str(info.reason)
+
+
+def test_a_backlog_that_is_too_old_cannot_hold_for_review(make_sidecar) -> None:
+    sidecar = make_sidecar(BACKLOG)
+    sidecar.write_calibrator()
+    sidecar.start("--ledger-url", away(sidecar))
+    sidecar.until(lambda: sidecar.ask(0.6).decision.action == UNCERTAIN, "the backlog is too old")
+    answer = sidecar.ask(0.6).decision
+    assert UNAVAILABLE in answer.reasons
+    assert not answer.may_act
+    assert answer.retry_after.seconds > 0
+    assert [candidate.answer_class for candidate in answer.candidates] == ["interested"]
+    assert sidecar.ask(0.95).may_act, "what waits for nobody goes on"
+    bring_back(sidecar)
+    sidecar.until(lambda: sidecar.ask(0.6).decision.action == HOLD, "the backlog is gone")
+
+
+def fill(sidecar) -> list[decision_pb2.Decision]:
+    """Routes until the journal takes no more; what was acknowledged."""
+    recorded: list[decision_pb2.Decision] = []
+    context = {"letter": "x" * 2000}
+    evidence = evidence_pb2.Evidence(score=evidence_pb2.Score(confidence=0.95))
+    item = routing_pb2.RouteRequest(model="leads", category="general", evidence=evidence, context=context)
+    while True:
+        batch = sidecar.routing.RouteBatch(routing_pb2.RouteBatchRequest(items=[item] * 50))
+        decisions = [each.decision for each in batch.items]
+        if decisions[0].action == UNCERTAIN:
+            assert all(each.action == UNCERTAIN and not each.may_act for each in decisions)
+            assert all(UNAVAILABLE in each.reasons for each in decisions)
+            assert all(each.retry_after.seconds > 0 for each in decisions)
+            return recorded
+        assert all(each.may_act for each in decisions)
+        recorded += decisions
+
+
+def test_a_full_journal_is_uncertain_even_over_a_restart_until_the_ledger_is_back(make_sidecar) -> None:
+    sidecar = make_sidecar(TRUEBAND_JOURNAL_MAX_BYTES=str(1 << 20))
+    sidecar.write_calibrator()
+    sidecar.start("--ledger-url", away(sidecar))
+    recorded = fill(sidecar)
+    assert recorded
+    while sidecar.ask(0.95, category="pricing").decision.action != UNCERTAIN:
+        pass  # smaller records still find room
+    status = sidecar.status().journal
+    assert status.size_bytes <= status.max_size_bytes == 1 << 20
+    sidecar.stop()
+
+    # A full journal must not keep it from starting, or it could never be emptied. Another policy now.
+    sidecar.write_policy(sidecar.policy.read_text().replace("1.0", "0.5").replace("{", "{{").replace("}", "}}"))
+    sidecar.start("--ledger-url", away(sidecar))
+    answer = sidecar.ask(0.95).decision
+    assert (answer.action, answer.may_act) == (UNCERTAIN, False)
+    assert UNAVAILABLE in answer.reasons
+
+    bring_back(sidecar)
+    sidecar.until(lambda: sidecar.ask(0.95).may_act, "there is room again")
+    last = sidecar.ask(0.95).decision
+    assert last.policy_digest != recorded[0].policy_digest
+    sidecar.caught_up()
+    shutil.copytree(sidecar.home / "gone", sidecar.data_dir, dirs_exist_ok=True)
+    with sidecar.ledger() as ledger:
+        for decision in (*recorded, last):
+            stored = ledger.decision(decision.decision_id)
+            assert stored is not None
+            assert [each.answer_id for each in stored.answers] == [decision.answer_id]
+        assert ledger.decision(answer.decision_id) is None, "an unrecorded answer is not a decision"
+        policy, document = (ledger.artifact(each) for each in (last.policy_digest, last.calibrator.digest))
+        assert policy is not None
+        assert document is not None
+        verdict = recompute.recompute(stored.answers[0], policy.body, document.body)
+        assert recompute.differences(stored.answers[0], verdict) == []
