@@ -3,6 +3,8 @@
 import dataclasses
 from dataclasses import dataclass
 
+import msgspec
+
 from calibrators import evidence
 from calibrators.evidence import Evidence
 from sidecar import errors
@@ -23,8 +25,7 @@ class Candidate:
     calibrated_confidence: float | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """A decision as it is told to the caller."""
 
     decision: Decision
@@ -34,7 +35,7 @@ class Answer:
 
     def as_replay(self) -> "Answer":
         """The same answer, marked as one given before."""
-        return dataclasses.replace(self, replayed=True)
+        return msgspec.structs.replace(self, replayed=True)
 
 
 def tie_to_classes(query: Query, table: ModelTable) -> tuple[Evidence, str]:

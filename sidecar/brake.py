@@ -16,6 +16,9 @@ from sidecar.policy.tables import ModelTable
 
 logger = logging.getLogger(__name__)
 
+STOP_SECONDS = 5.0
+"""How long a stop waits for a look at a ledger that does not answer."""
+
 MOST_ACTIVE = 1000
 MOST_LIFTED = 10_000
 MOST_NAME_BYTES = 256
@@ -91,7 +94,7 @@ class Brake:
         """Ends following the ledger."""
         self._stopping.set()
         if self._thread.is_alive():
-            self._thread.join()
+            self._thread.join(STOP_SECONDS)
 
     def suspend(self, scope: Scope, *, explanation: str, suspended_by: str) -> Suspension:
         """Suspends at once what the scope covers; durable when this returns.

@@ -6,9 +6,20 @@ from collections.abc import Sequence
 
 from calibrators.errors import TruebandError
 from sidecar import ENGINE_VERSION
-from sidecar.commands import check, explain, label, policy_spec, route, serve, status
+from sidecar.commands import (
+    check,
+    diff,
+    explain,
+    label,
+    policy_spec,
+    resume,
+    route,
+    serve,
+    status,
+    suspend,
+)
 
-COMMANDS = (serve, check, policy_spec, route, label, status, explain)
+COMMANDS = (serve, check, policy_spec, diff, route, label, status, suspend, resume, explain)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -1,8 +1,10 @@
-"""A channel to a running sidecar, for the command lines; its failures as errors of ours."""
+"""A channel to a running sidecar, for the command lines: who calls, and failures as errors of ours."""
 
 import contextlib
-from collections.abc import Iterator
-from typing import ClassVar
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, ClassVar
 
 import grpc
 
@@ -18,16 +20,53 @@ class CallFailed(TruebandError):
     code: ClassVar[str] = "CALL_FAILED"
 
 
+def token_of(token_file: Path | None) -> str:
+    """The token in a file, or else in the environment variable TRUEBAND_TOKEN; empty where there is none.
+
+    Raises:
+        CallFailed: the file cannot be read, or is empty.
+    """
+    if token_file is None:
+        return os.environ.get("TRUEBAND_TOKEN", "").strip()
+    try:
+        token = token_file.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise CallFailed(f"--token-file {token_file}: cannot be read: {error}") from error
+    if not token:
+        raise CallFailed(f"--token-file {token_file}: is empty")
+    return token
+
+
+class _Bearer(grpc.UnaryUnaryClientInterceptor, grpc.UnaryStreamClientInterceptor):  # type: ignore[misc]
+    """Sends a token with each call. Call credentials would do, but only with TLS, which a socket needs not."""
+
+    def __init__(self, token: str) -> None:
+        self._header = ("authorization", f"Bearer {token}")
+
+    def intercept_unary_unary(
+        self, continuation: Callable[[Any, Any], Any], client_call_details: Any, request: Any
+    ) -> Any:
+        return continuation(self._with_token(client_call_details), request)
+
+    def intercept_unary_stream(
+        self, continuation: Callable[[Any, Any], Any], client_call_details: Any, request: Any
+    ) -> Any:
+        return continuation(self._with_token(client_call_details), request)
+
+    def _with_token(self, details: Any) -> Any:
+        return details._replace(metadata=[*(details.metadata or ()), self._header])
+
+
 @contextlib.contextmanager
-def connect(address: str) -> Iterator[grpc.Channel]:
-    """A channel to `HOST:PORT` or `unix:PATH`.
+def connect(address: str, *, token: str = "") -> Iterator[grpc.Channel]:
+    """A channel to `HOST:PORT` or `unix:PATH`, that says who calls where there is a token.
 
     Raises:
         CallFailed: a call inside the block failed; the message is the server's, or says how to reach one.
     """
     with grpc.insecure_channel(address) as channel:
         try:
-            yield channel
+            yield grpc.intercept_channel(channel, _Bearer(token)) if token else channel
         except grpc.RpcError as error:
             status = error.code() if isinstance(error, grpc.Call) else grpc.StatusCode.UNKNOWN
             details = (error.details() if isinstance(error, grpc.Call) else None) or str(error)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from sidecar.brake import Brake
 from sidecar.health import Health
 from sidecar.ledger.forwarder import Forwarder
 from sidecar.ledger.journal import Journal
@@ -20,5 +21,6 @@ class Control:
     watcher: RegistryWatcher
     journal: Journal
     forwarder: Forwarder
+    brake: Brake
     health: Health
     metrics: Metrics

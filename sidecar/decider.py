@@ -12,7 +12,7 @@ from sidecar.answers import Answer, tie_to_classes, uncertain
 from sidecar.fallback import chain
 from sidecar.fallback.steps import Question
 from sidecar.keys import Keys
-from sidecar.ledger.records import Decision, FallbackStep
+from sidecar.ledger.records import Decision, FallbackStep, PlannedTask
 from sidecar.policy import categories, conclusion, detectors
 from sidecar.policy.actions import AUTOMATIC_ACTIONS, PERSON_ACTIONS, Action, AnswerSource, Reason, TaskKind
 from sidecar.policy.conclusion import Conclusion
@@ -133,6 +133,7 @@ class Decider:
             intent=query.intent,
             attributes=query.attributes,
             context=query.context,
+            principal=query.principal,
             action=action,
             may_act=may_act,
             enforced=verdict.enforced,
@@ -155,11 +156,39 @@ class Decider:
             audit_rate=rate,
             audit_key_id=key_id,
             drawn=drawn,
-            tasks=due.plan(tasks, now, snapshot.loaded.policy.review) if tasks else (),
+            tasks=(),
         )
+        if tasks:
+            planned = self._planned(tasks, decision, table, snapshot)
+            decision = msgspec.structs.replace(decision, tasks=planned)
         if action is Action.UNCERTAIN:
             return uncertain(decision, table, in_force, retry_after=retry_after)
         return Answer(decision=decision)
+
+    def _planned(
+        self,
+        kinds: tuple[TaskKind, ...],
+        decision: Decision,
+        table: ModelTable,
+        snapshot: Snapshot,
+    ) -> tuple[PlannedTask, ...]:
+        """The review tasks of these kinds on a decision."""
+
+        def blind_draw(kind: TaskKind) -> float:
+            # Without a class there is nothing to compare with what a blind reviewer says.
+            if not (decision.final_class or decision.predicted_class):
+                return 1.0
+            return identifiers.blind_draw(self._keys.current_audit[1], decision.decision_id, kind)
+
+        return due.plan(
+            kinds,
+            decision.decided_at,
+            snapshot.loaded.policy.review,
+            category=decision.category,
+            criterion=table.criterion,
+            mandatory=decision.mandatory,
+            blind_draw=blind_draw,
+        )
 
     def _fall_back(
         self,

@@ -1,21 +1,69 @@
-"""When a review task is due."""
+"""The review tasks that a decision opens: when each is due, and what the policy says about it."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from sidecar.ledger.records import PlannedTask
 from sidecar.policy.actions import TaskKind
-from sidecar.policy.model import Review
+from sidecar.policy.review import Review
 
 END_OF_BUSINESS = time(18, 0)
 QUARTER_HOUR_SECONDS = 900
 
 
-def plan(kinds: Sequence[TaskKind], decided_at: float, review: Review) -> tuple[PlannedTask, ...]:
-    """The tasks that a decision opens, with their due times in seconds since the epoch."""
-    return tuple(PlannedTask(kind=kind, due_at=_due_at(kind, decided_at, review)) for kind in kinds)
+BLINDABLE_KINDS = frozenset({TaskKind.HOLD, TaskKind.BATCH, TaskKind.AUDIT})
+"""A senior person who takes over, or who settles a disagreement, must see what it is about."""
+
+
+def never_blind(_: TaskKind) -> float:
+    """A draw that makes no task blind."""
+    return 1.0
+
+
+def plan(
+    kinds: Sequence[TaskKind],
+    decided_at: float,
+    review: Review,
+    *,
+    category: str = "",
+    criterion: str = "correct",
+    mandatory: bool = False,
+    blind_draw: Callable[[TaskKind], float] = never_blind,
+) -> tuple[PlannedTask, ...]:
+    """The tasks that a decision opens.
+
+    Args:
+        kinds: of the tasks.
+        decided_at: seconds since the epoch, as are the due times.
+        review: what the policy says.
+        category: in normal form.
+        criterion: by which the model's answers are judged.
+        mandatory: whether only a person may let the answer act; then no task expires.
+        blind_draw: a number in [0, 1) for a kind; the task is blind where it is below the policy's share.
+    """
+    skill = review.skill_for(category)
+    planned = []
+    for kind in kinds:
+        due_at = _due_at(kind, decided_at, review)
+        expire_after = None if mandatory else review.expire_after.get(kind)
+        planned.append(
+            PlannedTask(
+                kind=kind,
+                due_at=due_at,
+                blind=(
+                    review.blind_share > 0.0
+                    and kind in BLINDABLE_KINDS
+                    and blind_draw(kind) < review.blind_share
+                ),
+                overlap=review.overlap.get(kind, 1),
+                skill=skill,
+                criterion=criterion,
+                expires_at=None if expire_after is None else due_at + expire_after,
+            )
+        )
+    return tuple(planned)
 
 
 def next_business_day_end(moment: float, time_zone: str) -> float:

@@ -6,7 +6,7 @@ The mapping to gRPC statuses is in `sidecar/statuses.py`, and nowhere else.
 from dataclasses import dataclass
 from typing import ClassVar
 
-from calibrators.errors import TruebandError as TruebandError  # noqa: PLC0414 (for whoever has `errors` at hand)
+from calibrators.errors import TruebandError as TruebandError
 
 MOST_VIOLATIONS = 10
 MOST_FIELD_BYTES = 96
@@ -71,6 +71,48 @@ class RequestIdReused(TruebandError):
     """The request_id was used for another request. Use a new one, or send the same request again."""
 
     code: ClassVar[str] = "REQUEST_ID_REUSED"
+
+
+class Unauthenticated(TruebandError):
+    """There is no token, or an unknown one. Send `authorization: Bearer TOKEN` (--token-file)."""
+
+    code: ClassVar[str] = "UNAUTHENTICATED"
+
+
+class NotPermitted(TruebandError):
+    """The principal may not do this."""
+
+    code: ClassVar[str] = "NOT_PERMITTED"
+
+
+class LeaseLost(TruebandError):
+    """The lease is not, or no longer, the caller's. Lease the task again."""
+
+    code: ClassVar[str] = "LEASE_LOST"
+
+
+class AlreadyCompleted(TruebandError):
+    """This lease was completed already, with another verdict. It stands; a label can correct it."""
+
+    code: ClassVar[str] = "ALREADY_COMPLETED"
+
+
+class NotFollowed(TruebandError):
+    """The decision waits for nobody, so there is no outcome to tell."""
+
+    code: ClassVar[str] = "NOT_FOLLOWED"
+
+
+class TooManyWatchers(TruebandError):
+    """As many streams as the service keeps are open. Use ListOutcomes: one call for thousands."""
+
+    code: ClassVar[str] = "TOO_MANY_WATCHERS"
+
+
+class Draining(TruebandError):
+    """The service is stopping. Call again: another one, or this one once it runs again, will answer."""
+
+    code: ClassVar[str] = "DRAINING"
 
 
 class JournalUnavailable(TruebandError):

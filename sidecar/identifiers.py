@@ -5,6 +5,9 @@ import random
 import struct
 from collections.abc import Callable
 
+UINT64 = (1 << 64) - 1
+VARIANT_MASK = (1 << 62) - 1
+
 # Ids must be unique, not secret (what is secret is drawn by a keyed hash), and this is asked twice an answer.
 _random_bits = random.Random().getrandbits  # noqa: S311
 
@@ -22,7 +25,9 @@ def decision_id(key: bytes, tenant: str, model: str, request_id: str) -> str:
 
 def uuid7(seconds: float, random_bits: Callable[[int], int] = _random_bits) -> str:
     """A fresh UUIDv7 (RFC 9562) as 32 hexadecimal digits: sorts by time, unique without coordination."""
-    return f"{(int(seconds * 1000) & 0xFFFF_FFFF_FFFF) << 80 | 0x7 << 76 | random_bits(12) << 64 | 0x2 << 62 | random_bits(62):032x}"
+    chance = random_bits(74)
+    high = int(seconds * 1000) << 16 | 0x7000 | chance >> 62
+    return f"{high & UINT64:016x}{0x8 << 60 | chance & VARIANT_MASK:016x}"
 
 
 def audit_draw(key: bytes, decision: str) -> float:
@@ -31,6 +36,15 @@ def audit_draw(key: bytes, decision: str) -> float:
     The first 53 of 64 bits of keyed BLAKE2b (RFC 7693) of the decision id, as a fraction. A decision is drawn
     if it is below the rate in force; a retry has the same id, so it cannot be drawn again.
     """
-    digest = hashlib.blake2b(decision.encode(), key=key, digest_size=8).digest()
+    return _fraction(hashlib.blake2b(decision.encode(), key=key, digest_size=8).digest())
+
+
+def blind_draw(key: bytes, decision: str, kind: str) -> float:
+    """The draw that makes a decision's task of a kind a blind one: as `audit_draw`, and independent of it."""
+    message = f"{decision}\0{kind}".encode()
+    return _fraction(hashlib.blake2b(message, key=key, digest_size=8, person=b"blind").digest())
+
+
+def _fraction(digest: bytes) -> float:
     # 53 bits are all that a double keeps; more would round the largest fractions up to 1.
     return (int.from_bytes(digest, "big") >> 11) / (1 << 53)

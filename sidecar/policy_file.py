@@ -1,5 +1,6 @@
 """The policy and the floors in force: read again when their files change, kept when the change is bad."""
 
+import dataclasses
 import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -187,30 +188,17 @@ class PolicyFile:
         changed = admit(loaded, floors, since=self._clock())
         wider = checks.widened(current.tables, changed.tables)
         if wider:
-            raise errors.PolicyRefused(
-                "\n".join(
-                    [
-                        "a running service does not let go of mandatory review; restart it where that is meant:",
-                        *wider[:MOST_NAMED],
-                        *([f"and {len(wider) - MOST_NAMED} more"] if len(wider) > MOST_NAMED else []),
-                    ]
-                )
-            )
+            more = [f"and {len(wider) - MOST_NAMED} more"] if len(wider) > MOST_NAMED else []
+            told = "mandatory review ends with a restart only, if a person has decided that it shall:"
+            raise errors.PolicyRefused("\n".join([told, *wider[:MOST_NAMED], *more]))
         loose = suspension_scope.loosened(self._suspended(), current.tables, changed.tables)
         if loose:
             raise errors.PolicyRefused("\n".join(["resume, or suspend again, first:", *loose[:MOST_NAMED]]))
-        return PolicyInForce(
-            loaded=changed.loaded,
-            floors=changed.floors,
-            tables=changed.tables,
-            detectors=changed.detectors,
-            since=current.since if loaded.digest == current.loaded.digest else changed.since,
-            floors_since=(
-                current.floors_since
-                if changed.floors_digest == current.floors_digest
-                else changed.floors_since
-            ),
-        )
+        if changed.loaded.digest == current.loaded.digest:
+            changed = dataclasses.replace(changed, since=current.since)
+        if changed.floors_digest == current.floors_digest:
+            changed = dataclasses.replace(changed, floors_since=current.floors_since)
+        return changed
 
     def _say(self, cause: str) -> None:
         if cause != self.last_error:

@@ -9,8 +9,8 @@ from sidecar.policy.actions import Intent
 class Query(msgspec.Struct, frozen=True, kw_only=True):
     """One answer of a model, well formed, and what is known about it.
 
-    `fingerprint` identifies the body of a request that has a request_id; `positive_class` is the caller's name
-    of the positive class, for evidence of that kind.
+    `fingerprint` identifies the body of a request that has a request_id; `positive_class` is the caller's
+    name of the positive class, for evidence of that kind; `principal` is the name of who asks.
     """
 
     model: str
@@ -29,4 +29,5 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
     intent: Intent = Intent.LIVE
     attributes: dict[str, str | float | bool] = {}
     context: dict[str, str] = {}
+    principal: str = ""
     fingerprint: bytes = b""

@@ -120,9 +120,7 @@ class Router:
                         outcomes.append(outcomes[earlier])
                         continue
                     within[key] = (query.fingerprint, position)
-                answer = self._decider.answer(
-                    query, snapshot, now=now, health=health, deadline=deadline
-                )
+                answer = self._decider.answer(query, snapshot, now=now, health=health, deadline=deadline)
             except errors.TruebandError as error:
                 outcomes.append(error)
                 continue

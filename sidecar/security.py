@@ -5,11 +5,38 @@ import ipaddress
 import os
 import socket
 import stat
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Protocol
 
 from sidecar import errors
+from sidecar.principals import Principal
 
 UNIX_PREFIX = "unix:"
+AUTHORIZATION = "authorization"
+BEARER = "bearer "
+
+
+class KnownPrincipals(Protocol):
+    """Tells principals apart."""
+
+    def find(self, token: str) -> Principal | None:
+        """Whose token it is, or None."""
+
+
+def authenticate(metadata: Iterable[tuple[str, str | bytes]], known: KnownPrincipals) -> Principal:
+    """Who sent a call with this metadata, by its one `authorization: Bearer TOKEN`.
+
+    Raises:
+        errors.Unauthenticated: there is no token, more than one, or an unknown one; the text is the same for
+            all, so that nobody learns which tokens exist.
+    """
+    given = [value for name, value in metadata if name == AUTHORIZATION]
+    if len(given) == 1 and isinstance(given[0], str) and given[0][: len(BEARER)].lower() == BEARER:
+        principal = known.find(given[0][len(BEARER) :].strip())
+        if principal is not None:
+            return principal
+    raise errors.Unauthenticated
 
 
 def check_listen(address: str, *, allow_plaintext: bool) -> None:

@@ -1,9 +1,11 @@
 """The composition root: everything is built here, started in order, and stopped in the reverse order."""
 
 import contextlib
+import gc
 import logging
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -30,6 +32,7 @@ from trueband.v1 import (
 )
 
 from sidecar import ENGINE_VERSION, errors, identifiers, in_force, keys, registry, security, telemetry
+from sidecar.brake import Brake
 from sidecar.control import Control
 from sidecar.decider import Decider, QueueHealth
 from sidecar.fallback.connections import Connections
@@ -40,11 +43,16 @@ from sidecar.ledger.forwarder import Forwarder
 from sidecar.ledger.journal import Journal
 from sidecar.ledger.store import Ledger
 from sidecar.policy_file import PolicyFile, PolicyInForce
+from sidecar.principals import PrincipalsFile
 from sidecar.registry import CalibratorInForce, RegistryWatcher, Slot
+from sidecar.review.classes import classes_by_policy
+from sidecar.review.expiry import ExpiryWatch
+from sidecar.review.queue import ReviewQueue
 from sidecar.router import Router
 from sidecar.servicers.admin import AdminServicer
 from sidecar.servicers.decisions import DecisionServicer
 from sidecar.servicers.labels import LabelServicer
+from sidecar.servicers.outcome_watch import MOST_WATCHERS, OutcomeWatch
 from sidecar.servicers.review import ReviewServicer
 from sidecar.servicers.routing import RoutingServicer
 from sidecar.settings import Settings
@@ -56,7 +64,11 @@ MAX_MESSAGE_BYTES = 16 << 20
 """Room for an oversized text to arrive and be named, rather than be cut off by the transport."""
 
 WATCH_SECONDS = 0.2
+SWITCH_SECONDS = 0.0005
 NEWS_SECONDS = 0.5
+BRAKE_SECONDS = 2.0
+"""How long a start waits for the ledger to say what is suspended."""
+
 SERVICES = (
     routing_pb2.DESCRIPTOR.services_by_name["RoutingService"].full_name,
     label_pb2.DESCRIPTOR.services_by_name["LabelService"].full_name,
@@ -74,11 +86,16 @@ def serve(settings: Settings, *, clock: Callable[[], float] = time.time) -> None
     Raises:
         errors.TruebandError: it cannot start; the message says what to do.
     """
+    # A thread that answers a call must not wait five milliseconds for one that works in the background.
+    sys.setswitchinterval(SWITCH_SECONDS)
     stopping = threading.Event()
     with contextlib.ExitStack() as stack:
         _handle_signals(stopping, stack)
         control = _assemble(settings, clock, stack)
         _announce(settings, control)
+        # What is here now stays: collections need not look at it again and again.
+        gc.collect()
+        gc.freeze()
         while not stopping.wait(WATCH_SECONDS):
             _refresh(control)
         logger.info("draining", extra={"fields": {"seconds": settings.drain_seconds}})
@@ -117,7 +134,12 @@ def _assemble(settings: Settings, clock: Callable[[], float], stack: contextlib.
         journal.append(in_force.calibrator(sidecar_id, slot, held, now=clock()), durable=True)
 
     policy_file = PolicyFile(
-        settings.policy, clock=clock, on_change=policy_changed, interval_seconds=settings.policy_poll_interval
+        settings.policy,
+        floors=settings.floors,
+        clock=clock,
+        on_change=policy_changed,
+        interval_seconds=settings.policy_poll_interval,
+        suspended=lambda: brake.active,
     )
     watcher = RegistryWatcher(
         registry.expectations(policy_file.current.loaded.policy),
@@ -141,6 +163,15 @@ def _assemble(settings: Settings, clock: Callable[[], float], stack: contextlib.
     ledger = Ledger(settings.ledger())
     stack.callback(ledger.close)
     forwarder = Forwarder(journal, ledger, sidecar_id=sidecar_id, clock=clock)
+    brake = Brake(
+        data_dir / "suspensions.json",
+        sidecar_id=sidecar_id,
+        journal=recorder,
+        tables=lambda: policy_file.current.tables,
+        ledger_events=ledger.suspensions,
+        poll_seconds=settings.suspension_poll_interval,
+        clock=clock,
+    )
 
     def queue_health() -> QueueHealth:
         status = forwarder.status()
@@ -171,11 +202,14 @@ def _assemble(settings: Settings, clock: Callable[[], float], stack: contextlib.
         watcher=watcher,
         journal=journal,
         forwarder=forwarder,
+        brake=brake,
         health=health,
         metrics=metrics,
     )
     # Stopped in the reverse order: no new calls, then the watchers, then the rest of the journal to the
     # ledger.
+    brake.start(BRAKE_SECONDS)
+    stack.callback(brake.stop)
     forwarder.start()
     stack.callback(forwarder.stop, settings.drain_seconds)
     stack.callback(lambda: journal.append(in_force.stopped(sidecar_id, now=clock()), durable=True))
@@ -196,12 +230,19 @@ def _open_ports(
     clock: Callable[[], float],
     stack: contextlib.ExitStack,
 ) -> None:
+    streams = ThreadPoolExecutor(max_workers=MOST_WATCHERS + 4, thread_name_prefix="watch")
+    stack.callback(streams.shutdown)
+    interceptor = CallInterceptor(
+        control.metrics,
+        principals=None if settings.principals is None else PrincipalsFile(settings.principals),
+        stream_pool=streams,
+    )
     server = grpc.server(
         ThreadPoolExecutor(max_workers=settings.threads, thread_name_prefix="call"),
-        interceptors=[CallInterceptor(control.metrics)],
+        interceptors=[interceptor],
         options=(
             ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
-            ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+            ("grpc.max_send_message_length", -1),  # whatever was decided must get out
             ("grpc.so_reuseport", 0),
         ),
         maximum_concurrent_rpcs=settings.max_concurrent_calls,
@@ -217,7 +258,16 @@ def _open_ports(
         ),
         server,
     )
-    review_pb2_grpc.add_ReviewServiceServicer_to_server(ReviewServicer(ledger), server)
+    queue = ReviewQueue(
+        ledger,
+        review=lambda: control.policy_file.current.loaded.policy.review,
+        classes=classes_by_policy(ledger.artifact),
+        sidecar_id=control.sidecar_id,
+    )
+    outcomes, expiry = OutcomeWatch(ledger, queue.news), ExpiryWatch(queue)
+    expiry.start()
+    stack.callback(expiry.stop)
+    review_pb2_grpc.add_ReviewServiceServicer_to_server(ReviewServicer(ledger, queue, outcomes), server)
     decision_pb2_grpc.add_DecisionServiceServicer_to_server(DecisionServicer(ledger), server)
     admin_pb2_grpc.add_AdminServiceServicer_to_server(AdminServicer(control, clock=clock), server)
     health_pb2_grpc.add_HealthServicer_to_server(control.health.servicer, server)
@@ -234,6 +284,7 @@ def _open_ports(
     # In this order, so that probes are answered for as long as open calls are.
     stack.callback(lambda: probe.stop(0).wait())
     stack.callback(lambda: server.stop(settings.drain_seconds).wait())
+    stack.callback(outcomes.stop)
     if settings.metrics_listen:
         host, _, port = settings.metrics_listen.rpartition(":")
         try:

@@ -20,6 +20,9 @@ class Settings(BaseSettings):
     )
 
     policy: Path = Field(description="The policy file.")
+    floors: Path | None = Field(
+        None, description="The floors file, with an owner of its own; a policy cannot take from it."
+    )
     data_dir: Path = Field(
         Path("trueband-data"),
         description="Journal, cached calibrators, keys, and the ledger where it is SQLite.",
@@ -41,9 +44,16 @@ class Settings(BaseSettings):
     audit_keys: SecretStr = Field(
         SecretStr(""), description="ID:HEX[,ID:HEX...]; the last one draws. Empty: kept in data_dir."
     )
+    principals: Path | None = Field(
+        None,
+        description="File of who may call what, by digests of their tokens; empty: everybody, anonymously.",
+    )
     poll_interval: float = Field(10.0, gt=0, le=3600, description="Seconds between looks at the registry.")
     policy_poll_interval: float = Field(
-        2.0, gt=0, le=3600, description="Seconds between looks at the policy file."
+        2.0, gt=0, le=3600, description="Seconds between looks at the policy and the floors file."
+    )
+    suspension_poll_interval: float = Field(
+        2.0, gt=0, le=3600, description="Seconds between looks at what other sidecars have suspended."
     )
     drain_seconds: float = Field(
         10.0, ge=0, le=600, description="How long open calls and the journal may take at the end."

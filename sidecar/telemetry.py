@@ -133,7 +133,7 @@ STANDARD_FIELDS = frozenset((*vars(logging.makeLogRecord({})), "message", "ascti
 class JsonFormatter(logging.Formatter):
     """One JSON object a line: time, level, event, and what the call gave as `extra`."""
 
-    converter = staticmethod(time.gmtime)  # type: ignore[assignment]  # as the library documents it
+    converter = staticmethod(time.gmtime)
 
     def format(self, record: logging.LogRecord) -> str:
         """The line; made by a serializer, so that no message can break it."""

@@ -55,7 +55,9 @@ def run(arguments: argparse.Namespace) -> int:
             print(f"label       {said} from {each.label.source}, {each.label.channel}, {each.state}")
         if not arguments.recompute:
             return 0
-        found = [difference for answer in stored.answers for difference in _recomputed(answer, ledger, arguments)]
+        found = [
+            difference for answer in stored.answers for difference in _recomputed(answer, ledger, arguments)
+        ]
     if found:
         print("RECOMPUTED DIFFERENTLY\n  " + "\n  ".join(found))
         return 1
@@ -72,7 +74,8 @@ def _story(stored: StoredDecision) -> Iterator[str]:
         confidence = "none" if answer.calibrated_confidence is None else f"{answer.calibrated_confidence:.6f}"
         raw = "none" if answer.raw_confidence is None else f"{answer.raw_confidence:.6f}"
         yield f"  confidence raw {raw}, calibrated {confidence}, band {answer.band or 'none'}"
-        yield f"  answered  {answer.action}, may act: {'yes' if answer.may_act else 'no'}, because {', '.join(answer.reasons)}"
+        acts = "yes" if answer.may_act else "no"
+        yield f"  answered  {answer.action}, may act: {acts}, because {', '.join(answer.reasons)}"
         for floor in answer.floors:
             yield f"  floor     {floor.floor} permits only {', '.join(floor.permitted)}"
         if answer.calibrator is not None:
@@ -82,6 +85,8 @@ def _story(stored: StoredDecision) -> Iterator[str]:
             yield f"  calibrator {reference.kind} {reference.name}{version}{age}"
             yield f"            {reference.digest}"
         yield f"  policy    {answer.policy_digest}"
+        if answer.floors_digest:
+            yield f"  floors    {answer.floors_digest}"
         drawn = "drawn" if answer.drawn else "not drawn"
         yield f"  audit     {drawn} at rate {answer.audit_rate:g} with key {answer.audit_key_id}"
 
@@ -112,16 +117,24 @@ def _recomputed(answer: Decision, ledger: Ledger, arguments: argparse.Namespace)
             yield f"answer {answer.answer_id}: the ledger has no calibrator {answer.calibrator.digest}"
             return
         calibrator = artifact.body
-    verdict = recompute.recompute(answer, policy.body, calibrator)
+    floors = ledger.artifact(answer.floors_digest) if answer.floors_digest else None
+    if answer.floors_digest and floors is None:
+        yield f"answer {answer.answer_id}: the ledger has no floors {answer.floors_digest}"
+        return
+    verdict = recompute.recompute(answer, policy.body, calibrator, None if floors is None else floors.body)
     for difference in recompute.differences(answer, verdict):
         yield f"answer {answer.answer_id}: {difference}"
     if not (arguments.data_dir / "keys.json").exists() and not os.environ.get("TRUEBAND_AUDIT_KEYS"):
         return
     known = keys.load(
-        os.environ.get("TRUEBAND_DECISION_KEY", ""), os.environ.get("TRUEBAND_AUDIT_KEYS", ""), arguments.data_dir
+        os.environ.get("TRUEBAND_DECISION_KEY", ""),
+        os.environ.get("TRUEBAND_AUDIT_KEYS", ""),
+        arguments.data_dir,
     )
     key = dict(known.audit).get(answer.audit_key_id)
-    if key is not None and answer.drawn != (identifiers.audit_draw(key, answer.decision_id) < answer.audit_rate):
+    if key is not None and answer.drawn != (
+        identifiers.audit_draw(key, answer.decision_id) < answer.audit_rate
+    ):
         yield f"answer {answer.answer_id}: drawn is {answer.drawn}, and the key says otherwise"
 
 

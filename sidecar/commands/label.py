@@ -49,7 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
         label.cannot_tell.SetInParent()
     else:
         label.correct = arguments.correct
-    with client.connect(arguments.address) as channel:
+    with client.connect(arguments.address, token=client.token_of(arguments.token_file)) as channel:
         request = label_pb2.RecordLabelRequest(label=label)
         response = label_pb2_grpc.LabelServiceStub(channel).RecordLabel(
             request, timeout=client.DEADLINE_SECONDS

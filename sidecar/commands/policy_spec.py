@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from sidecar.policy import loading, spec
+from sidecar.policy import floors_file, loading, spec
 
 
 def add_parser(subparsers: Any) -> None:
@@ -13,10 +13,12 @@ def add_parser(subparsers: Any) -> None:
         "spec", help="write the human document that a policy stands for, as Markdown"
     )
     parser.add_argument("policy", type=Path, metavar="POLICY", help="the policy file")
+    parser.add_argument("--floors", type=Path, metavar="FILE", help="the floors file that binds it")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Prints the document."""
-    print(spec.render(loading.read(arguments.policy)))
+    floors = None if arguments.floors is None else floors_file.read(arguments.floors)
+    print(spec.render(loading.read(arguments.policy), floors))
     return 0

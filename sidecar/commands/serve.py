@@ -17,6 +17,7 @@ def add_parser(subparsers: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--policy", type=Path, metavar="FILE", help="the policy file")
+    parser.add_argument("--floors", type=Path, metavar="FILE", help="the floors file (default: none)")
     parser.add_argument(
         "--listen", metavar="ADDRESS", help="HOST:PORT on loopback, or unix:PATH (default 127.0.0.1:50051)"
     )
@@ -33,6 +34,9 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "--poll-interval", type=float, metavar="SECONDS", help="between looks at the registry (default 10)"
     )
+    parser.add_argument(
+        "--principals", type=Path, metavar="FILE", help="who may call what (default: everybody, anonymously)"
+    )
     parser.add_argument("--log-level", choices=("debug", "info", "warning", "error"), help="default info")
     parser.set_defaults(run=run)
 
@@ -41,12 +45,14 @@ def run(arguments: argparse.Namespace) -> int:
     """Serves until SIGTERM."""
     names = (
         "policy",
+        "floors",
         "listen",
         "data_dir",
         "health_listen",
         "metrics_listen",
         "ledger_url",
         "poll_interval",
+        "principals",
         "log_level",
     )
     read = settings.read({name: getattr(arguments, name) for name in names})

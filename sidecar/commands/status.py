@@ -1,6 +1,7 @@
 """`status`: what a running sidecar has in force."""
 
 import argparse
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -8,6 +9,7 @@ from google.protobuf import duration_pb2, json_format, timestamp_pb2
 from trueband.v1 import admin_pb2, admin_pb2_grpc
 
 from sidecar import client
+from sidecar.commands import suspend
 from sidecar.commands.route import add_address
 
 
@@ -24,22 +26,32 @@ def add_parser(subparsers: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Prints the status; exit code 1 where health is not SERVING."""
-    with client.connect(arguments.address) as channel:
+    with client.connect(arguments.address, token=client.token_of(arguments.token_file)) as channel:
         admin = admin_pb2_grpc.AdminServiceStub(channel)
         if arguments.reload:
             admin.ReloadNow(admin_pb2.ReloadNowRequest(), timeout=2 * client.DEADLINE_SECONDS)
         status = admin.GetStatus(admin_pb2.GetStatusRequest(), timeout=client.DEADLINE_SECONDS)
+        suspended = admin.ListSuspensions(
+            admin_pb2.ListSuspensionsRequest(), timeout=client.DEADLINE_SECONDS
+        ).suspensions
     if arguments.json:
-        print(json_format.MessageToJson(status, preserving_proto_field_name=True))
+        told = json_format.MessageToDict(status, preserving_proto_field_name=True)
+        told["suspensions"] = [
+            json_format.MessageToDict(each, preserving_proto_field_name=True) for each in suspended
+        ]
+        print(json.dumps(told, indent=2))
     else:
-        print("\n".join(_lines(status)))
+        print("\n".join([*_lines(status), *(line for each in suspended for line in suspend.lines(each))]))
     return 0 if status.serving else 1
 
 
 def _lines(status: admin_pb2.GetStatusResponse) -> Iterator[str]:
-    yield f"{'SERVING' if status.serving else 'NOT SERVING'} since {_time(status.started_at)}, engine {status.engine_version}"
+    state = "SERVING" if status.serving else "NOT SERVING"
+    yield f"{state} since {_time(status.started_at)}, engine {status.engine_version}"
     yield f"sidecar     {status.sidecar_id}"
     yield f"policy      {status.policy_digest} since {_time(status.policy_in_force_since)}"
+    if status.floors_digest:
+        yield f"floors      {status.floors_digest}"
     if status.policy_last_error:
         yield f"            REFUSED CHANGE: {status.policy_last_error}"
     for slot in status.calibrators:

@@ -4,9 +4,9 @@ import contextlib
 import operator
 import os
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
@@ -14,7 +14,10 @@ from sqlalchemy.dialects import postgresql, sqlite
 from calibrators.errors import TruebandError
 from sidecar import errors
 
+T = TypeVar("T")
+
 BUSY_TIMEOUT_SECONDS = 10.0
+MOST_ATTEMPTS = 5
 DIALECTS = ("sqlite", "postgresql")
 UNIX_EPOCH_JULIAN_DAY = 2440587.5
 
@@ -73,7 +76,7 @@ def sqlite_version() -> str:
 
 
 def now(connection: sa.Connection) -> float:
-    """Seconds since the epoch by the database's own clock, which all its clients share; to the millisecond."""
+    """Seconds since the epoch by the database's clock, which all its clients share; to the millisecond."""
     if connection.dialect.name == "postgresql":
         # Not now(), which is when the transaction began: it may have waited for a lock since.
         seconds = connection.execute(sa.select(sa.extract("epoch", sa.func.clock_timestamp()))).scalar_one()
@@ -112,6 +115,35 @@ def insert_new(connection: sa.Connection, table: sa.Table, rows: Sequence[Mappin
     """Inserts the rows whose key is not taken."""
     if rows:
         connection.execute(insert(connection, table).on_conflict_do_nothing(), list(rows))
+
+
+@contextlib.contextmanager
+def reading(engine: sa.Engine) -> Iterator[sa.Connection]:
+    """A transaction that sees one moment and changes nothing; errors are told as by `translated`."""
+    with translated(), engine.connect().execution_options(reading=True) as connection, connection.begin():
+        yield connection
+
+
+def writing(engine: sa.Engine, work: Callable[[sa.Connection], T], *, own_locks: bool = False) -> T:
+    """What the work answers, done in one transaction, and done again if another transaction was in its way.
+
+    Args:
+        engine: of the ledger.
+        work: may run more than once; only its last run is kept.
+        own_locks: whether the work locks what it reads before it reads it. Where several writers can be at
+            work at once, it then sees what was committed before each statement, and need not be done again.
+    """
+    if own_locks and engine.dialect.name == "postgresql":
+        engine = engine.execution_options(isolation_level="READ COMMITTED")
+    with translated():
+        for attempt in range(1, MOST_ATTEMPTS + 1):
+            try:
+                with engine.begin() as connection:
+                    return work(connection)
+            except sa.exc.DBAPIError as error:
+                if attempt == MOST_ATTEMPTS or not must_retry(error):
+                    raise
+    raise AssertionError("the last attempt returns or raises")
 
 
 @contextlib.contextmanager

@@ -61,9 +61,9 @@ class ResolvedLabel(msgspec.Struct, frozen=True, kw_only=True):
         correct: its value; None where it says nothing, or where the class to compare it with is unknown.
         drawn: whether it comes from a task of this decision, and so with a probability known before.
         propensity: that probability: 1 through a task that every such decision gets, the planned rate through
-            an audit, and through an adjudication, which follows from every disagreement, that of the task that
-            it settles. None where it was not drawn, and for now through the next-day batch (a sample whose size
-            is not planned yet).
+            an audit. An adjudication follows from every disagreement, so through it that of the task that it
+            settles. None where it was not drawn, and for now through the next-day batch, a sample whose size
+            is not planned yet.
     """
 
     label: Label
@@ -87,7 +87,7 @@ class _Event(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def voice(self) -> tuple[str, str]:
-        """Who speaks: of the reviewers of the queue each for themselves, elsewhere a source with one voice."""
+        """Who speaks: in the review queue each reviewer alone, elsewhere a source with one voice."""
         own = self.label.source == REVIEW_SOURCE
         return self.label.source, self.label.reviewer if own else ""
 
@@ -109,10 +109,11 @@ def resolve(
     """The state of every label of one decision, oldest first.
 
     An adjudication outranks a label from another task of the decision, that an outcome, that an import, and
-    that what was volunteered; a stale label never counts. It is from a task if it names one, whatever channel it claims. A source's later event takes the place of its
-    earlier ones about the same answer and criterion, unless it is weaker; an explicit `supersedes` does so
-    always, and a correction stands in for what it corrects: it comes from the same task. Of what is left the
-    highest rank counts, once: unless its labels contradict each other, when none counts.
+    that what was volunteered; a stale label never counts. A label is from a task if it names one, whatever
+    channel it claims. A source's later event takes the place of its earlier ones about the same answer and
+    criterion, unless it is weaker; an explicit `supersedes` does so always, and a correction stands in for
+    what it corrects: it comes from the same task. Of what is left the highest rank counts, once: unless its
+    labels contradict each other, when none counts.
 
     Args:
         labels: of one decision, each (source, event_id) once, in any order.

@@ -9,7 +9,7 @@ from sidecar.ledger.records import Decision, PlannedTask
 
 
 def open_tasks(connection: sa.Connection, opened: Mapping[str, tuple[Decision, PlannedTask]]) -> None:
-    """Opens the tasks of these ids that are not there yet, with a slot for each reviewer that they ask for."""
+    """Opens the tasks of these ids that are not there yet, with a slot for each review that they ask for."""
     rows = [_task_row(task_id, *opened[task_id]) for task_id in sorted(opened)]
     present = set(
         connection.execute(

@@ -50,8 +50,8 @@ def token(question: object, keys: list[str | float | bool]) -> str:
     return base64.urlsafe_b64encode(data).decode()
 
 
-def keys(question: object, token_: str, *types: type) -> list[str | float | bool]:
-    """The sort keys in a token.
+def keys(question: object, token_: str, *types: type, field: str = "page_token") -> list[str | float | bool]:
+    """The sort keys in a token; `field` is where the request has it.
 
     Raises:
         errors.InvalidRequest: the token is damaged, or belongs to another question.
@@ -59,11 +59,11 @@ def keys(question: object, token_: str, *types: type) -> list[str | float | bool
     try:
         decoded = msgspec.json.decode(base64.urlsafe_b64decode(token_.encode()), type=_Token)
     except (ValueError, msgspec.DecodeError):
-        _refuse("page_token", "is not one that this service gave; start again without it")
+        _refuse(field, "is not one that this service gave; start again without it")
     if decoded.question != _digest(question):
-        _refuse("page_token", "belongs to other filters; keep them, or start again without it")
+        _refuse(field, "belongs to other filters; keep them, or start again without it")
     if [type(key) for key in decoded.keys] != list(types):
-        _refuse("page_token", "is not one that this service gave; start again without it")
+        _refuse(field, "is not one that this service gave; start again without it")
     return decoded.keys
 
 

@@ -1,19 +1,22 @@
 """Reads the review queue."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import msgspec
 import sqlalchemy as sa
 
 from sidecar.ledger import bodies, pages, schema
 from sidecar.ledger.pages import Page
-from sidecar.ledger.tasks import WAITING, Task, TaskState
+from sidecar.ledger.tasks import WAITING, Completion, Slot, Task, TaskState
 from sidecar.policy.actions import TaskKind
+
+_completions: msgspec.json.Decoder[Completion] = msgspec.json.Decoder(Completion)
 
 
 def tasks(
     connection: sa.Connection,
     *,
+    now: float,
     kinds: Sequence[TaskKind] = (),
     states: Sequence[TaskState] = (),
     model: str = "",
@@ -26,6 +29,7 @@ def tasks(
 
     Args:
         connection: in a transaction.
+        now: seconds since the epoch, by the database's clock.
         kinds: only these; empty: any.
         states: only these; empty: those that wait for somebody.
         model: only this one's; empty: any.
@@ -38,7 +42,7 @@ def tasks(
         errors.InvalidRequest: the size or the token cannot be used.
     """
     table, count = schema.review_tasks.c, pages.size(page_size)
-    wanted: list[sa.ColumnElement[bool]] = [table.state.in_([state.value for state in states or WAITING])]
+    wanted = [_in_states(set(states or WAITING), now)]
     if kinds:
         wanted.append(table.kind.in_([kind.value for kind in kinds]))
     for column, value in ((table.model, model), (table.category, category), (table.decision_id, decision_id)):
@@ -47,32 +51,54 @@ def tasks(
     question = (sorted(kinds), sorted(states), model, category, decision_id)
     total = connection.execute(sa.select(sa.func.count()).where(*wanted)).scalar_one()
     if page_token:
-        mandatory, due_at, last = pages.keys(question, page_token, bool, float, str)
-        wanted.append(_behind(bool(mandatory), float(due_at), str(last)))
+        rank_at, last = pages.keys(question, page_token, float, str)
+        wanted.append(behind(float(rank_at), str(last)))
     rows = connection.execute(
-        _select()
-        .where(*wanted)
-        .order_by(table.mandatory.desc(), table.due_at, table.task_id)
-        .limit(count + 1)
+        _select().where(*wanted).order_by(table.rank_at, table.task_id).limit(count + 1)
     ).all()
-    items = tuple(_from_row(row) for row in rows[:count])
+    items = _from_rows(connection, rows[:count], now)
     following = ""
     if len(rows) > count:
-        following = pages.token(question, [items[-1].mandatory, items[-1].due_at, items[-1].task_id])
+        following = pages.token(question, [items[-1].rank_at, items[-1].task_id])
     return Page(items=items, next_page_token=following, total=total)
 
 
-def task(connection: sa.Connection, task_id: str) -> Task | None:
-    """The task of that id, or None."""
-    row = connection.execute(_select().where(schema.review_tasks.c.task_id == task_id)).one_or_none()
-    return None if row is None else _from_row(row)
+def task(connection: sa.Connection, task_id: str, *, now: float) -> Task | None:
+    """The task of that id as of now, or None."""
+    rows = connection.execute(_select().where(schema.review_tasks.c.task_id == task_id)).all()
+    return next(iter(_from_rows(connection, rows, now)), None)
 
 
-def _behind(mandatory: bool, due_at: float, task_id: str) -> sa.ColumnElement[bool]:
+def is_open(now: float) -> sa.ColumnElement[bool]:
+    """The condition that a task has a review that nobody is at."""
+    return sa.and_(schema.review_tasks.c.state == TaskState.OPEN.value, _has_free_slot(now))
+
+
+def behind(rank_at: float, task_id: str) -> sa.ColumnElement[bool]:
+    """The condition that a task stands behind another one in the queue."""
     table = schema.review_tasks.c
-    later = sa.or_(table.due_at > due_at, sa.and_(table.due_at == due_at, table.task_id > task_id))
-    same = sa.and_(table.mandatory.is_(sa.true()) if mandatory else table.mandatory.is_(sa.false()), later)
-    return sa.or_(table.mandatory.is_(sa.false()), same) if mandatory else same
+    return sa.or_(table.rank_at > rank_at, sa.and_(table.rank_at == rank_at, table.task_id > task_id))
+
+
+def _has_free_slot(now: float) -> sa.ColumnElement[bool]:
+    slot = schema.review_slots.c
+    free = sa.or_(slot.reviewer.is_(None), slot.lease_until <= now)
+    return sa.exists(
+        sa.select(slot.slot).where(
+            slot.task_id == schema.review_tasks.c.task_id, slot.completion.is_(None), free
+        )
+    )
+
+
+def _in_states(states: set[TaskState], now: float) -> sa.ColumnElement[bool]:
+    table = schema.review_tasks.c
+    stored = states - {TaskState.LEASED}
+    if {TaskState.OPEN, TaskState.LEASED} <= states or not states & set(WAITING):
+        return table.state.in_([state.value for state in stored])
+    leased = sa.and_(table.state == TaskState.OPEN.value, ~_has_free_slot(now))
+    waiting = leased if TaskState.LEASED in states else is_open(now)
+    ended = [state.value for state in stored - {TaskState.OPEN}]
+    return sa.or_(waiting, table.state.in_(ended)) if ended else waiting
 
 
 def _select() -> sa.Select[tuple[object, ...]]:
@@ -81,7 +107,38 @@ def _select() -> sa.Select[tuple[object, ...]]:
     )
 
 
-def _from_row(row: sa.Row[tuple[object, ...]]) -> Task:
+def _from_rows(
+    connection: sa.Connection, rows: "Sequence[sa.Row[tuple[object, ...]]]", now: float
+) -> tuple[Task, ...]:
+    slots = _slots(connection, [str(row._mapping["task_id"]) for row in rows])
+    return tuple(_from_row(row, slots, now) for row in rows)
+
+
+def _slots(connection: sa.Connection, task_ids: Iterable[str]) -> dict[str, list[Slot]]:
+    table = schema.review_slots.c
+    found: dict[str, list[Slot]] = {}
+    rows = connection.execute(
+        sa.select(schema.review_slots).where(table.task_id.in_(list(task_ids))).order_by(table.slot)
+    )
+    for row in rows:
+        slot = Slot(
+            slot=row.slot,
+            reviewer=row.reviewer,
+            fence=row.fence,
+            leased_at=row.leased_at,
+            lease_until=row.lease_until,
+            completion=None if row.completion is None else _completions.decode(row.completion),
+        )
+        found.setdefault(row.task_id, []).append(slot)
+    return found
+
+
+def _from_row(row: "sa.Row[tuple[object, ...]]", slots: dict[str, list[Slot]], now: float) -> Task:
     # SQLAlchemy's names are a kind of str that msgspec does not take for one.
     values: dict[str, object] = {str(name): value for name, value in row._mapping.items()}
-    return msgspec.convert(values | {"decision": bodies.decision(str(values.pop("body")))}, Task)
+    own = tuple(slots.get(str(values["task_id"]), ()))
+    if values["state"] == TaskState.OPEN and not any(slot.is_free(now) for slot in own):
+        values["state"] = TaskState.LEASED
+    values |= {"decision": bodies.decision(str(values.pop("body"))), "slots": own}
+    values["origin_kind"] = values["origin_kind"] or None
+    return msgspec.convert(values, Task)

@@ -1,41 +1,37 @@
 """The ledger: the store of decisions, labels and review tasks."""
 
-import contextlib
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 import msgspec
 import sqlalchemy as sa
 
-from sidecar.ledger import database, intake, labelled, migrations, queries, queue, schema, suspensions
+from sidecar.ledger import (
+    database,
+    intake,
+    labelled,
+    marks,
+    migrations,
+    outcomes,
+    queries,
+    queue,
+    schema,
+    suspensions,
+)
 from sidecar.ledger.labelled import Labelled
 from sidecar.ledger.labels import ResolvedLabel
+from sidecar.ledger.leases import ReviewTransaction
+from sidecar.ledger.marks import Mark, Refused
+from sidecar.ledger.outcomes import NumberedOutcome, Progress
 from sidecar.ledger.pages import Page
 from sidecar.ledger.queries import StoredDecision, Stratum
 from sidecar.ledger.records import Artifact, InForce, Record
-from sidecar.ledger.segments import Position
 from sidecar.ledger.tasks import Task, TaskState
 from sidecar.policy.actions import TaskKind
 from sidecar.policy.suspensions import Event
 
-MOST_ATTEMPTS = 5
-
-
-class Mark(msgspec.Struct, frozen=True, kw_only=True):
-    """Up to where a journal has been taken in: the place, and the number of the last record before it."""
-
-    position: Position
-    sequence: int
-
-
-class Refused(msgspec.Struct, frozen=True, kw_only=True):
-    """A record that could not be taken in: its number in the journal, its bytes, and why."""
-
-    sequence: int
-    body: bytes
-    error: str
-    set_aside_at: float
+T = TypeVar("T")
 
 
 class Ledger:
@@ -44,13 +40,18 @@ class Ledger:
     Every method raises `errors.LedgerUnavailable` if the database cannot be used or is not migrated yet.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, clock: Callable[[sa.Connection], float] = database.now) -> None:
         """Takes a SQLAlchemy URL, `sqlite:///PATH` or `postgresql+DRIVER://...`.
+
+        Args:
+            url: where the database is.
+            clock: tells the time in a transaction; leases begin and end by it.
 
         Raises:
             errors.SettingsRefused: the URL cannot be used.
         """
         self._engine = database.engine(url)
+        self._clock = clock
 
     def migrate(self) -> None:
         """Makes or upgrades the tables; see `migrations.migrate`."""
@@ -58,7 +59,7 @@ class Ledger:
 
     def check_revision(self) -> bool:
         """Whether the tables are this version's; raises `database.LedgerTooNew` if they are a newer one's."""
-        with self._reading() as connection:
+        with database.reading(self._engine) as connection:
             return migrations.is_current(connection)
 
     def close(self) -> None:
@@ -93,9 +94,9 @@ class Ledger:
         def work(connection: sa.Connection) -> None:
             intake.take_in(connection, records)
             if mark is not None:
-                _keep_mark(connection, sidecar_id, journal_id, mark)
+                marks.keep(connection, sidecar_id, journal_id, mark)
 
-        self._write(work)
+        database.writing(self._engine, work)
 
     def set_aside(self, sidecar_id: str, refused: Refused, *, journal_id: str, mark: Mark) -> None:
         """Keeps a record that cannot be taken in, byte for byte, and goes on behind it."""
@@ -103,9 +104,9 @@ class Ledger:
         def work(connection: sa.Connection) -> None:
             row = msgspec.structs.asdict(refused) | {"sidecar_id": sidecar_id, "journal_id": journal_id}
             connection.execute(database.insert(connection, schema.set_aside).on_conflict_do_nothing(), [row])
-            _keep_mark(connection, sidecar_id, journal_id, mark)
+            marks.keep(connection, sidecar_id, journal_id, mark)
 
-        self._write(work)
+        database.writing(self._engine, work)
 
     def restore(self, sidecar_id: str, journal_id: str, sequence: int, record: Record) -> None:
         """Takes in a record that was set aside, and strikes it off."""
@@ -119,48 +120,33 @@ class Ledger:
                 )
             )
 
-        self._write(work)
+        database.writing(self._engine, work)
+
+    def review(self, work: Callable[[ReviewTransaction], T]) -> T:
+        """What the work on the review queue answers, done in one transaction; it may run more than once."""
+        return database.writing(
+            self._engine,
+            lambda connection: work(ReviewTransaction(connection, now=self._clock(connection))),
+            own_locks=True,
+        )
 
     # Reading: the forwarder's part.
 
     def mark(self, sidecar_id: str, journal_id: str) -> Mark | None:
         """Up to where a journal has been taken in; None: nothing of it."""
-        table = schema.journal_positions.c
-        with self._reading() as connection:
-            row = connection.execute(
-                sa.select(table.segment, table.byte_offset, table.sequence).where(
-                    table.sidecar_id == sidecar_id, table.journal_id == journal_id
-                )
-            ).one_or_none()
-        return None if row is None else Mark(position=Position(row[0], row[1]), sequence=row[2])
+        with database.reading(self._engine) as connection:
+            return marks.mark(connection, sidecar_id, journal_id)
 
     def refused(self, sidecar_id: str | None = None) -> list[tuple[str, str, Refused]]:
         """What was set aside, with its sidecar and journal; None: by any sidecar."""
-        table = schema.set_aside.c
-        query = sa.select(schema.set_aside).order_by(table.sidecar_id, table.journal_id, table.sequence)
-        if sidecar_id is not None:
-            query = query.where(table.sidecar_id == sidecar_id)
-        with self._reading() as connection:
-            rows = connection.execute(query).all()
-        return [
-            (
-                row.sidecar_id,
-                row.journal_id,
-                Refused(
-                    sequence=row.sequence,
-                    body=bytes(row.body),
-                    error=row.error,
-                    set_aside_at=row.set_aside_at,
-                ),
-            )
-            for row in rows
-        ]
+        with database.reading(self._engine) as connection:
+            return marks.refused(connection, sidecar_id)
 
     # Reading.
 
     def decision(self, decision_id: str) -> StoredDecision | None:
         """The decision of that id with all its answers, or None."""
-        with self._reading() as connection:
+        with database.reading(self._engine) as connection:
             return queries.decision(connection, decision_id)
 
     def decisions(
@@ -175,7 +161,7 @@ class Ledger:
         page_token: str = "",
     ) -> Page[StoredDecision]:
         """A page of decisions, newest first; see `queries.decisions`."""
-        with self._reading() as connection:
+        with database.reading(self._engine) as connection:
             return queries.decisions(
                 connection,
                 tenant=tenant,
@@ -191,7 +177,7 @@ class Ledger:
         self, decision_id: str, *, label_window_seconds: float = float("inf")
     ) -> tuple[ResolvedLabel, ...]:
         """The labels of a decision and what they come to, oldest first; see `labels.resolve`."""
-        with self._reading() as connection:
+        with database.reading(self._engine) as connection:
             return labelled.resolved(connection, decision_id, label_window_seconds=label_window_seconds)
 
     def tasks(
@@ -206,9 +192,10 @@ class Ledger:
         page_token: str = "",
     ) -> Page[Task]:
         """A page of review tasks, the most urgent first; see `queue.tasks`."""
-        with self._reading() as connection:
+        with database.reading(self._engine) as connection:
             return queue.tasks(
                 connection,
+                now=self._clock(connection),
                 kinds=kinds,
                 states=states,
                 model=model,
@@ -220,27 +207,39 @@ class Ledger:
 
     def task(self, task_id: str) -> Task | None:
         """The review task of that id, or None."""
-        with self._reading() as connection:
-            return queue.task(connection, task_id)
+        with database.reading(self._engine) as connection:
+            return queue.task(connection, task_id, now=self._clock(connection))
 
     def suspensions(self, held: Collection[str] = ()) -> tuple[Event, ...]:
         """The suspensions that nobody lifted, and each lifting of those held; see `suspensions.events`."""
-        with self._reading() as connection:
+        with database.reading(self._engine) as connection:
             return suspensions.events(connection, held)
+
+    def progress(self, decision_id: str) -> Progress | None:
+        """How a decision that waits for a person ended so far; None: the ledger does not have it."""
+        with database.reading(self._engine) as connection:
+            return outcomes.progress(connection, decision_id)
+
+    def outcomes(
+        self, *, tenant: str, principal: str | None, after: int, count: int
+    ) -> list[NumberedOutcome]:
+        """The feed of outcomes behind a number; see `outcomes.feed`."""
+        with database.reading(self._engine) as connection:
+            return outcomes.feed(connection, tenant=tenant, principal=principal, after=after, count=count)
 
     def artifact(self, digest: str) -> Artifact | None:
         """The text behind a digest, or None."""
-        with self._reading() as connection:
+        with database.reading(self._engine) as connection:
             return queries.artifact(connection, digest)
 
     def in_force(self, sidecar_id: str, slot: str, at: float) -> InForce | None:
         """What a sidecar decided with in a slot at a moment; see `queries.in_force`."""
-        with self._reading() as connection:
+        with database.reading(self._engine) as connection:
             return queries.in_force(connection, sidecar_id, slot, at)
 
     def strata(self, model: str, since: float | None = None) -> list[Stratum]:
         """Exact counts of a model's answers per day and stratum, over all sidecars."""
-        with self._reading() as connection:
+        with database.reading(self._engine) as connection:
             return queries.strata(connection, model, since)
 
     def labelled(
@@ -253,7 +252,7 @@ class Ledger:
         label_window_seconds: float = float("inf"),
     ) -> list[Labelled]:
         """Every answer of a model whose correctness is settled; see `labelled.labelled`."""
-        with self._reading() as connection:
+        with database.reading(self._engine) as connection:
             return list(
                 labelled.labelled(
                     connection,
@@ -264,37 +263,3 @@ class Ledger:
                     label_window_seconds=label_window_seconds,
                 )
             )
-
-    @contextlib.contextmanager
-    def _reading(self) -> Iterator[sa.Connection]:
-        with (
-            database.translated(),
-            self._engine.connect().execution_options(reading=True) as connection,
-            connection.begin(),
-        ):
-            yield connection
-
-    def _write(self, work: Callable[[sa.Connection], None]) -> None:
-        """Runs the work in one transaction, again if another transaction was in its way."""
-        with database.translated():
-            for attempt in range(1, MOST_ATTEMPTS + 1):
-                try:
-                    with self._engine.begin() as connection:
-                        work(connection)
-                    return
-                except sa.exc.DBAPIError as error:
-                    if attempt == MOST_ATTEMPTS or not database.must_retry(error):
-                        raise
-
-
-def _keep_mark(connection: sa.Connection, sidecar_id: str, journal_id: str, mark: Mark) -> None:
-    statement = database.insert(connection, schema.journal_positions)
-    place = {
-        "segment": mark.position.segment,
-        "byte_offset": mark.position.offset,
-        "sequence": mark.sequence,
-    }
-    connection.execute(
-        statement.on_conflict_do_update(index_elements=["sidecar_id", "journal_id"], set_=place),
-        [{"sidecar_id": sidecar_id, "journal_id": journal_id} | place],
-    )

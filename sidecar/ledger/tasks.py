@@ -117,7 +117,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def task_id(origin_id: str, kind: TaskKind) -> str:
-    """The id of a task of a kind on a decision (an adjudication: on a task): the same however often it is opened."""
+    """The id of a task on a decision, or of an adjudication on a task; the same whenever it is opened."""
     return hashlib.blake2b(f"{origin_id}\0{kind.value}".encode(), digest_size=16).hexdigest()
 
 

@@ -40,7 +40,7 @@ def enumerate_cells(table: ModelTable) -> Iterator[EnumeratedCell]:
     """Every cell of one model: categories x bands (cut further by mandatory ranges) x states."""
     named = ((name, table.category(name)) for name in sorted(table.listed))
     for name, category in itertools.chain(named, ((UNLISTED, table.unlisted),)):
-        for lower, upper in itertools.pairwise(_cuts(category)):
+        for lower, upper in intervals(category):
             for state in (None, *PROBLEMS):
                 known = state in (None, Reason.CALIBRATOR_STALE)
                 assessment = Assessment(lower, lower if known else None, state)
@@ -99,9 +99,8 @@ def widened(old: Mapping[str, ModelTable], new: Mapping[str, ModelTable]) -> lis
     for name in sorted(old.keys() & new.keys()):
         before, after = old[name], new[name]
         for category in (*sorted(before.listed.keys() | after.listed.keys()), ""):
-            cuts = sorted({*_cuts(before.category(category)), *_cuts(after.category(category))})
-            for lower, upper in itertools.pairwise(cuts):
-                if _mandatory(before, category, lower) and not _mandatory(after, category, lower):
+            for lower, upper in intervals(before.category(category), after.category(category)):
+                if mandatory_at(before, category, lower) and not mandatory_at(after, category, lower):
                     found.append(
                         f"model {name}, category {category or UNLISTED}, confidence {lower:g} to {upper:g}: "
                         "review is mandatory and would not be"
@@ -109,7 +108,13 @@ def widened(old: Mapping[str, ModelTable], new: Mapping[str, ModelTable]) -> lis
     return found
 
 
-def _mandatory(table: ModelTable, category: str, confidence: float) -> bool:
+def intervals(*tables: CategoryTable) -> list[tuple[float, float]]:
+    """The intervals of confidence within which each of these tables treats all alike."""
+    return list(itertools.pairwise(sorted({cut for table in tables for cut in _cuts(table)})))
+
+
+def mandatory_at(table: ModelTable, category: str, confidence: float) -> bool:
+    """Whether review is mandatory at a calibrated confidence, through what decides."""
     return settle(Assessment(confidence, confidence), category, Intent.LIVE, table).mandatory
 
 

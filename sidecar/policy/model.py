@@ -25,10 +25,10 @@ from sidecar.policy.fields import (
     PersonAction,
     Rate,
     Strict,
-    TimeZone,
     Word,
     as_tuple,
 )
+from sidecar.policy.review import Review
 
 MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,127}")
 DEFAULT_AUDIT_RATE = 0.05
@@ -207,7 +207,10 @@ class Model(Strict):
                 raise ValueError(
                     f"categories.{name}: always needs a person; write mandatory_review: true, or leave it out"
                 )
-        every = [*self.bands, *(band for category in self.categories.values() for band in category.bands or ())]
+        every = [
+            *self.bands,
+            *(band for category in self.categories.values() for band in category.bands or ()),
+        ]
         require_fit(
             self.fallback,
             automatic=frozenset(band.name for band in every if band.action in AUTOMATIC_ACTIONS),
@@ -228,16 +231,6 @@ class Idempotency(Strict):
 
     age: Duration = 3600.0
     entries: int = Field(100_000, ge=0, le=10_000_000)
-
-
-class Review(Strict):
-    """When review tasks are due, and how far behind the queue may fall."""
-
-    time_zone: TimeZone = "UTC"
-    hold_due: Duration = 14400.0
-    escalation_due: Duration = 3600.0
-    audit_due: Duration = 604800.0
-    max_backlog_age: Duration = 14400.0
 
 
 class Policy(Strict):

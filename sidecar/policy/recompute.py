@@ -7,18 +7,20 @@ from calibrators import Calibrator
 from calibrators.errors import CalibratorRefused
 from sidecar import errors
 from sidecar.ledger.records import Decision
-from sidecar.policy import loading
+from sidecar.policy import floors_file, loading
 from sidecar.policy.actions import Action, Reason
-from sidecar.policy.conclusion import SOURCES, conclude
+from sidecar.policy.conclusion import SOURCES, Conclusion, conclude
 from sidecar.policy.decide import Case, Verdict, decide
+from sidecar.policy.floors import FloorHit
+from sidecar.policy.floors_file import Floors
 from sidecar.policy.model import Policy
-from sidecar.policy.tables import compile_policy
+from sidecar.policy.tables import ModelTable
 
 QUEUE_REASONS = frozenset({Reason.REVIEW_DELAYED, Reason.REVIEW_UNAVAILABLE})
 """What the state of the queue added after the verdict; stored with the decision, not derived from it."""
 
 REQUEST_REASONS = frozenset({Reason.DETECTOR, Reason.SUSPENDED})
-"""The floors that bound the request rather than its category: stored, since neither is in the policy table."""
+"""The floors that bound the request, not its category: stored, since neither is in the policy table."""
 
 COMPARED = (
     "action",
@@ -34,40 +36,56 @@ COMPARED = (
 )
 
 
-def recompute(decision: Decision, policy_text: str, calibrator_text: str | None) -> Verdict:
-    """The verdict that the stored inputs lead to, bit for bit, under the stored policy and calibrator.
+def recompute(
+    decision: Decision, policy_text: str, calibrator_text: str | None, floors_text: str | None = None
+) -> Verdict:
+    """The verdict that the stored inputs lead to, bit for bit, under what is stored behind the digests.
 
     Args:
         decision: as it was recorded.
         policy_text: what is stored behind its `policy_digest`.
         calibrator_text: what is stored behind its calibrator's digest; None where none was in force.
+        floors_text: what is stored behind its `floors_digest`; None where there were none.
 
     Raises:
-        errors.PolicyRefused: the text is not what the decision's digest stands for, or lacks its model.
+        errors.PolicyRefused: a text is not what the decision's digest stands for, or lacks its model.
         CalibratorRefused: the same of the calibrator's; or it is missing.
     """
-    table = compile_policy(_policy(decision, policy_text)).get(decision.model)
+    floors = _floors(decision, floors_text)
+    table = floors_file.merge(_policy(decision, policy_text), floors).get(decision.model)
     if table is None:
         raise errors.PolicyRefused(f"{decision.policy_digest} has no model {decision.model!r}")
     calibrator = _calibrator(decision, calibrator_text)
+    recorded = tuple(hit for hit in decision.floors if hit.reason in REQUEST_REASONS)
+    return again(decision, table, calibrator, recorded).verdict
+
+
+def again(
+    decision: Decision, table: ModelTable, calibrator: Calibrator | None, floors: tuple[FloorHit, ...]
+) -> Conclusion:
+    """What the stored inputs and step outcomes of a decision come to under a table.
+
+    Args:
+        decision: as it was recorded.
+        table: of its model; not necessarily that under which it was made.
+        calibrator: of the primary model.
+        floors: that bind the request beside its category's own: detectors and suspensions.
+    """
     case = Case(
         category=decision.category,
         evidence=decision.evidence,
         model_version=decision.model_version,
         intent=decision.intent,
         stale_seconds=decision.stale_seconds,
-        floors=tuple(hit for hit in decision.floors if hit.reason in REQUEST_REASONS),
+        floors=floors,
     )
-    verdict = decide(case, table, calibrator)
-    if not decision.steps:
-        return verdict
     return conclude(
-        verdict,
+        decide(case, table, calibrator),
         tuple(step for step in decision.steps if step.step in SOURCES),
         final_class=decision.predicted_class,
         category=table.category(decision.category),
         chain=table.chain,
-    ).verdict
+    )
 
 
 def _policy(decision: Decision, text: str) -> Policy:
@@ -77,6 +95,21 @@ def _policy(decision: Decision, text: str) -> Policy:
             f"the stored policy has digest {found}; the decision was made under {decision.policy_digest}"
         )
     return loading.parse(text, name=found).policy
+
+
+def _floors(decision: Decision, text: str | None) -> Floors | None:
+    if text is None:
+        if decision.floors_digest:
+            raise errors.FloorsRefused(
+                f"floors {decision.floors_digest} are not in the ledger, and the decision names them"
+            )
+        return None
+    loaded = floors_file.parse(text, name=decision.floors_digest)
+    if loaded.digest != decision.floors_digest:
+        raise errors.FloorsRefused(
+            f"the stored floors have digest {loaded.digest}; the decision names {decision.floors_digest}"
+        )
+    return loaded.floors
 
 
 def _calibrator(decision: Decision, text: str | None) -> Calibrator | None:

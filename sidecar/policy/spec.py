@@ -1,12 +1,15 @@
 """The document that a policy stands for: what a person signs, generated from what the service does."""
 
+import itertools
 from collections.abc import Iterator
 from decimal import Decimal
+from fractions import Fraction
 
-from sidecar.policy import categories, checks, model
+from sidecar.policy import categories, checks, cost_ratios, floors_file, model, spec_chain, spec_floors
 from sidecar.policy.actions import Action, Reason
+from sidecar.policy.floors_file import Floors, LoadedFloors
 from sidecar.policy.loading import LoadedPolicy
-from sidecar.policy.tables import ModelTable, compile_policy
+from sidecar.policy.tables import ModelTable
 
 MEANING = {
     Action.AUTO_ROUTE: "acts; a share is audited",
@@ -18,9 +21,10 @@ MEANING = {
 }
 
 
-def render(loaded: LoadedPolicy) -> str:
-    """The policy as Markdown: bands, mandatory review, what happens in every cell and every bad state."""
-    tables = compile_policy(loaded.policy)
+def render(loaded: LoadedPolicy, floors: LoadedFloors | None = None) -> str:
+    """A policy under its floors as Markdown: bands, mandatory review, and what happens in every cell."""
+    given = None if floors is None else floors.floors
+    tables = floors_file.merge(loaded.policy, given)
     parts = [
         "# Routing policy",
         "",
@@ -33,7 +37,8 @@ def render(loaded: LoadedPolicy) -> str:
         ),
     ]
     for name, entry in loaded.policy.models.items():
-        parts += ["", *_model(name, entry, tables[name])]
+        parts += ["", *_model(name, entry, tables[name], given)]
+    parts += ["", *spec_floors.sections(loaded, floors)]
     review = loaded.policy.review
     parts += [
         "",
@@ -51,7 +56,7 @@ def render(loaded: LoadedPolicy) -> str:
     return "\n".join(parts)
 
 
-def _model(name: str, entry: model.Model, table: ModelTable) -> Iterator[str]:
+def _model(name: str, entry: model.Model, table: ModelTable, floors: Floors | None) -> Iterator[str]:
     yield f"## Model `{name}`"
     yield ""
     yield (
@@ -88,6 +93,16 @@ def _model(name: str, entry: model.Model, table: ModelTable) -> Iterator[str]:
             )
             upper = lower
     yield ""
+    yield "### What the cut-offs say about costs"
+    yield ""
+    yield "Each cut-off is right under one ratio of costs, meant or not:"
+    yield ""
+    yield "| category | cut-off | from it on | below it | right where |"
+    yield "|---|---|---|---|---|"
+    for title, category in _band_rows(entry):
+        if category is None or category.bands is not None:
+            yield from _cut_offs(title, model.bands_of(entry, category))
+    yield ""
     yield "### Mandatory review"
     yield ""
     yield (
@@ -98,12 +113,8 @@ def _model(name: str, entry: model.Model, table: ModelTable) -> Iterator[str]:
     yield ""
     for category_name, category_table in sorted(table.listed.items()):
         if category_table.floor is not None:
-            built_in = (
-                " (built in; a policy cannot remove it)"
-                if category_name in categories.ALWAYS_MANDATORY
-                else ""
-            )
-            yield f"* `{category_name}`{built_in}"
+            yield f"* `{category_name}`{_origin(category_name, name, floors)}"
+            continue  # as a whole, so that its ranges say no more
         for lower_edge, upper_edge, _ in category_table.floored_ranges:
             yield f"* `{category_name}` from {_edge(lower_edge)} to {_edge(upper_edge)}"
     yield ""
@@ -111,6 +122,8 @@ def _model(name: str, entry: model.Model, table: ModelTable) -> Iterator[str]:
         yield f"A category that is missing or not listed: at best {entry.unknown_category}."
     else:
         yield "The policy lists no other category: a category that is not mandatory changes nothing."
+    yield ""
+    yield from spec_chain.section(entry.fallback)
     yield ""
     yield "### Every cell"
     yield ""
@@ -129,6 +142,25 @@ def _band_rows(entry: model.Model) -> Iterator[tuple[str, model.Category | None]
     for name, category in entry.categories.items():
         if category.bands is not None or category.audit_rate is not None:
             yield f"`{categories.normalise(name)}`", category
+
+
+def _cut_offs(title: str, bands: tuple[model.Band, ...]) -> Iterator[str]:
+    for upper, lower in itertools.pairwise(bands):
+        ratio = cost_ratios.implied(upper.action, lower.action, Fraction(upper.from_))
+        yield (
+            f"| {title} | {_edge(float(upper.from_))} | {upper.name}: {upper.action} | "
+            f"{lower.name}: {lower.action} | {ratio} |"
+        )
+
+
+def _origin(category: str, model_name: str, floors: Floors | None) -> str:
+    if category in categories.ALWAYS_MANDATORY:
+        return " (built in; a policy cannot remove it)"
+    if floors is not None:
+        own = floors.models.get(model_name)
+        if category in floors.mandatory_categories or (own and category in own.mandatory_categories):
+            return " (from the floors file; a policy cannot remove it)"
+    return ""
 
 
 def _cells(table: ModelTable) -> Iterator[str]:

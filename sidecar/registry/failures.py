@@ -30,7 +30,7 @@ def of(
     if status == 400 and alias is not None:
         return RegistryFailure(
             f"the registered model {name} has no alias {alias}: promote a version, "
-            f"`python -m training promote {name} VERSION --alias {alias} --reason TEXT`",
+            f"`python -m training promote VERSION --name {name} --alias {alias} --reason TEXT`",
             code="ALIAS_UNKNOWN",
         )
     if unknown and (version is not None or "Model Version" in text):

@@ -24,7 +24,12 @@ class Slot(NamedTuple):
     @property
     def name(self) -> str:
         """The name by which the ledger keeps the slot's history: `calibrator:MODEL[:VERSION][:SOURCE]`."""
-        parts = ["calibrator", self.model, self.model_version, "" if self.source == "primary" else self.source]
+        parts = [
+            "calibrator",
+            self.model,
+            self.model_version,
+            "" if self.source == "primary" else self.source,
+        ]
         return ":".join(part for part in parts if part)
 
 

@@ -1,15 +1,15 @@
-"""`AdminService`: what is in force, reload, the policy."""
+"""`AdminService`: what is in force, reload, the policy, the brake."""
 
 from collections.abc import Callable
 
 import grpc
 from trueband.v1 import admin_pb2, admin_pb2_grpc
 
-from sidecar import ENGINE_VERSION, errors
+from sidecar import ENGINE_VERSION, errors, permissions
 from sidecar.control import Control
 from sidecar.policy import spec
 from sidecar.registry import SlotStatus
-from sidecar.servicers import responses
+from sidecar.servicers import responses, suspensions
 
 RELOAD_SECONDS = 10.0
 
@@ -34,6 +34,7 @@ class AdminServicer(admin_pb2_grpc.AdminServiceServicer):
             policy_digest=policy.loaded.digest,
             policy_in_force_since=responses.timestamp(policy.since),
             policy_last_error=control.policy_file.last_error,
+            floors_digest=policy.floors_digest,
             calibrators=[self._calibrator(status) for status in control.watcher.statuses()],
             journal=self._journal(),
             mandatory_without_human_total=control.metrics.mandatory_without_human_total(),
@@ -61,28 +62,45 @@ class AdminServicer(admin_pb2_grpc.AdminServiceServicer):
         self, request: admin_pb2.GetPolicyRequest, context: grpc.ServicerContext
     ) -> admin_pb2.GetPolicyResponse:
         """The policy in force, as the service reads it and as a person does."""
-        loaded = self._control.policy_file.current.loaded
+        current = self._control.policy_file.current
+        loaded = current.loaded
         return admin_pb2.GetPolicyResponse(
-            policy_json=loaded.canonical, digest=loaded.digest, specification=spec.render(loaded)
+            policy_json=loaded.canonical,
+            digest=loaded.digest,
+            specification=spec.render(loaded, current.floors),
         )
 
     def Suspend(
         self, request: admin_pb2.SuspendRequest, context: grpc.ServicerContext
     ) -> admin_pb2.SuspendResponse:
-        """Not supported yet."""
-        raise errors.NotSupported
+        """Suspends a scope: at once, and until a person lifts it. A service may do so too."""
+        made = self._control.brake.suspend(
+            suspensions.scope(request),
+            explanation=request.explanation,
+            suspended_by=suspensions.name("suspended_by", request.suspended_by, permissions.principal()),
+        )
+        return admin_pb2.SuspendResponse(suspension=suspensions.message(made))
 
     def Resume(
         self, request: admin_pb2.ResumeRequest, context: grpc.ServicerContext
     ) -> admin_pb2.ResumeResponse:
-        """Not supported yet."""
-        raise errors.NotSupported
+        """Lifts one suspension. Only a person may, by name."""
+        caller = permissions.principal()
+        if not caller.is_anonymous:
+            caller = permissions.require_person("lift a suspension")
+        lifted = self._control.brake.resume(
+            request.suspension_id,
+            explanation=request.explanation,
+            resumed_by=suspensions.name("resumed_by", request.resumed_by, caller),
+        )
+        return admin_pb2.ResumeResponse(suspension=suspensions.message(lifted))
 
     def ListSuspensions(
         self, request: admin_pb2.ListSuspensionsRequest, context: grpc.ServicerContext
     ) -> admin_pb2.ListSuspensionsResponse:
-        """Not supported yet."""
-        raise errors.NotSupported
+        """What is suspended, the newest first."""
+        active = self._control.brake.active
+        return admin_pb2.ListSuspensionsResponse(suspensions=[suspensions.message(each) for each in active])
 
     def _calibrator(self, status: SlotStatus) -> admin_pb2.CalibratorStatus:
         message = admin_pb2.CalibratorStatus(

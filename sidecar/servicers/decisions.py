@@ -3,7 +3,7 @@
 import grpc
 from trueband.v1 import decision_pb2, decision_pb2_grpc
 
-from sidecar import errors
+from sidecar import errors, permissions
 from sidecar.ledger.queries import StoredDecision
 from sidecar.ledger.store import Ledger
 from sidecar.servicers import requests, responses
@@ -20,7 +20,12 @@ class DecisionServicer(decision_pb2_grpc.DecisionServiceServicer):
     ) -> decision_pb2.GetDecisionResponse:
         """One decision with all its answers."""
         stored = self._ledger.decision(request.decision_id)
-        if stored is None:
+        caller = permissions.principal()
+        hidden = stored is not None and not (
+            caller.has_any(permissions.READS_DECISIONS)
+            or caller.name in {answer.principal for answer in stored.answers}
+        )
+        if stored is None or hidden:
             raise errors.NotFound(f"the ledger has no decision {request.decision_id!r} (yet)")
         return decision_pb2.GetDecisionResponse(decision=_record(stored))
 

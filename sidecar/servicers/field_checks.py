@@ -16,10 +16,12 @@ LATEST_SECONDS = 253_402_214_400  # the last day of the year 9999, where Timesta
 
 
 def bounded(field: str, value: str, bad: list[Violation], *, most: int = MAX_TEXT) -> None:
-    """Notes a text that is too long in UTF-8."""
+    """Notes a text that is too long in UTF-8, or holds a NUL, which databases refuse."""
     size = _bytes(value)
     if size > most:
         bad.append(Violation(field, f"has {size:,} bytes; at most {most:,}"))
+    if "\0" in value:
+        bad.append(Violation(field, "holds a NUL character"))
 
 
 def _bytes(text: str) -> int:

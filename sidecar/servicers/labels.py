@@ -6,7 +6,7 @@ import grpc
 from trueband.v1 import label_pb2, label_pb2_grpc
 
 from calibrators.errors import TruebandError
-from sidecar import errors
+from sidecar import errors, permissions
 from sidecar.ledger.labels import RESOLUTION_VERSION
 from sidecar.ledger.records import Label
 from sidecar.ledger.store import Ledger
@@ -36,7 +36,9 @@ class LabelServicer(label_pb2_grpc.LabelServiceServicer):
         self, request: label_pb2.RecordLabelRequest, context: grpc.ServicerContext
     ) -> label_pb2.RecordLabelResponse:
         """One label; durable before the response."""
-        label = requests.label(request.label, now=self._clock(), sidecar_id=self._sidecar_id)
+        label = self._label(request.label, self._clock())
+        if isinstance(label, TruebandError):
+            raise label
         (receipt,) = self._router.record_labels((label,))
         return label_pb2.RecordLabelResponse(
             status=responses.label_status(receipt.status), reason=receipt.reason
@@ -80,6 +82,8 @@ class LabelServicer(label_pb2_grpc.LabelServiceServicer):
 
     def _label(self, message: label_pb2.Label, now: float) -> tuple[Label, bytes] | TruebandError:
         try:
-            return requests.label(message, now=now, sidecar_id=self._sidecar_id)
+            label = requests.label(message, now=now, sidecar_id=self._sidecar_id)
+            permissions.check_label(label[0].task_id)
+            return label
         except TruebandError as error:
             return error

@@ -8,6 +8,7 @@ from trueband.v1 import decision_pb2, evidence_pb2, label_pb2, routing_pb2
 from calibrators import evidence
 from calibrators.evidence import Evidence
 from sidecar.errors import InvalidRequest, Violation
+from sidecar.ledger.labels import REVIEW_SOURCE
 from sidecar.ledger.records import Label, LabelChannel, LabelSubject
 from sidecar.policy.actions import Intent
 from sidecar.query import Query
@@ -27,6 +28,17 @@ CATEGORY_SOURCES = {
     routing_pb2.CATEGORY_SOURCE_CALLER: False,
     routing_pb2.CATEGORY_SOURCE_MODEL: True,
 }
+BOUNDED_TEXTS = (
+    "tenant",
+    "model",
+    "model_version",
+    "request_id",
+    "subject_ref",
+    "group_key",
+    "category",
+    "predicted_class",
+    "answer_digest",
+)
 TRUNCATED = frozenset({evidence_pb2.FINISH_REASON_LENGTH, evidence_pb2.FINISH_REASON_CONTENT_FILTER})
 SUBJECTS: Mapping[int, LabelSubject] = {
     label_pb2.LABEL_SUBJECT_UNSPECIFIED: "FINAL",
@@ -45,30 +57,35 @@ CHANNELS: Mapping[int, LabelChannel] = {
 }
 
 
-def query(message: routing_pb2.RouteRequest) -> Query:
-    """The query that a message asks.
+def query(message: routing_pb2.RouteRequest, *, principal: str = "") -> Query:
+    """The query that a message asks, and the name of who asks.
 
     Raises:
         InvalidRequest: naming every bad field.
     """
     bad: list[Violation] = []
     given = _evidence(message.evidence, bad)
-    request_id = message.request_id
-    model = message.model
+    texts = (
+        message.tenant,
+        message.model,
+        message.model_version,
+        message.request_id,
+        message.subject_ref,
+        message.group_key,
+        message.category,
+        message.predicted_class,
+        message.answer_digest,
+    )
+    joined = "".join(texts)
+    if len(joined) > field_checks.MAX_TEXT or not joined.isascii() or "\0" in joined:
+        # Together they are mostly shorter than one of them may be.
+        for name, text in zip(BOUNDED_TEXTS, texts, strict=True):
+            field_checks.bounded(name, text, bad)
+    tenant, model, model_version, request_id, subject_ref, group_key, category, predicted_class, digest = (
+        texts
+    )
     if not model:
         bad.append(Violation("model", "is required: a key of the policy's `models`"))
-    for name in (
-        "tenant",
-        "model_version",
-        "subject_ref",
-        "group_key",
-        "category",
-        "predicted_class",
-        "answer_digest",
-    ):
-        field_checks.bounded(name, getattr(message, name), bad)
-    field_checks.bounded("request_id", request_id, bad)
-    field_checks.bounded("model", model, bad)
     intent = INTENTS.get(message.intent)
     if intent is None:
         bad.append(Violation("intent", f"{message.intent} is no Intent of this version"))
@@ -94,19 +111,20 @@ def query(message: routing_pb2.RouteRequest) -> Query:
         model=model,
         evidence=given,
         occurred_at=occurred_at,
-        tenant=message.tenant,
-        model_version=message.model_version,
+        tenant=tenant,
+        model_version=model_version,
         request_id=request_id,
-        subject_ref=message.subject_ref,
-        group_key=message.group_key,
-        category=message.category,
+        subject_ref=subject_ref,
+        group_key=group_key,
+        category=category,
         category_from_model=from_model,
-        predicted_class=message.predicted_class,
+        predicted_class=predicted_class,
         positive_class=positive_class,
-        answer_digest=message.answer_digest,
+        answer_digest=digest,
         intent=intent,
         attributes=attributes,
         context=context,
+        principal=principal,
         fingerprint=fingerprint_of(message.SerializeToString(deterministic=True)) if request_id else b"",
     )
 
@@ -132,6 +150,10 @@ def label(message: label_pb2.Label, *, now: float, sidecar_id: str) -> tuple[Lab
     field_checks.bounded(
         "label.cannot_tell.explanation", message.cannot_tell.explanation, bad, most=field_checks.MAX_NOTE
     )
+    if message.source == REVIEW_SOURCE:
+        bad.append(
+            Violation("label.source", f"{REVIEW_SOURCE!r} is the review queue's own: use CompleteTask")
+        )
     value = message.WhichOneof("value")
     if value is None:
         bad.append(Violation("label.value", "is required: correct, true_class or cannot_tell"))

@@ -3,7 +3,7 @@
 from typing import Any
 
 from google.protobuf import duration_pb2, timestamp_pb2
-from trueband.v1 import decision_pb2, evidence_pb2, label_pb2, review_pb2, routing_pb2
+from trueband.v1 import decision_pb2, evidence_pb2, label_pb2, routing_pb2
 
 from calibrators.errors import TruebandError
 from calibrators.evidence import Evidence
@@ -11,12 +11,13 @@ from sidecar import errors, statuses
 from sidecar.answers import Answer
 from sidecar.ledger import records
 from sidecar.ledger.labels import ResolvedLabel
-from sidecar.ledger.tasks import Task
 from sidecar.policy.actions import Action, AnswerSource, Intent, Reason
 
 ACTIONS: dict[Action, Any] = {action: decision_pb2.Action.Value(f"ACTION_{action}") for action in Action}
 REASONS: dict[Reason, Any] = {reason: decision_pb2.Reason.Value(f"REASON_{reason}") for reason in Reason}
-SOURCES: dict[AnswerSource, Any] = {source: decision_pb2.AnswerSource.Value(f"ANSWER_SOURCE_{source}") for source in AnswerSource}
+SOURCES: dict[AnswerSource, Any] = {
+    source: decision_pb2.AnswerSource.Value(f"ANSWER_SOURCE_{source}") for source in AnswerSource
+}
 INTENTS: dict[Intent, Any] = {intent: decision_pb2.Intent.Value(f"INTENT_{intent}") for intent in Intent}
 
 WRITTEN_TEXTS = (
@@ -186,31 +187,6 @@ def label_record(given: ResolvedLabel) -> label_pb2.LabelRecord:
         state=f"LABEL_STATE_{given.state}",
         recorded_at=timestamp(given.label.recorded_at),
         drawn=given.drawn,
-    )
-
-
-def task(given: Task) -> review_pb2.Task:
-    """A task, with what a reviewer needs of its decision."""
-    answer = given.decision
-    return review_pb2.Task(
-        task_id=given.task_id,
-        kind=f"TASK_KIND_{given.kind}",
-        state=f"TASK_STATE_{given.state}",
-        decision_id=given.decision_id,
-        answer_id=given.answer_id,
-        reasons=[REASONS[reason] for reason in answer.reasons],
-        tenant=given.tenant,
-        model=given.model,
-        model_version=answer.model_version,
-        category=given.category,
-        predicted_class=answer.predicted_class,
-        calibrated_confidence=answer.calibrated_confidence,
-        context=answer.context,
-        steps=[fallback_step(step) for step in answer.steps],
-        created_at=timestamp(given.created_at),
-        due_at=timestamp(given.due_at),
-        mandatory=given.mandatory,
-        subject_ref=answer.subject_ref,
     )
 
 

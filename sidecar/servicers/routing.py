@@ -4,6 +4,7 @@ import grpc
 from trueband.v1 import routing_pb2, routing_pb2_grpc
 
 from calibrators.errors import TruebandError
+from sidecar import permissions
 from sidecar.answers import Answer
 from sidecar.query import Query
 from sidecar.router import Router
@@ -20,7 +21,8 @@ class RoutingServicer(routing_pb2_grpc.RoutingServiceServicer):
         self, request: routing_pb2.RouteRequest, context: grpc.ServicerContext
     ) -> routing_pb2.RouteResponse:
         """One answer."""
-        answer = self._router.route(requests.query(request), remaining_seconds=context.time_remaining())
+        query = requests.query(request, principal=permissions.principal().name)
+        answer = self._router.route(query, remaining_seconds=context.time_remaining())
         response = routing_pb2.RouteResponse(may_act=answer.decision.may_act)
         responses.write_answer(response.decision, answer)
         return response
@@ -30,7 +32,8 @@ class RoutingServicer(routing_pb2_grpc.RoutingServiceServicer):
     ) -> routing_pb2.RouteBatchResponse:
         """Many answers; each item succeeds or fails by itself."""
         requests.batch_size("items", len(request.items))
-        queries = [_query(item) for item in request.items]
+        principal = permissions.principal().name
+        queries = [_query(item, principal) for item in request.items]
         outcomes = self._router.route_batch(queries, remaining_seconds=context.time_remaining())
         response = routing_pb2.RouteBatchResponse()
         for outcome in outcomes:
@@ -42,8 +45,8 @@ class RoutingServicer(routing_pb2_grpc.RoutingServiceServicer):
         return response
 
 
-def _query(message: routing_pb2.RouteRequest) -> Query | TruebandError:
+def _query(message: routing_pb2.RouteRequest, principal: str) -> Query | TruebandError:
     try:
-        return requests.query(message)
+        return requests.query(message, principal=principal)
     except TruebandError as error:
         return error

@@ -22,8 +22,8 @@ from trueband.v1 import evidence_pb2, routing_pb2, routing_pb2_grpc
 import calibrators
 
 METHOD = "/trueband.v1.RoutingService/Route"
-REQUESTS = 20_000
-HOLDS = 4_000
+REQUESTS = 10_000
+HOLDS = 2_000
 BATCH_ITEMS = 2_000
 ROUNDS = 3
 POLICY = """

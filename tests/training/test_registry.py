@@ -410,10 +410,10 @@ def run_command(*arguments: str) -> int:
 
 
 def test_the_commands_say_what_they_moved(client, three: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run_command("promote", three, "1", "--reason", "first") == 0
-    assert run_command("promote", three, "2", "--by", "ada", "--reason", "better") == 0
-    assert run_command("promote", three, "2", "--reason", "again") == 0
-    assert run_command("rollback", three, "--reason", "worse") == 0
+    assert run_command("promote", "1", "--name", three, "--reason", "first") == 0
+    assert run_command("promote", "2", "--name", three, "--by", "ada", "--reason", "better") == 0
+    assert run_command("promote", "2", "--name", three, "--reason", "again") == 0
+    assert run_command("rollback", "--name", three, "--reason", "worse") == 0
     assert capsys.readouterr().out.splitlines() == [
         f"{three}: champion is now at version 1; it was nowhere before.",
         f"{three}: champion moved from version 1 to 2.",
@@ -426,7 +426,8 @@ def test_the_commands_say_what_they_moved(client, three: str, capsys: pytest.Cap
 
 
 @pytest.mark.parametrize(
-    "command", [("promote", "x", "1"), ("rollback", "x"), ("promote", "x", "--reason", "y")]
+    "command",
+    [("promote", "1", "--name", "x"), ("rollback", "--name", "x"), ("promote", "1", "--reason", "y")],
 )
 def test_the_commands_insist_on_a_reason_and_a_version(
     command: tuple[str, ...], capsys: pytest.CaptureFixture[str]

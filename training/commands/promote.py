@@ -13,7 +13,6 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "takes the new calibrator at its next poll. The version is verified first, and who moved the alias, "
         "from where and why is kept in its tags. A revoked version is refused.",
     )
-    parser.add_argument("name", metavar="NAME", help="the registered model")
     parser.add_argument("version", metavar="VERSION", help="the version's number")
     add_move_arguments(parser)
     parser.set_defaults(run=run)
@@ -21,6 +20,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def add_move_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds what every move of an alias has to say."""
+    parser.add_argument("--name", required=True, metavar="NAME", help="the registered model")
     parser.add_argument("--alias", default="champion", help="the alias (default: champion)")
     parser.add_argument("--by", metavar="WHO", help="who moves it (default: the user of this computer)")
     parser.add_argument("--reason", required=True, metavar="TEXT", help="why; it is kept with the move")

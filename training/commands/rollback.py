@@ -15,7 +15,6 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "leaves: no sidecar takes that one again. Versions that were revoked or deleted meanwhile are "
         "passed over. A second rollback goes one step further back.",
     )
-    parser.add_argument("name", metavar="NAME", help="the registered model")
     promote.add_move_arguments(parser)
     parser.set_defaults(run=run)
 

@@ -221,8 +221,8 @@ class Story:
             labelled = caller.label(truth, advance)
         self._narrator.say(
             f"ListTasks gave {labelled.held:,} held and {labelled.audited:,} audited decisions; {total:,} labels went "
-            f"back over RPC, of {FIRST + self._requests + 1:,} decisions. The audits are the 5 % that were drawn, with a "
-            "known probability, from what had acted or was rejected: without them nobody would know."
+            f"back over RPC, of {FIRST + self._requests + 1:,} decisions. The audits are the 5 % that were drawn, "
+            "with a known probability, from what had acted or was rejected: without them nobody would know."
         )
         self._narrator.wait("letting the ledger catch up", caller.wait_for_ledger)
 
@@ -315,7 +315,8 @@ def prepare_folder(folder: Path) -> None:
         RequestRefused: it holds something else.
     """
     if folder.exists():
-        if not folder.is_dir() or (any(folder.iterdir()) and not (folder / MARKER).exists()):
+        own = folder.is_dir() and not folder.is_symlink()
+        if not own or (any(folder.iterdir()) and not (folder / MARKER).exists()):
             raise RequestRefused(
                 f"{folder} holds something that is not a demo's; name another folder with --out"
             )

@@ -101,7 +101,7 @@ def rollback(
         if place is None:
             raise RegistryRefused(
                 f"alias {alias} of {name} is at version {current} and was at no other version that can still "
-                f"be used: name one yourself, `promote {name} VERSION --reason TEXT`, or delete the alias "
+                f"be used: name one yourself, `promote VERSION --name {name} --reason TEXT`, or delete the alias "
                 f"and set the version's tag {REVOKED_TAG}, which makes every sidecar hold",
                 code="HISTORY_MISSING",
             )

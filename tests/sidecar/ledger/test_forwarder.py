@@ -12,9 +12,10 @@ from sidecar.ledger import database, records, segments
 from sidecar.ledger import journal as journals
 from sidecar.ledger.forwarder import Forwarder
 from sidecar.ledger.journal import Journal
+from sidecar.ledger.marks import Mark
 from sidecar.ledger.records import Decision, Record
 from sidecar.ledger.segments import Position
-from sidecar.ledger.store import Ledger, Mark
+from sidecar.ledger.store import Ledger
 
 MakeDecision = Callable[..., Decision]
 

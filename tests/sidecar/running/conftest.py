@@ -1,4 +1,4 @@
-"""Real sidecar processes: each over a folder of its own, started, asked, stopped or killed, and started again."""
+"""Real sidecar processes, each over a folder of its own: started, asked, stopped or killed, started again."""
 
 import contextlib
 import json
@@ -31,8 +31,8 @@ from calibrators import AppliesTo, Calibrator, Identity, Map
 from sidecar.ledger.snapshot import open_snapshot
 from sidecar.ledger.store import Ledger
 
-PATIENCE_SECONDS = float(os.environ.get('PAT','150'))
-"""For a condition that must come true; below the limit of a test, so that the message says what was missing."""
+PATIENCE_SECONDS = 150.0
+"""For what must come true; below the limit of a test, so that the message says what was missing."""
 
 DEADLINE_SECONDS = 120.0
 POLICY = """
@@ -267,7 +267,7 @@ class HangingRegistry:
 
     def __init__(self) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0))
-        self.address = "http://127.0.0.1:{}".format(self._listener.getsockname()[1])
+        self.address = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         self._held: list[socket.socket] = []
 
     def wait_for_caller(self) -> None:

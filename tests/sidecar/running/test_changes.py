@@ -59,7 +59,6 @@ def test_a_policy_is_taken_over_and_a_bad_one_is_refused_while_the_old_one_decid
             assert stored is not None
             answer = stored.answers[0]
             then = ledger.in_force(answer.sidecar_id, "policy", answer.decided_at)
-            with ledger._engine.connect() as c: print(c.exec_driver_sql("select * from in_force").all(), answer.decided_at)
             assert then is not None
             assert then.digest == decision.policy_digest
 

@@ -192,7 +192,9 @@ def test_a_full_journal_is_uncertain_even_over_a_restart_until_the_ledger_is_bac
     sidecar.stop()
 
     # A full journal must not keep it from starting, or it could never be emptied. Another policy now.
-    sidecar.write_policy(sidecar.policy.read_text().replace("1.0", "0.5").replace("{", "{{").replace("}", "}}"))
+    sidecar.write_policy(
+        sidecar.policy.read_text().replace("1.0", "0.5").replace("{", "{{").replace("}", "}}")
+    )
     sidecar.start("--ledger-url", away(sidecar))
     answer = sidecar.ask(0.95).decision
     assert (answer.action, answer.may_act) == (UNCERTAIN, False)

@@ -57,7 +57,9 @@ def test_health_waits_for_the_first_attempt_at_every_calibrator(make_sidecar, ha
 
 
 def test_a_model_without_a_calibrator_is_not_ready_where_the_setting_says_so(make_sidecar) -> None:
-    sidecar = make_sidecar(TWO_MODELS.replace("models:/scores-calibrator@champion", "file:{home}/scores.json"))
+    sidecar = make_sidecar(
+        TWO_MODELS.replace("models:/scores-calibrator@champion", "file:{home}/scores.json")
+    )
     for model in ("leads", "late"):
         sidecar.write_calibrator(model=model)
     sidecar.start(serving=False, TRUEBAND_READY_WITHOUT_CALIBRATOR="false")
@@ -215,7 +217,7 @@ def test_what_belongs_to_a_living_sidecar_is_refused_to_another(make_sidecar, fr
     said = second.refusal("--listen", first.address)
     assert "another process listens there" in said
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        address = "127.0.0.1:{}".format(taken.getsockname()[1])
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
         for flag in ("--listen", "--health-listen", "--metrics-listen"):
             said = second.refusal(flag, address)
             assert f"error [SETTINGS_REFUSED]: {flag} {address}: " in said

@@ -236,6 +236,7 @@ def test_no_number_of_an_answer_is_lost_on_the_way(make_service, make_query, mak
         assert again.calibrated_confidence == made.journal.decisions[0].calibrated_confidence
 
 
-def test_labels_and_their_states_have_numbers():
+def test_every_status_of_a_label_can_be_told():
     for name in ("ACCEPTED", "DUPLICATE", "REJECTED"):
-        assert label_pb2.LabelStatus.Name(responses.label_status(name)) == f"LABEL_STATUS_{name}"
+        message = label_pb2.RecordLabelResponse(status=responses.label_status(name))
+        assert label_pb2.LabelStatus.Name(message.status) == f"LABEL_STATUS_{name}"

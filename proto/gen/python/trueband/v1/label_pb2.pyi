@@ -45,6 +45,7 @@ class LabelState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     LABEL_STATE_LATE: _ClassVar[LabelState]
     LABEL_STATE_REPEATED: _ClassVar[LabelState]
     LABEL_STATE_NO_ANSWER: _ClassVar[LabelState]
+    LABEL_STATE_STALE: _ClassVar[LabelState]
 LABEL_CHANNEL_UNSPECIFIED: LabelChannel
 LABEL_CHANNEL_REVIEW_TASK: LabelChannel
 LABEL_CHANNEL_AUDIT_TASK: LabelChannel
@@ -68,6 +69,7 @@ LABEL_STATE_ORPHAN: LabelState
 LABEL_STATE_LATE: LabelState
 LABEL_STATE_REPEATED: LabelState
 LABEL_STATE_NO_ANSWER: LabelState
+LABEL_STATE_STALE: LabelState
 
 class CannotTell(_message.Message):
     __slots__ = ("explanation",)

@@ -1,0 +1,155 @@
+"""`diff`: what a policy changes against another one, and what it would have changed in what was decided."""
+
+import argparse
+import os
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import calibrators
+from calibrators import Calibrator
+from sidecar import errors
+from sidecar.ledger.snapshot import open_snapshot
+from sidecar.ledger.store import Ledger
+from sidecar.policy import difference, fields, floors_file, loading, replay
+from sidecar.policy.actions import Intent
+from sidecar.policy.difference import CellChange, Side
+from sidecar.policy.replay import Compiled
+
+PAGE_SIZE = 1000
+
+
+def add_parser(subparsers: Any) -> None:
+    """Declares the command."""
+    parser = subparsers.add_parser(
+        "diff",
+        help="say what one policy changes against another, and with --replay where decisions would have gone",
+        description="Says what changes: every key, where review becomes or ceases to be mandatory, and every "
+        "cell that gets another action. With --replay it decides what the ledger has again, under both.",
+    )
+    parser.add_argument("old", type=Path, metavar="OLD", help="a policy file")
+    parser.add_argument("new", type=Path, metavar="NEW", help="a policy file; the same one to compare floors")
+    parser.add_argument("--floors", type=Path, metavar="FILE", help="the floors file that binds both")
+    parser.add_argument("--new-floors", type=Path, metavar="FILE", help="the one that binds NEW, if another")
+    parser.add_argument("--replay", action="store_true", help="decide again what the ledger has")
+    parser.add_argument(
+        "--since", metavar="7d", help="with --replay: what was decided this long ago or later"
+    )
+    parser.add_argument(
+        "--ledger-url",
+        default=os.environ.get("TRUEBAND_LEDGER_URL", ""),
+        metavar="URL",
+        help="of the ledger (default: TRUEBAND_LEDGER_URL, or SQLite in the data directory)",
+    )
+    parser.add_argument(
+        "--data-dir",
+        type=Path,
+        default=Path(os.environ.get("TRUEBAND_DATA_DIR") or "trueband-data"),
+        metavar="DIR",
+        help="of the sidecar, for its ledger (default %(default)s)",
+    )
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Prints the differences."""
+    since = _since(arguments)
+    floors = None if arguments.floors is None else floors_file.read(arguments.floors)
+    new_floors = floors if arguments.new_floors is None else floors_file.read(arguments.new_floors)
+    old = Side(policy=loading.read(arguments.old), floors=floors)
+    new = Side(policy=loading.read(arguments.new), floors=new_floors)
+    print("\n".join(_told(old, new)))
+    if arguments.replay:
+        url = arguments.ledger_url or f"sqlite:///{arguments.data_dir.absolute() / 'ledger.db'}"
+        with open_snapshot(url) as ledger:
+            print("\n".join(_replayed(ledger, old, new, since)))
+    return 0
+
+
+def _since(arguments: argparse.Namespace) -> float | None:
+    if arguments.since is None:
+        return None
+    if not arguments.replay:
+        raise errors.SettingsRefused("--since goes with --replay")
+    try:
+        return time.time() - fields.seconds_of(arguments.since)
+    except ValueError as error:
+        raise errors.SettingsRefused(f"--since: {error}") from error
+
+
+def _told(old: Side, new: Side) -> Iterator[str]:
+    before, after = old.tables(), new.tables()
+    settings = difference.settings(old, new)
+    if not settings:
+        yield "The policies mean the same."
+        return
+    for name in sorted(before.keys() - after.keys()):
+        yield f"MODEL {name} IS GONE: nothing is decided about its answers any more."
+    for name in sorted(after.keys() - before.keys()):
+        yield f"Model {name} is new."
+    yield f"\nKeys that change ({len(settings)}):"
+    yield from (f"  {each.key}: {each.old} -> {each.new}" for each in settings)
+    changes = difference.mandatory(old, new)
+    yield "\nMandatory review:" if changes else "\nMandatory review: the same categories and confidences."
+    for change in changes:
+        where = f"model {change.model}, category {change.category}, {change.lower:g} to {change.upper:g}"
+        yield f"  gained: {where}" if change.gained else f"  LOST: {where}: REVIEW IS NOT MANDATORY ANY MORE"
+    for detector in difference.lost_detectors(old, new):
+        yield f"  LOST: detector {detector.name}: {detector.category} IS NOT LOOKED FOR AS IT WAS"
+    cells = difference.cells(old, new)
+    yield f"\nActions that change ({len(cells)}):" if cells else "\nActions that change: none."
+    yield from (f"  {_cell(each)}" for each in cells)
+
+
+def _cell(change: CellChange) -> str:
+    where = f"model {change.model}, category {change.category}, {change.lower:g} to {change.upper:g}"
+    return f"{where}, {', '.join(change.states)}: {change.old} -> {change.new}"
+
+
+def _replayed(ledger: Ledger, old: Side, new: Side, since: float | None) -> Iterator[str]:
+    sides = replay.compile_side(old), replay.compile_side(new)
+    moves: Counter[tuple[str, str]] = Counter()
+    left_out: Counter[str] = Counter()
+    for before, after in _outcomes(ledger, sides, since, left_out):
+        moves[before, after] += 1
+    total = moves.total()
+    moved = sum(count for (before, after), count in moves.items() if before != after)
+    share = f" ({moved / total:.2%})" if total else ""
+    yield f"\nReplay: {moved} of {total} recorded answers would have gone elsewhere{share}."
+    yield from (f"  left out: {count} {why}" for why, count in sorted(left_out.items()))
+    if not total:
+        return
+    widest = max(len(before) for before, _ in moves)
+    yield f"  {'from':<{widest}}    to"
+    ordered = sorted(moves.items(), key=lambda item: (item[0][0] == item[0][1], -item[1], item[0]))
+    for (before, after), count in ordered:
+        yield f"  {before:<{widest}} -> {after if after != before else '(the same)'}: {count}"
+
+
+def _outcomes(
+    ledger: Ledger, sides: tuple[Compiled, Compiled], since: float | None, left_out: Counter[str]
+) -> Iterator[tuple[str, str]]:
+    known: dict[str, Calibrator | None] = {}
+    token = ""
+    while True:
+        page = ledger.decisions(tenant=None, decided_from=since, page_size=PAGE_SIZE, page_token=token)
+        for answer in (answer for stored in page.items for answer in stored.answers):
+            digest = "" if answer.calibrator is None else answer.calibrator.digest
+            if digest and digest not in known:
+                artifact = ledger.artifact(digest)
+                known[digest] = None if artifact is None else calibrators.loads(artifact.body)
+            calibrator = known[digest] if digest else None
+            if answer.intent is Intent.SHADOW:
+                left_out["shadow answers, which never act"] += 1
+            elif digest and calibrator is None:
+                left_out["whose calibrator the ledger does not have"] += 1
+            else:
+                yield (
+                    replay.outcome(answer, calibrator, sides[0]),
+                    replay.outcome(answer, calibrator, sides[1]),
+                )
+        token = page.next_page_token
+        if not token:
+            return

@@ -1,0 +1,91 @@
+"""`suspend`: the brake. What it covers waits for a person, from now on."""
+
+import argparse
+from typing import Any
+
+from trueband.v1 import admin_pb2, admin_pb2_grpc, decision_pb2
+
+from sidecar import client, errors
+from sidecar.commands.route import add_address
+
+SOURCES = {
+    "primary": decision_pb2.ANSWER_SOURCE_PRIMARY,
+    "rules": decision_pb2.ANSWER_SOURCE_RULES,
+    "secondary": decision_pb2.ANSWER_SOURCE_SECONDARY,
+}
+SCOPE = ("tenant", "model", "model_version", "band", "category", "source")
+
+
+def add_parser(subparsers: Any) -> None:
+    """Declares the command."""
+    parser = subparsers.add_parser(
+        "suspend",
+        help="let nothing in a model, band, category, tenant or so act without a person",
+        description="Suspends what all the given flags cover: at once on this sidecar, within seconds on "
+        "every other one over the same ledger, and until a person lifts it with `resume`.",
+    )
+    add_address(parser)
+    parser.add_argument(
+        "--reason", required=True, metavar="TEXT", help="why; whoever lifts it will read this"
+    )
+    parser.add_argument(
+        "--by", default="", metavar="NAME", help="who suspends; with a principals file, whoever calls"
+    )
+    parser.add_argument("--tenant", help="'' is the default tenant")
+    parser.add_argument("--model", help="a key of the policy's models")
+    parser.add_argument("--model-version", metavar="VERSION", help="of the primary model")
+    parser.add_argument("--band", help="the name of a band")
+    parser.add_argument("--category", help="a business category")
+    parser.add_argument("--source", choices=tuple(SOURCES), help="who gives the answer")
+    parser.add_argument("--everything", action="store_true", help="all of it, in the place of a scope")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Prints the suspension."""
+    request = admin_pb2.SuspendRequest(
+        scope=_scope(arguments), explanation=arguments.reason, suspended_by=arguments.by
+    )
+    with client.connect(arguments.address, token=client.token_of(arguments.token_file)) as channel:
+        stub = admin_pb2_grpc.AdminServiceStub(channel)
+        made = stub.Suspend(request, timeout=client.DEADLINE_SECONDS).suspension
+    print("\n".join(lines(made)))
+    print(f"lift it with: python -m sidecar resume {made.suspension_id} --reason TEXT --by NAME")
+    return 0
+
+
+def _scope(arguments: argparse.Namespace) -> admin_pb2.SuspensionScope:
+    given = {name: getattr(arguments, name) for name in SCOPE if getattr(arguments, name) is not None}
+    empty = [name for name, value in given.items() if not value and name != "tenant"]
+    if empty:
+        raise errors.SettingsRefused(
+            f"--{empty[0].replace('_', '-')} is empty: leave it out where all are meant"
+        )
+    if arguments.everything and given:
+        flags = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+        raise errors.SettingsRefused(f"--everything leaves nothing to {flags}: give one or the other")
+    if not arguments.everything and not given:
+        raise errors.SettingsRefused("say what to suspend, such as --model or --band, or give --everything")
+    source = given.pop("source", None)
+    scope = admin_pb2.SuspensionScope(**given)
+    if source is not None:
+        scope.source = SOURCES[source]
+    return scope
+
+
+def lines(suspension: admin_pb2.Suspension) -> list[str]:
+    """A suspension for a person to read."""
+    scope = suspension.scope
+    covered = [f"tenant {scope.tenant!r}"] if scope.HasField("tenant") else []
+    for name in ("model", "model_version", "band", "category"):
+        value = getattr(scope, name)
+        if value:
+            covered.append(f"{name.replace('_', ' ')} {value}")
+    if scope.source:
+        source = decision_pb2.AnswerSource.Name(scope.source).removeprefix("ANSWER_SOURCE_")
+        covered.append(f"source {source.lower()}")
+    since = f"{suspension.suspended_at.ToDatetime():%Y-%m-%d %H:%M:%S} UTC"
+    return [
+        f"SUSPENDED   {', '.join(covered) or 'EVERYTHING'} since {since} by {suspension.suspended_by}",
+        f"            {suspension.suspension_id}: {' '.join(suspension.explanation.split())}",
+    ]

@@ -1,0 +1,141 @@
+"""How decisions that wait for a person ended: written once, read one by one or as a feed."""
+
+from collections.abc import Iterable
+from typing import Literal
+
+import msgspec
+import sqlalchemy as sa
+
+from sidecar.ledger import schema
+from sidecar.ledger.tasks import BLOCKING_KINDS, WAITING
+from sidecar.policy.actions import TaskKind
+
+OutcomeKind = Literal["RELEASED", "CORRECTED", "REFUSED", "EXPIRED", "RECALLED"]
+FOLLOWED_KINDS = BLOCKING_KINDS | {TaskKind.BATCH}
+"""The kinds of task that can change what the caller may do. An audit is not among them, and nothing that is
+read here depends on one: who waits for an outcome must not learn what was drawn."""
+
+_LOCK_KEY = 7_239_481_563_010_428
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """How a decision ended.
+
+    Attributes:
+        final_class: what may be acted on; empty where nothing may.
+        decided_by: names of the principals; `by_person`: whether all of them are persons.
+        shown_digest: of what they were shown.
+        expires_at: until when the permission holds; None where there is none.
+    """
+
+    decision_id: str
+    tenant: str
+    task_id: str
+    kind: OutcomeKind
+    final_class: str = ""
+    decided_by: str = ""
+    by_person: bool = False
+    shown_digest: str = ""
+    decided_at: float
+    expires_at: float | None = None
+    explanation: str = ""
+
+
+class NumberedOutcome(msgspec.Struct, frozen=True):
+    """An outcome and its number in the feed."""
+
+    sequence: int
+    outcome: Outcome
+
+
+class Progress(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known about the end of a decision.
+
+    Attributes:
+        followed: whether it ever waited for a person, or was flagged for one.
+        waiting: whether somebody is still to look at it for that.
+        outcomes: oldest first.
+        principals: who routed it.
+    """
+
+    followed: bool
+    waiting: bool
+    outcomes: tuple[Outcome, ...]
+    principals: frozenset[str]
+
+
+def add(connection: sa.Connection, outcome: Outcome) -> None:
+    """Writes an outcome, numbered in the order of commits, so that no reader of the feed can overtake one."""
+    if connection.dialect.name == "postgresql":
+        # Until the commit nobody else takes a number; SQLite has one writer anyway.
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK_KEY)))
+    last = connection.execute(sa.select(sa.func.max(schema.outcomes.c.sequence))).scalar_one()
+    row = msgspec.structs.asdict(outcome) | {"sequence": (last or 0) + 1}
+    connection.execute(sa.insert(schema.outcomes), [row])
+
+
+def progress(connection: sa.Connection, decision_id: str) -> Progress | None:
+    """What is known about the end of a decision; None: the ledger does not have it."""
+    table = schema.answers.c
+    principals = connection.execute(
+        sa.select(table.principal).where(table.decision_id == decision_id)
+    ).scalars()
+    found = frozenset(principals)
+    if not found:
+        return None
+    states = _followed_states(connection, decision_id)
+    rows = connection.execute(
+        sa.select(schema.outcomes)
+        .where(schema.outcomes.c.decision_id == decision_id)
+        .order_by(schema.outcomes.c.sequence)
+    )
+    return Progress(
+        followed=bool(states),
+        waiting=any(state in WAITING for state in states),
+        outcomes=tuple(each.outcome for each in _numbered(rows)),
+        principals=found,
+    )
+
+
+def feed(
+    connection: sa.Connection, *, tenant: str, principal: str | None, after: int, count: int
+) -> list[NumberedOutcome]:
+    """Outcomes in the order in which they were committed.
+
+    Args:
+        connection: in a transaction.
+        tenant: only this one's.
+        principal: only of decisions that this one routed; None: of all.
+        after: only those with a higher number.
+        count: at most this many.
+    """
+    table = schema.outcomes.c
+    query = sa.select(schema.outcomes).where(table.tenant == tenant, table.sequence > after)
+    if principal is not None:
+        routed = sa.select(schema.answers.c.answer_id).where(
+            schema.answers.c.decision_id == table.decision_id, schema.answers.c.principal == principal
+        )
+        query = query.where(sa.exists(routed))
+    return _numbered(connection.execute(query.order_by(table.sequence).limit(count)))
+
+
+def _followed_states(connection: sa.Connection, decision_id: str) -> list[str]:
+    table = schema.review_tasks.c
+    kinds = [kind.value for kind in FOLLOWED_KINDS]
+    return list(
+        connection.execute(
+            sa.select(table.state).where(
+                table.decision_id == decision_id,
+                sa.or_(table.kind.in_(kinds), table.origin_kind.in_(kinds)),
+            )
+        ).scalars()
+    )
+
+
+def _numbered(rows: "Iterable[sa.Row[tuple[object, ...]]]") -> list[NumberedOutcome]:
+    found = []
+    for row in rows:
+        values: dict[str, object] = {str(name): value for name, value in row._mapping.items()}
+        sequence = values.pop("sequence")
+        found.append(msgspec.convert({"sequence": sequence, "outcome": values}, NumberedOutcome))
+    return found

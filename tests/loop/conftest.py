@@ -1,0 +1,211 @@
+"""The steps of the closed loop: a real sidecar process, a real MLflow server, a real ledger, a real model."""
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import grpc
+import numpy as np
+import pytest
+from trueband.v1 import decision_pb2
+
+import calibrators
+from sidecar import cli
+from sidecar.ledger.snapshot import open_snapshot
+from sidecar.ledger.store import Ledger
+from sidecar.policy import recompute
+from training import bands, fitting, intervals, pipeline, registry, selection
+from training.dataset import Dataset
+from training.demo import client, digits, processes
+from training.demo.client import MODEL, MODEL_VERSION, Client
+
+REQUESTS = 5000
+FIRST = 40
+SEED = 2
+NAME = "loop-calibrator"
+# Every second decision that acts or is rejected is audited, so that a few thousand are enough to learn from.
+POLICY = f"""
+version: 1
+models:
+  {MODEL}:
+    calibrator: models:/{NAME}@champion
+    evidence: logits
+    classes: ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"]
+    bands:
+      - {{name: auto, from: 0.90, action: AUTO_ROUTE, audit_rate: 0.5}}
+      - {{name: flagged, from: 0.70, action: AUTO_ROUTE_FLAGGED, review: next_day, audit_rate: 0.5}}
+      - {{name: hold, from: 0.50, action: HOLD_FOR_REVIEW}}
+      - {{name: reject, from: 0.00, action: REJECT, audit_rate: 0.5}}
+    categories:
+      general: {{}}
+      pricing: {{mandatory_review: true}}
+"""
+
+
+@dataclass(frozen=True)
+class Routed:
+    """Decisions, the positions of their answers in the traffic, and which of these answers were right."""
+
+    decisions: list[decision_pb2.Decision]
+    indices: list[int]
+    correct: np.ndarray
+
+    @property
+    def actions(self) -> set[str]:
+        return {decision_pb2.Action.Name(each.action).removeprefix("ACTION_") for each in self.decisions}
+
+    @property
+    def reasons(self) -> set[str]:
+        found = {reason for each in self.decisions for reason in each.reasons}
+        return {decision_pb2.Reason.Name(reason).removeprefix("REASON_") for reason in found}
+
+    @property
+    def versions(self) -> set[str]:
+        """Of the calibrators that made them."""
+        return {each.calibrator.version for each in self.decisions}
+
+    @property
+    def acting(self) -> int:
+        return sum(each.may_act for each in self.decisions)
+
+    @property
+    def raw(self) -> np.ndarray:
+        return np.array([each.raw_confidence for each in self.decisions])
+
+    @property
+    def calibrated(self) -> np.ndarray:
+        return np.array([each.calibrated_confidence for each in self.decisions])
+
+
+class Loop:
+    """One turn of the loop, step by step."""
+
+    def __init__(self, home: Path, channel: grpc.Channel, data: digits.Digits) -> None:
+        self.home = home
+        self._data = data
+        self._caller = Client(channel)
+        self._waves = 0
+
+    def route(self, indices: Iterable[int]) -> Routed:
+        """Routes answers of category `general` over gRPC."""
+        self._waves += 1
+        found = list(self._caller.route(self._data.traffic, indices, wave=f"wave{self._waves}"))
+        positions = [index for index, _ in found]
+        correct = self._data.traffic.correct[positions]
+        return Routed([decision for _, decision in found], positions, correct)
+
+    def clean_images(self) -> Routed:
+        return self.route(range(REQUESTS // 2))
+
+    def noisy_images(self) -> Routed:
+        """The same model on pixels with noise: it is as sure as before, and right less often."""
+        return self.route(range(REQUESTS // 2, REQUESTS))
+
+    def ask_about_pricing(self, index: int) -> decision_pb2.Decision:
+        return self._caller.route_one(client.request(self._data.traffic, index, "price", pricing=True))
+
+    def register_first_calibrator(self) -> str:
+        """Fits one to the labelled holdout and registers it as champion: its version."""
+        holdout = Dataset.from_logits(self._data.holdout.logits, self._data.holdout.truth)
+        applies = calibrators.AppliesTo(
+            model=MODEL, model_versions=(MODEL_VERSION,), evidence="logits", answer="argmax"
+        )
+        chosen = selection.select(holdout, seed=SEED)
+        fitted = fitting.calibrator(chosen.fitted, holdout, applies_to=applies)
+        return registry.publish(
+            fitted, name=NAME, alias="champion", description="from the holdout", by="loop"
+        )
+
+    def until_answers_carry(self, version: str) -> None:
+        self._caller.wait_for_version(version)
+
+    def label_the_queue(self) -> client.Labelled:
+        """Works every held and audited task, as a person would who looks at the image."""
+        self._caller.wait_for_ledger()
+        traffic = self._data.traffic
+        digit = {
+            f"digit image {image}": int(truth)
+            for image, truth in zip(traffic.images, traffic.truth, strict=True)
+        }
+        truth = {task.subject_ref: digit[task.context["image"]] for task in self._caller.tasks()}
+        labelled = self._caller.label(truth, lambda _: None)
+        self._caller.wait_for_ledger()
+        assert not list(self._caller.tasks()), "the queue is empty"
+        return labelled
+
+    def retrain(self, *, since: float, promote: bool) -> pipeline.Retrained:
+        with self.ledger() as ledger:
+            return pipeline.retrain(ledger, MODEL, since=since, promote=promote, by="loop", seed=SEED)
+
+    def roll_back(self) -> registry.Promotion:
+        return registry.rollback(NAME, by="loop", reason="the story wants it")
+
+    def tags(self, version: str) -> dict[str, str]:
+        from mlflow import MlflowClient
+
+        return dict(MlflowClient().get_model_version(NAME, version).tags)
+
+    def ledger(self) -> Any:
+        return open_snapshot(f"sqlite:///{self.home / 'ledger.db'}")
+
+    def explain(self, decision: decision_pb2.Decision) -> int:
+        """The exit code of `python -m sidecar explain ID --recompute`."""
+        arguments = ["explain", decision.decision_id, "--recompute", "--data-dir", str(self.home)]
+        return cli.main(arguments)
+
+    def differences(self, ledger: Ledger, told: decision_pb2.Decision) -> list[str]:
+        """What the stored decision, or deciding it again, has otherwise than what the caller was told."""
+        stored = ledger.decision(told.decision_id)
+        assert stored is not None
+        (answer,) = stored.answers
+        policy, calibrator = ledger.artifact(answer.policy_digest), None
+        assert policy is not None
+        slot = ledger.in_force(answer.sidecar_id, f"calibrator:{MODEL}", answer.decided_at)
+        assert (slot.digest if slot else "") == told.calibrator.digest
+        if told.HasField("calibrator"):
+            calibrator = ledger.artifact(told.calibrator.digest)
+            assert calibrator is not None
+        verdict = recompute.recompute(answer, policy.body, calibrator.body if calibrator else None)
+        found = recompute.differences(answer, verdict)
+        if (
+            told.HasField("calibrated_confidence")
+            and told.calibrated_confidence != verdict.calibrated_confidence
+        ):
+            found.append(f"told {told.calibrated_confidence!r}")
+        return found
+
+
+def promise_kept(confidence: np.ndarray, correct: np.ndarray, band: bands.Band = bands.DEFAULTS[0]) -> bool:
+    """Whether the answers in a band may be correct as often as its lower edge promises, by 95 % (Wilson)."""
+    inside = band.holds(confidence)
+    assert inside.any()
+    _, upper = intervals.wilson(float(correct[inside].sum()), int(inside.sum()))
+    return bool(upper >= band.low)
+
+
+@pytest.fixture
+def promise() -> Callable[..., bool]:
+    return promise_kept
+
+
+@pytest.fixture
+def loop(tmp_path: Path, mlflow_registry: str) -> Iterator[Loop]:
+    """A sidecar that has just started, and a registry that knows no calibrator."""
+    policy = tmp_path / "policy.yaml"
+    policy.write_text(POLICY)
+    home = tmp_path / "sidecar"
+    settings = {
+        "MLFLOW_TRACKING_URI": mlflow_registry,
+        "TRUEBAND_POLL_INTERVAL": "0.2",
+        # Fixed, so that every run draws the same audits.
+        "TRUEBAND_DECISION_KEY": hashlib.sha256(b"loop decision").hexdigest(),
+        "TRUEBAND_AUDIT_KEYS": f"loop:{hashlib.sha256(b'loop audit').hexdigest()}",
+    }
+    data = digits.prepare(REQUESTS, SEED)
+    with processes.sidecar(policy, home, settings) as service:
+        service.wait()
+        with grpc.insecure_channel(service.address) as channel:
+            yield Loop(home, channel, data)
+    assert "unhandled_exception" not in service.log.read_text()

@@ -1,0 +1,117 @@
+"""A retry gets its recorded answer, and another body under its name is an error."""
+
+import dataclasses
+import threading
+
+import pytest
+
+from sidecar import errors
+from sidecar.policy.actions import Action
+
+
+@pytest.fixture
+def made(make_service):
+    return make_service()
+
+
+def codes(outcomes):
+    return [each.code if isinstance(each, errors.TruebandError) else "decision" for each in outcomes]
+
+
+def test_a_retry_gets_the_recorded_answer(made, make_query):
+    asked = make_query(request_id="r-1")
+    first = made.router.route(asked)
+    made.snapshot = dataclasses.replace(made.snapshot, calibrators={})
+    again = made.router.route(asked)
+    assert again.replayed
+    assert not first.replayed
+    assert again.decision is first.decision
+    assert len(made.journal.records) == 1
+    assert made.count("trueband_replayed_answers_total") == 1
+
+
+def test_another_body_under_the_request_id_is_an_error(made, make_query):
+    made.router.route(make_query(request_id="r-1"))
+    with pytest.raises(errors.RequestIdReused):
+        made.router.route(make_query(0.1, request_id="r-1"))
+    assert len(made.journal.records) == 1
+
+
+def test_other_tenants_and_models_have_request_ids_of_their_own(made, make_query):
+    first = made.router.route(make_query(request_id="r-1", tenant="a")).decision
+    second = made.router.route(make_query(0.1, request_id="r-1", tenant="b")).decision
+    assert first.decision_id != second.decision_id
+
+
+def test_after_the_window_a_retry_is_another_answer_of_the_same_decision(made, make_query, now):
+    asked = make_query(request_id="r-1")
+    first = made.router.route(asked).decision
+    made.now = now + 3600.1
+    second = made.router.route(asked)
+    assert not second.replayed
+    assert second.decision.decision_id == first.decision_id
+    assert second.decision.answer_id != first.answer_id
+    assert second.decision.drawn == first.drawn
+    assert made.router.route(asked).replayed
+
+
+def test_the_window_is_bounded_by_entries(make_service, make_query):
+    policy = """
+version: 1
+idempotency: {entries: 2}
+models: {lead-classifier: {calibrator: models:/c@champion, evidence: score}}
+"""
+    made = make_service(policy)
+    for number in range(3):
+        made.router.route(make_query(request_id=f"r-{number}"))
+    replayed = [made.router.route(make_query(request_id=f"r-{number}")).replayed for number in (2, 1, 0)]
+    assert replayed == [True, True, False]
+
+
+def test_without_a_request_id_nothing_is_replayed(made, make_query):
+    first, second = made.router.route(make_query()), made.router.route(make_query())
+    assert first.decision.decision_id != second.decision.decision_id
+    assert not second.replayed
+
+
+def test_a_batch_answers_twins_once_and_names_impostors(made, make_query):
+    asked, impostor = make_query(request_id="r-1"), make_query(0.1, request_id="r-1")
+    unknown = make_query(request_id="r-2", model="leads")
+    invalid = errors.InvalidRequest((errors.Violation("model", "is required"),))
+    outcomes = made.router.route_batch([asked, impostor, asked, unknown, unknown, invalid, make_query()])
+    assert codes(outcomes) == [
+        "decision", "REQUEST_ID_REUSED", "decision", "MODEL_UNKNOWN", "MODEL_UNKNOWN", "INVALID_REQUEST",
+        "decision",
+    ]  # fmt: skip
+    assert outcomes[2].replayed
+    assert outcomes[2].decision is outcomes[0].decision
+    assert not outcomes[0].replayed
+    assert len(made.journal.records) == 2
+    assert len(made.journal.batches) == 1
+
+
+def test_a_twin_does_not_act_where_its_first_could_not_be_recorded(made, make_query):
+    made.journal.break_down()
+    asked = make_query(request_id="r-1")
+    first, twin = made.router.route_batch([asked, asked])
+    for answer in (first, twin):
+        assert not answer.decision.may_act
+        assert answer.decision.action is Action.UNCERTAIN
+    assert twin.replayed
+
+
+def test_threads_that_retry_at_once_speak_of_one_decision(made, make_query):
+    asked, found = make_query(request_id="r-1"), []
+    ready = threading.Barrier(6)
+
+    def retry():
+        ready.wait()
+        found.append(made.router.route(asked).decision)
+
+    threads = [threading.Thread(target=retry) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 6
+    assert len({(each.decision_id, each.action, each.drawn) for each in found}) == 1

@@ -1,0 +1,475 @@
+"""From a ledger's labels to a registered challenger: what counts, how much, and what is promoted."""
+
+import itertools
+import json
+import math
+import random
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from calibrators import Evidence
+from sidecar.ledger.labelled import Labelled
+from sidecar.ledger.records import Artifact, Decision, Label, PlannedTask
+from sidecar.ledger.store import Ledger
+from sidecar.ledger.tasks import task_id
+from sidecar.policy import loading
+from sidecar.policy.actions import Action, AnswerSource, TaskKind
+from training import cli, errors, labelled, pipeline
+from training.dataset import Dataset
+from training.demo import story
+
+pytestmark = [
+    # MLflow's own, from reading YAML and from describing the input example.
+    pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy is deprecated"),
+    pytest.mark.filterwarnings("ignore:Operation with range is deprecated"),
+]
+
+START = 1_790_000_000.0
+names = (f"retrained-{number}" for number in itertools.count(1))
+
+
+@pytest.fixture
+def name() -> str:
+    return next(names)
+
+
+def policy_text(name: str, evidence: str = "score") -> str:
+    classes = "" if evidence == "score" else ", classes: [a, b, c]"
+    return f"""
+version: 1
+models:
+  leads: {{calibrator: "models:/{name}@champion", evidence: {evidence}{classes}}}
+"""
+
+
+def decision(number: int, score: float, **changes: Any) -> Decision:
+    """An answer that was held, one a second; keywords change it."""
+    fields: dict[str, Any] = {
+        "decision_id": f"d{number:06d}",
+        "answer_id": f"a{number:06d}",
+        "model": "leads",
+        "model_version": "v1",
+        "category": "general",
+        "predicted_class": "interested",
+        "occurred_at": START + number,
+        "decided_at": START + number,
+        "expires_at": START + number + 3600.0,
+        "evidence": Evidence("score", (score,)),
+        "raw_confidence": score,
+        "action": Action.HOLD_FOR_REVIEW,
+        "final_class": "interested",
+        "policy_digest": "sha256:none",
+        "sidecar_id": "s",
+        "engine_version": "0",
+    }
+    return Decision(**fields | changes)
+
+
+def label(about: Decision, correct: bool, kind: TaskKind | None, **changes: Any) -> Label:
+    """What a reviewer says through a task of that kind; with None, what somebody says unasked."""
+    fields: dict[str, Any] = {
+        "decision_id": about.decision_id,
+        "source": "desk",
+        "event_id": f"e-{about.decision_id}-{kind}",
+        "correct": correct,
+        "task_id": "" if kind is None else task_id(about.decision_id, kind),
+        "channel": "VOLUNTEERED" if kind is None else "REVIEW_TASK",
+        "observed_at": about.decided_at + 60.0,
+        "recorded_at": about.decided_at + 60.0,
+        "sidecar_id": "s",
+    }
+    return Label(**fields | changes)
+
+
+def planned(*kinds: TaskKind) -> tuple[PlannedTask, ...]:
+    return tuple(PlannedTask(kind=kind, due_at=START + 1e6) for kind in kinds)
+
+
+Fill = Callable[..., str]
+
+
+@pytest.fixture
+def fill(tmp_path: Path, name: str) -> Fill:
+    """Writes n labelled answers of an overconfident model into a ledger: its URL.
+
+    Half of them were held, and half acted and were drawn for audit with probability 0.25.
+    """
+
+    def make(n: int, *, versions: Sequence[str] = ("v1",), stretch: float = 2.5, seed: int = 5) -> str:
+        rng = random.Random(seed)
+        loaded = loading.parse(policy_text(name))
+        records: list[Any] = [Artifact(digest=loaded.digest, kind="policy", body=loaded.canonical)]
+        for number in range(n):
+            logit = rng.gauss(1.5, 1.5)
+            score, truth = (1.0 / (1.0 + math.exp(-value)) for value in (logit, logit / stretch))
+            audited = number % 2 == 0
+            kind = TaskKind.AUDIT if audited else TaskKind.HOLD
+            made = decision(
+                number,
+                score,
+                model_version=versions[number % len(versions)],
+                policy_digest=loaded.digest,
+                action=Action.AUTO_ROUTE if audited else Action.HOLD_FOR_REVIEW,
+                may_act=audited,
+                audit_rate=0.25 if audited else 0.0,
+                drawn=audited,
+                tasks=planned(kind),
+            )
+            records += [made, label(made, rng.random() < truth, kind)]
+        url = f"sqlite:///{tmp_path / 'ledger.db'}"
+        with Ledger(url) as ledger:
+            ledger.migrate()
+            ledger.apply("s", records)
+        return url
+
+    return make
+
+
+def retrain(url: str, *arguments: str, model: str = "leads") -> int:
+    return cli.main(["retrain", "--model", model, "--ledger-url", url, "--by", "ada", *arguments])
+
+
+@pytest.fixture
+def client(mlflow_registry: str):
+    from mlflow import MlflowClient
+
+    return MlflowClient(tracking_uri=mlflow_registry, registry_uri=mlflow_registry)
+
+
+def aliases(client: Any, name: str) -> dict[str, str]:
+    return {alias: str(version) for alias, version in client.get_registered_model(name).aliases.items()}
+
+
+def versions_of(client: Any, name: str) -> int:
+    return len(client.search_model_versions(f"name='{name}'"))
+
+
+# The whole command, with a real registry.
+
+
+def test_a_challenger_is_registered_with_its_evidence_and_promoted_only_if_asked_and_accepted(
+    fill: Fill, client: Any, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url = fill(1200)
+    assert retrain(url) == 0
+    told = capsys.readouterr().out
+    assert "The gate accepts the challenger:" in told
+    assert "IMPROVED" in told
+    assert "Registered as version 1, alias challenger." in told
+    assert aliases(client, name) == {"challenger": "1"}, "nobody asked for promotion"
+
+    found = client.get_model_version(name, "1")
+    assert found.tags["gate"] == "accepted"
+    assert "IMPROVED" in found.tags["gate_reasons"]
+    assert found.tags["champion_version"] == "none"
+    assert found.tags["policy_digest"] == loading.parse(policy_text(name)).digest
+    assert found.tags["data_digest"].startswith("sha256:")
+    assert "2026-" in found.tags["data_window"]
+    assert "Judged against the raw confidence: accepted." in found.description
+    assert {each.path for each in client.list_artifacts(found.run_id, "evidence")} == {
+        f"evidence/{file}" for file in ("reliability.png", "selection.json", "verdict.json", "policy.json")
+    }
+    run = client.get_run(found.run_id)
+    assert run.data.metrics["challenger_log_loss"] < run.data.metrics["champion_log_loss"]
+    assert run.data.metrics["gate_n"] == 360
+    verdict = json.loads(evidence(client, found, "verdict.json"))
+    assert verdict["accept"] is True
+    assert verdict["judged_on"]["labels"] == 360
+    assert (
+        loading.parse(evidence(client, found, "policy.json").decode()).digest == found.tags["policy_digest"]
+    )
+    assert evidence(client, found, "reliability.png").startswith(b"\x89PNG")
+
+    assert retrain(url, "--promote") == 0
+    assert "and promoted: champion points at it." in capsys.readouterr().out
+    assert aliases(client, name) == {"challenger": "2", "champion": "2"}
+
+    # The same labels again cannot show that anything is better than what was fitted to them.
+    assert retrain(url, "--promote") == 0
+    told = capsys.readouterr().out
+    assert "The gate keeps the champion:" in told
+    assert "NOT_IMPROVED" in told
+    assert aliases(client, name) == {"challenger": "3", "champion": "2"}
+    kept = client.get_model_version(name, "3")
+    assert (kept.tags["gate"], kept.tags["champion_version"]) == ("kept_champion", "2")
+    assert "Judged against the champion, version 2: champion kept." in kept.description
+
+
+def evidence(client: Any, version: Any, file: str) -> bytes:
+    path = client.download_artifacts(version.run_id, f"evidence/{file}")
+    return Path(path).read_bytes()
+
+
+def test_too_few_labels_keep_the_champion_and_are_no_error(
+    fill: Fill, client: Any, name: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    url = fill(24)
+    assert retrain(url, "--promote") == 0
+    told = capsys.readouterr().out
+    assert "The gate keeps the champion:" in told
+    assert "TOO_FEW_LABELS" in told
+    assert aliases(client, name) == {"challenger": "1"}
+
+    # All labels before `--since` are gone; so is everything where nothing was labelled.
+    assert retrain(url, "--since", "1h") == 0
+    assert capsys.readouterr().out.startswith("Kept the champion: no labelled decision can train")
+    empty = f"sqlite:///{tmp_path / 'empty.db'}"
+    with Ledger(empty) as ledger:
+        ledger.migrate()
+    assert retrain(empty, "--promote") == 0
+    assert "Kept the champion: the ledger has no decision of model 'leads'" in capsys.readouterr().out
+    assert versions_of(client, name) == 1
+
+
+def test_versions_of_the_model_are_pooled_only_if_that_is_said(
+    fill: Fill, client: Any, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url = fill(600, versions=("v1", "v1", "v2"))
+    assert retrain(url) == 2
+    refused = capsys.readouterr().err
+    assert "several model versions (v1, v2)" in refused
+    assert "--model-version" in refused
+    with pytest.raises(Exception, match="not found"):
+        client.get_registered_model(name)
+
+    from training import registry
+
+    assert retrain(url, "--model-version", "v1") == 0
+    assert "left out: 200 another model version" in capsys.readouterr().out.replace("\n", " ")
+    one = registry.champion(name, "challenger")
+    assert retrain(url, "--any-version") == 0
+    every = registry.champion(name, "challenger")
+    assert one is not None
+    assert every is not None
+    assert one[1].applies_to is not None
+    assert every[1].applies_to is not None
+    assert one[1].applies_to.model_versions == ("v1",)
+    assert every[1].applies_to.model_versions is None
+    assert one[1].fit is not None
+    assert one[1].fit.n == 280, "70 % of 400, the earlier ones"
+
+
+def test_what_cannot_be_retrained_is_refused_with_what_to_do(
+    fill: Fill, tmp_path: Path, name: str, mlflow_registry: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url = fill(40)
+    policy = tmp_path / "policy.yaml"
+    policy.write_text(policy_text(name).replace(f"models:/{name}@champion", "file:here.json"))
+    cases = [
+        ((f"sqlite:///{tmp_path / 'nowhere.db'}",), "there is no ledger at"),
+        ((url, "--policy", str(policy)), "name the registered model with --name"),
+        ((url, "--policy", str(tmp_path / "none.yaml")), "none.yaml"),
+        (("mysql://nowhere",), "must begin with one of sqlite, postgresql"),
+    ]
+    for arguments, words in cases:
+        assert retrain(*arguments) == 2
+        assert words in capsys.readouterr().err
+    policy.write_text(policy_text(name).replace("leads:", "others:"))
+    assert retrain(url, "--policy", str(policy)) == 2
+    assert "the policy has no model 'leads'; it has others" in capsys.readouterr().err
+    with pytest.raises(SystemExit) as end:
+        retrain(url, "--since", "yesterday")
+    assert end.value.code == 2
+
+
+def test_a_registry_that_is_away_is_one_line(
+    fill: Fill, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], mlflow_registry: str
+) -> None:
+    import mlflow
+
+    url = fill(40)
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    mlflow.set_tracking_uri("http://127.0.0.1:9")
+    assert retrain(url) == 2
+    told = capsys.readouterr()
+    assert told.err.startswith("error [REGISTRY_UNAVAILABLE]: the registry cannot be used")
+    assert "Traceback" not in told.err
+
+
+# What counts, and with which weight.
+
+
+def known(given: Decision, correct: bool = True, **changes: Any) -> Labelled:
+    fields: dict[str, Any] = {
+        "decision": given,
+        "correct": correct,
+        "drawn": True,
+        "propensity": 1.0,
+        "about": "PRIMARY",
+        "label": label(given, correct, TaskKind.HOLD),
+    }
+    return Labelled(**fields | changes)
+
+
+ENTRY = loading.parse(policy_text("any")).policy.models["leads"]
+
+
+def test_labels_weigh_the_inverse_of_their_propensity_in_the_order_of_the_decisions() -> None:
+    given = [
+        known(decision(3, 0.7), correct=False, propensity=0.05),
+        known(decision(1, 0.9), propensity=1.0),
+        known(decision(2, 0.8, group_key="letter-7"), propensity=0.25),
+    ]
+    built = labelled.build(given, ENTRY)
+    data = built.dataset
+    assert data.scores.tolist() == [0.9, 0.8, 0.7]
+    assert data.correct.tolist() == [1.0, 1.0, 0.0]
+    assert data.weights.tolist() == [1.0, 4.0, 20.0]
+    assert data.times is not None
+    assert data.times.tolist() == [START + 1, START + 2, START + 3]
+    assert data.groups is not None
+    assert data.groups.tolist() == ["d000001", "letter-7", "d000003"]
+    assert (built.model_versions, built.left_out) == (("v1",), {})
+
+
+def test_what_was_not_drawn_is_left_out_and_counted() -> None:
+    truncated = Evidence("score", (0.9,), truncated=True)
+    given = [
+        known(decision(1, 0.9)),
+        known(decision(2, 0.9), drawn=False, propensity=None),
+        known(decision(3, 0.9), drawn=True, propensity=None),
+        known(decision(4, 0.9), about="SECONDARY"),
+        known(decision(5, 0.9, evidence=Evidence("logits", (1.0, 2.0)))),
+        known(decision(6, 0.9, raw_confidence=None)),
+        known(decision(7, 0.9, evidence=truncated)),
+        known(decision(8, 0.9, model_version="v2")),
+    ]
+    built = labelled.build(given, ENTRY, model_versions=("v1",))
+    assert len(built.dataset) == 1
+    assert built.left_out == {
+        "not drawn with a known probability": 2,
+        "about another source's answer": 1,
+        "with evidence of another kind": 2,
+        "of a truncated generation": 1,
+        "another model version": 1,
+    }
+    with pytest.raises(errors.NotEnoughLabels, match="2 not drawn with a known probability"):
+        labelled.build(given[1:3], ENTRY)
+    with pytest.raises(errors.NotEnoughLabels, match="there is none"):
+        labelled.build([], ENTRY)
+
+
+def test_only_labels_through_a_task_count_as_drawn_and_a_hold_is_sure_to_be_labelled(tmp_path: Path) -> None:
+    """Through the real ledger: volunteered, audited, held, and audited but held as well."""
+    free = decision(1, 0.9, action=Action.AUTO_ROUTE, may_act=True, audit_rate=0.05)
+    drawn = decision(
+        2,
+        0.9,
+        action=Action.AUTO_ROUTE,
+        may_act=True,
+        audit_rate=0.05,
+        drawn=True,
+        tasks=planned(TaskKind.AUDIT),
+    )
+    held = decision(3, 0.6, tasks=planned(TaskKind.HOLD))
+    rules = decision(4, 0.6, tasks=planned(TaskKind.HOLD), source=AnswerSource.RULES)
+    claims = label(free, True, None, channel="AUDIT_TASK", task_id="made-up")
+    labels = [
+        claims,
+        label(drawn, True, TaskKind.AUDIT),
+        label(held, False, TaskKind.HOLD),
+        label(rules, True, TaskKind.HOLD),
+    ]
+    with Ledger(f"sqlite:///{tmp_path / 'ledger.db'}") as ledger:
+        ledger.migrate()
+        ledger.apply("s", [free, drawn, held, rules, *labels])
+        built = labelled.build(ledger.labelled("leads"), ENTRY)
+    assert built.dataset.weights.tolist() == [20.0, 1.0]
+    assert built.dataset.correct.tolist() == [1.0, 0.0]
+    assert built.left_out == {"not drawn with a known probability": 1, "about another source's answer": 1}
+
+
+def test_versions_are_named_pooled_or_refused() -> None:
+    given = [known(decision(number, 0.9, model_version=version)) for number, version in enumerate("aab")]
+    with pytest.raises(errors.RequestRefused, match=r"several model versions \(a, b\)"):
+        labelled.build(given, ENTRY)
+    assert labelled.build(given, ENTRY, pool=True).model_versions is None
+    assert labelled.build(given, ENTRY, model_versions=("a",)).model_versions == ("a",)
+    assert labelled.build(given, ENTRY, model_versions=("a", "b")).model_versions == ("a", "b")
+    unnamed = [known(decision(number, 0.9, model_version="")) for number in range(3)]
+    assert labelled.build(unnamed, ENTRY).model_versions is None
+    with pytest.raises(errors.RequestRefused, match=r"several model versions \(\(none\), a\)"):
+        labelled.build([*given[:2], *unnamed], ENTRY)
+
+
+def test_vectors_come_with_the_answer_that_was_given() -> None:
+    entry = loading.parse(policy_text("any", evidence="probabilities")).policy.models["leads"]
+    given = [
+        known(
+            decision(
+                1,
+                0.7,
+                evidence=Evidence("probabilities", (0.2, 0.7, 0.1), answer_index=1),
+                raw_confidence=0.7,
+            )
+        ),
+        known(
+            decision(2, 0.2, evidence=Evidence("probabilities", (0.2, 0.8, 0.0), answer_index=0)),
+            correct=False,
+        ),
+    ]
+    data = labelled.build(given, entry).dataset
+    assert data.vectors is not None
+    assert data.answers is not None
+    np.testing.assert_allclose(np.exp(data.vectors[0]), [0.2, 0.7, 0.1], rtol=1e-15)
+    assert np.isfinite(data.vectors).all(), "a share of 0 has no logarithm"
+    assert data.answers.tolist() == [1, 0]
+    assert data.answer == "given", "an answer that is not the most likely one was given"
+
+
+def test_the_earlier_labels_fit_and_the_later_ones_judge() -> None:
+    times = [5.0, 1.0, 2.0, 3.0, 4.0, 6.0, 7.0, 8.0, 9.0, 10.0]
+    data = Dataset.of([0.5] * 10, [1.0] * 10, times=times)
+    earlier, later = pipeline.split_by_time(data)
+    assert earlier.times is not None
+    assert later.times is not None
+    assert sorted(earlier.times) == [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]
+    assert sorted(later.times) == [8.0, 9.0, 10.0]
+    # Decisions of one moment stay together, whatever that does to the shares.
+    together = Dataset.of([0.5] * 5, [1.0] * 5, times=[1.0, 2.0, 2.0, 2.0, 3.0])
+    assert [len(part) for part in pipeline.split_by_time(together)] == [4, 1]
+    with pytest.raises(errors.NotEnoughLabels, match="of one moment"):
+        pipeline.split_by_time(Dataset.of([0.5] * 3, [1.0] * 3, times=[7.0] * 3))
+    with pytest.raises(errors.RequestRefused, match="no times"):
+        pipeline.split_by_time(Dataset.of([0.5] * 3, [1.0] * 3))
+
+
+# The demo's folder.
+
+
+def test_the_demo_empties_only_a_folder_of_its_own(tmp_path: Path) -> None:
+    folder = tmp_path / "deep" / "demo"
+    story.prepare_folder(folder)
+    (folder / "policy.yaml").write_text("old")
+    story.prepare_folder(folder)
+    assert [path.name for path in folder.iterdir()] == [story.MARKER]
+
+    precious = tmp_path / "thesis"
+    precious.mkdir()
+    (precious / "chapter-1.txt").write_text("years of work")
+    link = tmp_path / "link"
+    link.symlink_to(folder)
+    file = tmp_path / "file"
+    file.write_text("mine")
+    for path in (precious, link, file):
+        with pytest.raises(errors.RequestRefused, match="name another folder with --out"):
+            story.prepare_folder(path)
+    assert (precious / "chapter-1.txt").read_text() == "years of work"
+    assert (file.read_text(), link.is_symlink()) == ("mine", True)
+    story.prepare_folder(tmp_path / "empty")
+    (tmp_path / "empty" / story.MARKER).unlink()
+    story.prepare_folder(tmp_path / "empty")
+
+
+def test_the_demo_command_says_no_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "mine.txt").write_text("x")
+    assert cli.main(["demo", "--out", str(tmp_path)]) == 2
+    assert "is not a demo's" in capsys.readouterr().err
+    assert cli.main(["demo", "--requests", "10", "--out", str(tmp_path / "new")]) == 2
+    assert "--requests must be at least" in capsys.readouterr().err
+    assert not (tmp_path / "new").exists()
+    assert (tmp_path / "mine.txt").exists()
