@@ -13,13 +13,14 @@ from sidecar.commands import (
     label,
     policy_spec,
     resume,
+    review,
     route,
     serve,
     status,
     suspend,
 )
 
-COMMANDS = (serve, check, policy_spec, diff, route, label, status, suspend, resume, explain)
+COMMANDS = (serve, check, policy_spec, diff, route, label, review, status, suspend, resume, explain)
 
 
 def parser() -> argparse.ArgumentParser:

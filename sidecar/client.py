@@ -37,8 +37,8 @@ def token_of(token_file: Path | None) -> str:
     return token
 
 
-class _Bearer(grpc.UnaryUnaryClientInterceptor, grpc.UnaryStreamClientInterceptor):  # type: ignore[misc]
-    """Sends a token with each call. Call credentials would do, but only with TLS, which a socket needs not."""
+class _Bearer(grpc.UnaryUnaryClientInterceptor, grpc.UnaryStreamClientInterceptor):
+    """Sends a token with each call; gRPC's own call credentials would want TLS, which a socket does without."""
 
     def __init__(self, token: str) -> None:
         self._header = ("authorization", f"Bearer {token}")

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from sidecar.brake import Brake
+from sidecar.fallback.connections import Connections
 from sidecar.health import Health
 from sidecar.ledger.forwarder import Forwarder
 from sidecar.ledger.journal import Journal
@@ -22,5 +23,6 @@ class Control:
     journal: Journal
     forwarder: Forwarder
     brake: Brake
+    connections: Connections
     health: Health
     metrics: Metrics

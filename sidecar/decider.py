@@ -13,10 +13,11 @@ from sidecar.fallback import chain
 from sidecar.fallback.steps import Question
 from sidecar.keys import Keys
 from sidecar.ledger.records import Decision, FallbackStep, PlannedTask
-from sidecar.policy import categories, conclusion, detectors
+from sidecar.policy import categories, conclusion, detectors, suspensions
 from sidecar.policy.actions import AUTOMATIC_ACTIONS, PERSON_ACTIONS, Action, AnswerSource, Reason, TaskKind
 from sidecar.policy.conclusion import Conclusion
-from sidecar.policy.decide import Case, Verdict, decide
+from sidecar.policy.decide import Assessment, Case, Verdict, assess, band_of, settle
+from sidecar.policy.floors import FloorHit
 from sidecar.policy.tables import ModelTable
 from sidecar.query import Query
 from sidecar.snapshot import NO_CHAIN, Snapshot
@@ -70,10 +71,10 @@ class Decider:
         Raises:
             errors.InvalidRequest, errors.UnknownModel: no decision can be made.
         """
-        table = snapshot.tables.get(query.model)
+        table = snapshot.policy.tables.get(query.model)
         if table is None:
             raise errors.UnknownModel(
-                f"the policy has no model {query.model!r}; it has: {', '.join(snapshot.tables)}"
+                f"the policy has no model {query.model!r}; it has: {', '.join(snapshot.policy.tables)}"
             )
         given, final_class = tie_to_classes(query, table)
         in_force = snapshot.calibrator(table, query.model_version)
@@ -83,9 +84,10 @@ class Decider:
             model_version=query.model_version,
             intent=query.intent,
             stale_seconds=None if in_force is None else max(0.0, now - in_force.confirmed_at),
-            floors=detectors.hits(snapshot.detectors, query.context) if query.context else (),
         )
-        verdict = decide(case, table, None if in_force is None else in_force.calibrator)
+        assessment = assess(case, table, None if in_force is None else in_force.calibrator)
+        floors = _request_floors(query, case, assessment, table, snapshot)
+        verdict = settle(assessment, case.category, case.intent, table, floors)
         source, decided_class = AnswerSource.PRIMARY, final_class
         steps: tuple[FallbackStep, ...] = ()
         if table.chain and verdict.action not in AUTOMATIC_ACTIONS:
@@ -97,7 +99,7 @@ class Decider:
         retry_after = None
         if health.away or health.backlog_seconds:
             blocking = any(kind in BLOCKING for kind in tasks)
-            if blocking and health.backlog_seconds > snapshot.loaded.policy.review.max_backlog_age:
+            if blocking and health.backlog_seconds > snapshot.policy.loaded.policy.review.max_backlog_age:
                 action, tasks, retry_after = Action.UNCERTAIN, (), BACKLOG_RETRY_SECONDS
                 reasons += (Reason.REVIEW_UNAVAILABLE,)
             elif blocking and health.away:
@@ -150,7 +152,8 @@ class Decider:
             expires_at=now + table.expires_after_seconds,
             calibrator=None if in_force is None else in_force.reference,
             stale_seconds=case.stale_seconds,
-            policy_digest=snapshot.loaded.digest,
+            policy_digest=snapshot.policy.loaded.digest,
+            floors_digest=snapshot.policy.floors_digest,
             sidecar_id=self._sidecar_id,
             engine_version=ENGINE_VERSION,
             audit_rate=rate,
@@ -183,7 +186,7 @@ class Decider:
         return due.plan(
             kinds,
             decision.decided_at,
-            snapshot.loaded.policy.review,
+            snapshot.policy.loaded.policy.review,
             category=decision.category,
             criterion=table.criterion,
             mandatory=decision.mandatory,
@@ -203,6 +206,13 @@ class Decider:
     ) -> Conclusion:
         """What the fallback chain makes of an answer that does not act."""
         category = table.category(case.category)
+        floors = suspensions.hits_by_source(
+            snapshot.suspensions,
+            tenant=query.tenant,
+            model=query.model,
+            model_version=query.model_version,
+            category=case.category,
+        )
         steps = chain.run(
             verdict,
             Question(
@@ -219,9 +229,10 @@ class Decider:
             category,
             remaining_seconds=None if deadline is None else deadline - self._monotonic(),
             clock=self._monotonic,
+            floors=floors,
         )
         return conclusion.conclude(
-            verdict, steps, final_class=final_class, category=category, chain=table.chain
+            verdict, steps, final_class=final_class, category=category, chain=table.chain, floors=floors
         )
 
     def _guarded(
@@ -242,9 +253,27 @@ class Decider:
         return verdict.action, verdict.may_act, verdict.reasons, verdict.tasks
 
 
+def _request_floors(
+    query: Query, case: Case, assessment: Assessment, table: ModelTable, snapshot: Snapshot
+) -> tuple[FloorHit, ...]:
+    """The floors that bind this request beside its category's own: what its text holds, and the brake."""
+    found = detectors.hits(snapshot.policy.detectors, query.context) if query.context else ()
+    if snapshot.suspensions:
+        found += suspensions.hits(
+            snapshot.suspensions,
+            tenant=query.tenant,
+            model=query.model,
+            model_version=query.model_version,
+            band=band_of(assessment, case.category, table),
+            category=case.category,
+            source=AnswerSource.PRIMARY,
+        )
+    return found
+
+
 def unrecorded(decision: Decision, snapshot: Snapshot) -> Answer:
     """The answer in place of one that the journal could not take."""
-    table = snapshot.tables[decision.model]
+    table = snapshot.policy.tables[decision.model]
     replaced = msgspec.structs.replace(
         decision,
         action=Action.UNCERTAIN,

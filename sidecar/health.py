@@ -34,7 +34,8 @@ class Health:
             return
         pending: set[str] = set()
         for status in slots:
-            if not status.attempted or (status.in_force is None and not self._ready_without_calibrator):
+            uncalibrated = status.in_force is None and status.slot.source == "primary"
+            if not status.attempted or (uncalibrated and not self._ready_without_calibrator):
                 pending.add(status.slot.model)
         names = set(models) - {LIVENESS}  # a model of that name must not speak for the process
         for gone in self._known - names - {ALL}:

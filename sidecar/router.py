@@ -94,7 +94,7 @@ class Router:
         snapshot = self._snapshot()
         now = self._clock()
         health = self._queue_health()
-        window = snapshot.loaded.policy.idempotency
+        window = snapshot.policy.loaded.policy.idempotency
         outcomes: list[Answer | errors.TruebandError] = []
         fresh: list[int] = []
         twins: list[tuple[int, int]] = []  # (position, position of the item that it repeats)
@@ -208,7 +208,7 @@ class Router:
                 outcomes[position] = unrecorded(decision, snapshot)
             return
         self._metrics.decided(decisions)
-        window = snapshot.loaded.policy.idempotency
+        window = snapshot.policy.loaded.policy.idempotency
         for position in fresh:
             query, answer = queries[position], outcomes[position]
             if not isinstance(query, Query) or not isinstance(answer, Answer):

@@ -96,8 +96,12 @@ def serve(settings: Settings, *, clock: Callable[[], float] = time.time) -> None
         # What is here now stays: collections need not look at it again and again.
         gc.collect()
         gc.freeze()
+        looked_at = time.monotonic()
         while not stopping.wait(WATCH_SECONDS):
             _refresh(control)
+            if time.monotonic() - looked_at > settings.policy_poll_interval:
+                looked_at = time.monotonic()
+                control.connections.refresh()
         logger.info("draining", extra={"fields": {"seconds": settings.drain_seconds}})
         control.health.drain()
         # Callers and probes hear NOT_SERVING before calls are refused.
@@ -178,13 +182,11 @@ def _assemble(settings: Settings, clock: Callable[[], float], stack: contextlib.
         return QueueHealth(away=status.away, backlog_seconds=status.backlog_age_seconds)
 
     def snapshot() -> Snapshot:
-        policy = policy_file.current
         return Snapshot(
-            loaded=policy.loaded,
-            tables=policy.tables,
+            policy=policy_file.current,
             calibrators=watcher.current(),
-            detectors=policy.detectors,
             chains=connections.chains(),
+            suspensions=brake.active,
         )
 
     router = Router(
@@ -203,6 +205,7 @@ def _assemble(settings: Settings, clock: Callable[[], float], stack: contextlib.
         journal=journal,
         forwarder=forwarder,
         brake=brake,
+        connections=connections,
         health=health,
         metrics=metrics,
     )
@@ -316,6 +319,9 @@ def _refresh(control: Control) -> None:
         forwarder = control.forwarder.status()
         control.metrics.backlog_records.set(forwarder.backlog_records)
         control.metrics.backlog_seconds.set(forwarder.backlog_age_seconds)
+        left_alone = control.connections.left_alone()
+        for model in control.connections.chains():
+            control.metrics.secondary_left_alone.labels(model).set(model in left_alone)
         for status in statuses:
             if status.in_force is not None:
                 gauge = control.metrics.calibrator_confirmed.labels(

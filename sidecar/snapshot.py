@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from sidecar.fallback.chain import Chain
-from sidecar.policy.detectors import CompiledDetector
-from sidecar.policy.loading import LoadedPolicy
+from sidecar.policy.suspensions import Suspension
 from sidecar.policy.tables import ModelTable
+from sidecar.policy_file import PolicyInForce
 from sidecar.registry import CalibratorInForce, Slot
 
 PRIMARY = "primary"
@@ -18,18 +18,16 @@ class Snapshot:
     """Everything that a decision is made under, read once at its top.
 
     Attributes:
-        loaded: the policy.
-        tables: compiled, by model.
+        policy: with its floors, compiled.
         calibrators: by model, version and source.
-        detectors: of content.
         chains: of fallback, by model; those without machine steps are missing.
+        suspensions: the brake.
     """
 
-    loaded: LoadedPolicy
-    tables: Mapping[str, ModelTable]
+    policy: PolicyInForce
     calibrators: Mapping[Slot, CalibratorInForce]
-    detectors: tuple[CompiledDetector, ...] = ()
     chains: Mapping[str, Chain] = field(default_factory=dict)
+    suspensions: tuple[Suspension, ...] = ()
 
     def calibrator(self, table: ModelTable, model_version: str) -> CalibratorInForce | None:
         """What calibrates the primary model's answers: its version's own calibrator, or the model's."""

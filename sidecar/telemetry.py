@@ -5,7 +5,7 @@ import logging
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 import prometheus_client
 from prometheus_client import CollectorRegistry, Gauge, Histogram
@@ -79,6 +79,25 @@ class Metrics:
             buckets=LATENCY_BUCKETS,
             registry=self.registry,
         )
+        self.steps = prometheus_client.Counter(
+            "trueband_fallback_steps",
+            "Steps of the fallback chain, by what came of them; the code says why.",
+            ("model", "step", "outcome", "code"),
+            registry=self.registry,
+        )
+        self.step_seconds = Histogram(
+            "trueband_fallback_step_seconds",
+            "Time that a step of the fallback chain took.",
+            ("step",),
+            buckets=LATENCY_BUCKETS,
+            registry=self.registry,
+        )
+        self.secondary_left_alone = Gauge(
+            "trueband_secondary_left_alone",
+            "1 while the breaker of a model's secondary is open.",
+            ("model",),
+            registry=self.registry,
+        )
         self.calibrator_confirmed = Gauge(
             "trueband_calibrator_confirmed_timestamp_seconds",
             "When the source last confirmed the calibrator.",
@@ -92,8 +111,8 @@ class Metrics:
             "trueband_journal_backlog_seconds", "Age of the oldest of them.", registry=self.registry
         )
 
-    def decided(self, decisions: Iterable[Decision]) -> None:
-        """Counts recorded answers."""
+    def decided(self, decisions: Sequence[Decision]) -> None:
+        """Counts recorded answers, and the fallback steps that led to them."""
         for key, count in Counter(map(_counted, decisions)).items():
             model, action, band, may_act, reasons, drawn = key
             self._child(self.decisions, model, action, band, str(may_act).lower()).inc(count)
@@ -102,6 +121,11 @@ class Metrics:
                     self._child(self.reasons, model, reason).inc(count)
             if drawn:
                 self._child(self.drawn, model).inc(count)
+
+        for decision in decisions:
+            for step in decision.steps:
+                self._child(self.steps, decision.model, step.step, step.outcome, step.code).inc()
+                self.step_seconds.labels(step.step).observe(step.duration_seconds)
 
     def _child(self, counter: prometheus_client.Counter, *labels: str) -> prometheus_client.Counter:
         """The counter of some label values; looked up without the library's lock, which costs as much again."""

@@ -8,16 +8,14 @@ from typing import Any
 import pytest
 
 from calibrators import AppliesTo, Calibrator, Evidence, Identity, Map
-from sidecar import errors
+from sidecar import errors, policy_file
 from sidecar.decider import Decider, QueueHealth
 from sidecar.fallback.chain import Chain
 from sidecar.fallback.connections import Connections
 from sidecar.keys import Keys
 from sidecar.ledger.records import CalibratorReference, Decision, Record
 from sidecar.policy import loading
-from sidecar.policy.detectors import compile_detectors
 from sidecar.policy.model import Model
-from sidecar.policy.tables import compile_policy
 from sidecar.query import Query
 from sidecar.registry import CalibratorInForce
 from sidecar.router import Router
@@ -127,10 +125,8 @@ def service(
     loaded = loading.parse(policy)
     held = {("lead-classifier", ""): in_force()} if calibrators is None else calibrators
     snapshot = Snapshot(
-        loaded=loaded,
-        tables=compile_policy(loaded.policy),
+        policy=policy_file.admit(loaded, since=NOW),
         calibrators={(model, version, "primary"): each for (model, version), each in held.items()},
-        detectors=compile_detectors(loaded.policy.detectors),
         chains=chains(loaded.policy.models),
     )
     journal, metrics = FakeJournal(), Metrics()

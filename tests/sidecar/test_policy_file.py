@@ -6,8 +6,10 @@ import time
 
 import pytest
 
-from sidecar import errors
-from sidecar.policy import loading
+from sidecar import errors, in_force
+from sidecar.ledger.records import Artifact, InForce
+from sidecar.policy import checks, floors_file, loading
+from sidecar.policy.suspensions import Scope, Suspension
 from sidecar.policy_file import PolicyFile, admit
 
 GOOD = "version: 1\nmodels: {m: {calibrator: models:/c@champion, evidence: score}}\n"
@@ -161,3 +163,189 @@ def test_a_policy_that_breaks_a_promise_is_not_admitted(monkeypatch):
     with pytest.raises(errors.PolicyRefused, match="the policy breaks a promise") as caught:
         admit(loading.parse(GOOD), since=0.0)
     assert 2 <= len(str(caught.value).splitlines()) <= 11
+
+
+LISTS = GOOD.replace("score}", "score, categories: {general: {}, contracts: {mandatory_review: true}}}")
+FLOORS = "version: 1\nmandatory_categories: [general]\n"
+MORE_FLOORS = FLOORS + "detectors: [{name: d, category: legal, pattern: attorney}]\n"
+
+
+class WatchedPair(Watched):
+    """A policy file and a floors file."""
+
+    def __init__(self, folder, floors=FLOORS, policy=LISTS):
+        self.path, self.floors = folder / "policy.yaml", folder / "floors.yaml"
+        self.now, self.changes, self.failure, self.suspended = 100.0, [], None, ()
+        self.path.write_text(policy, encoding="utf-8")
+        self.floors.write_text(floors, encoding="utf-8")
+        self.file = PolicyFile(
+            self.path,
+            floors=self.floors,
+            clock=lambda: self.now,
+            on_change=self.changed,
+            interval_seconds=0.01,
+            suspended=lambda: self.suspended,
+        )
+
+    def changed(self, policy):
+        super().changed(policy)
+        self.changes[-1] = (policy.loaded.digest, policy.floors_digest)
+
+    def both(self, policy, floors, at=200.0):
+        self.floors.write_text(floors, encoding="utf-8")
+        return self.look(policy, at)
+
+    def mandatory(self, category):
+        return checks.mandatory_at(self.file.current.tables["m"], category, 0.99)
+
+
+@pytest.fixture
+def pair(tmp_path):
+    return WatchedPair(tmp_path)
+
+
+def test_a_configured_floors_file_must_be_there_and_good(tmp_path):
+    path = tmp_path / "policy.yaml"
+    path.write_text(GOOD, encoding="utf-8")
+    floors = tmp_path / "floors.yaml"
+    for text in (None, "version: 1\nmandatory: [a]"):
+        if text is not None:
+            floors.write_text(text, encoding="utf-8")
+        with pytest.raises(errors.FloorsRefused, match=r"floors\.yaml"):
+            PolicyFile(path, floors=floors, clock=time.time, on_change=print, interval_seconds=1)
+
+
+def test_floors_bind_and_are_named(pair):
+    assert pair.mandatory("general")
+    assert pair.mandatory("contracts")
+    assert pair.file.current.floors_digest == floors_file.parse(FLOORS).digest
+    without = Watched(pair.path.with_name("other.yaml")).file
+    assert without.current.floors is None
+    assert without.current.floors_digest == ""
+
+
+def test_a_change_of_the_floors_alone_is_taken_over(pair):
+    before = pair.file.current
+    pair.floors.write_text(MORE_FLOORS, encoding="utf-8")
+    file = pair.look()
+    assert file.last_error == ""
+    assert len(file.current.detectors) == 1
+    assert (file.current.since, file.current.floors_since) == (100.0, 200.0)
+    assert file.current.loaded is before.loaded
+    assert pair.changes == [(before.loaded.digest, floors_file.parse(MORE_FLOORS).digest)]
+    pair.look(LISTS.replace("evidence: score", "evidence: score, mode: observe"), at=300.0)
+    assert (file.current.since, file.current.floors_since) == (300.0, 200.0)
+
+
+def test_bad_floors_are_refused_and_the_old_ones_stay_while_the_policy_moves_on(pair):
+    before = pair.file.current
+    file = pair.both(LISTS.replace("score,", "score, mode: observe,"), "version: 1\nmandatory: []")
+    assert "floors.yaml" in file.last_error
+    assert file.current.floors is before.floors
+    assert file.current.tables["m"].observes
+    assert pair.mandatory("general")
+
+
+def test_good_floors_are_taken_over_though_the_policy_is_bad(pair):
+    file = pair.both("version: 1", FLOORS.replace("[general]", "[general, refunds]"))
+    assert "policy.yaml" in file.last_error
+    assert pair.mandatory("refunds")
+    assert file.current.since == 100.0
+
+
+def test_floors_that_are_away_for_a_moment_change_nothing(pair):
+    pair.floors.unlink()
+    assert "floors.yaml: cannot be read" in pair.look().last_error
+    assert pair.mandatory("general")
+    pair.floors.write_text(FLOORS, encoding="utf-8")
+    assert pair.look().last_error == ""
+    assert pair.changes == []
+
+
+def test_a_change_that_would_end_mandatory_review_is_refused_with_the_cell(pair):
+    before = pair.file.current
+    for policy, floors, cell in (
+        (LISTS.replace("contracts: {mandatory_review: true}", "contracts: {}"), FLOORS, "contracts"),
+        (LISTS.replace(", contracts: {mandatory_review: true}", ""), FLOORS, "contracts"),
+        (LISTS, "version: 1", "general"),
+        (LISTS, FLOORS.replace("[general]", "[other]"), "general"),
+    ):
+        file = pair.both(policy, floors)
+        assert f"model m, category {cell}, confidence 0 to 0.5" in file.last_error
+        assert "restart" in file.last_error
+        assert pair.mandatory(cell)
+        assert pair.both(LISTS, FLOORS).last_error == ""
+    assert file.current.loaded is before.loaded
+    assert file.current.floors.digest == before.floors.digest
+
+
+def test_a_restart_may_end_mandatory_review(pair):
+    pair.both(LISTS, "version: 1")
+    assert pair.file.last_error
+    again = PolicyFile(
+        pair.path, floors=pair.floors, clock=time.time, on_change=print, interval_seconds=1
+    ).current
+    assert not checks.mandatory_at(again.tables["m"], "general", 0.99)
+
+
+def test_a_category_may_move_between_the_files_in_one_step(pair):
+    moved = LISTS.replace("general: {}", "general: {mandatory_review: true}")
+    file = pair.both(moved, "version: 1")
+    assert file.last_error == ""
+    assert pair.mandatory("general")
+    file = pair.both(LISTS, FLOORS, at=300.0)
+    assert file.last_error == ""
+    assert pair.mandatory("general")
+
+
+def test_a_refused_file_is_tried_again_when_the_other_one_changes(pair):
+    """In which order a ConfigMap each arrives is nobody's choice."""
+    file = pair.both(LISTS, "version: 1")  # the floors first: refused
+    assert "category general" in file.last_error
+    file = pair.look(LISTS.replace("general: {}", "general: {mandatory_review: true}"), at=300.0)
+    assert file.last_error == ""
+    assert file.current.floors_digest == floors_file.parse("version: 1").digest
+    assert pair.mandatory("general")
+
+
+def test_of_two_changes_the_one_that_widens_is_refused_and_the_other_taken(pair):
+    file = pair.both(LISTS.replace("contracts: {mandatory_review: true}", "contracts: {}"), MORE_FLOORS)
+    assert "category contracts" in file.last_error
+    assert file.current.floors_digest == floors_file.parse(MORE_FLOORS).digest
+    assert pair.mandatory("contracts")
+    assert len(pair.changes) == 1
+
+
+def test_a_change_that_would_make_a_suspension_bind_nothing_is_refused(pair):
+    pair.suspended = (
+        Suspension(
+            suspension_id="a" * 32,
+            scope=Scope(model="m", band="auto"),
+            explanation="drift",
+            suspended_by="ada",
+            suspended_at=1.0,
+            sidecar_id="s",
+        ),
+    )
+    renamed = LISTS.replace(
+        "evidence: score", "evidence: score, bands: [{name: top, from: 0, action: AUTO_ROUTE}]"
+    )
+    file = pair.look(renamed)
+    assert "a" * 32 in file.last_error
+    assert "resume" in file.last_error
+    pair.suspended = ()
+    pair.path.write_text(renamed + "# resumed\n", encoding="utf-8")
+    assert pair.look().last_error == ""
+
+
+def test_both_texts_and_moments_are_recorded(pair):
+    current = pair.look(LISTS.replace("score,", "score, mode: observe,"), at=250.0).current
+    records = in_force.policy("sidecar-a", current)
+    artifacts = {each.kind: each for each in records if isinstance(each, Artifact)}
+    assert artifacts["policy"].body == current.loaded.canonical
+    assert floors_file.parse(artifacts["floors"].body).digest == artifacts["floors"].digest
+    since = {each.slot: (each.digest, each.since) for each in records if isinstance(each, InForce)}
+    assert since == {
+        "policy": (current.loaded.digest, 250.0),
+        "floors": (current.floors_digest, 100.0),
+    }

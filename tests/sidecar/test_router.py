@@ -43,7 +43,7 @@ def test_a_decision_carries_every_version_that_led_to_it(made, make_query, now):
     assert decision.occurred_at == now - 5
     assert decision.calibrator.version == "3"
     assert decision.stale_seconds == 0.0
-    assert decision.policy_digest == made.snapshot.loaded.digest
+    assert decision.policy_digest == made.snapshot.policy.loaded.digest
     assert decision.audit_key_id == "k2"
     assert decision.sidecar_id == "sidecar-a"
     assert decision.engine_version

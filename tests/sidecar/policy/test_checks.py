@@ -130,3 +130,67 @@ def test_whatever_the_loader_lets_through_is_proven(data, scenarios):
     """The schema and the proof are two nets: nothing that passes the first is caught by the second."""
     for compiled in compile_policy(loading.parse(data.draw(scenarios).policy).policy).values():
         assert checks.violations(compiled) == []
+
+
+WIDER = [
+    # What the policy says of contracts and of refunds now; what is told; how many intervals.
+    ("contracts: {}", "category contracts, confidence 0 to 0.5: review is mandatory and would not be", 4),
+    ("other: {}", "category contracts, ", 4),  # not listed any more: held, but not mandatory
+    ("refunds: {mandatory_review: [{from: 0.8, to: 0.94}]}", "category refunds, confidence 0.94 to 0.95", 1),
+    ("refunds: {mandatory_review: [{from: 0.0, to: 0.1}]}", "category refunds, confidence 0.8 to 0.9:", 2),
+]
+
+
+@pytest.mark.parametrize(("becomes", "says", "count"), WIDER)
+def test_a_change_that_would_end_mandatory_review_is_named(becomes, says, count):
+    name = "refunds" if becomes.startswith("refunds") else "contracts"
+    line = next(line for line in POLICY.splitlines() if line.strip().startswith(name))
+    changed_policy = POLICY.replace(line.strip(), becomes)
+    old, new = (compile_policy(loading.parse(each).policy) for each in (POLICY, changed_policy))
+    found = checks.widened(old, new)
+    assert len(found) == count
+    assert f"model m, {says}" in "\n".join(found)
+    assert checks.widened(new, new) == []
+
+
+def test_more_mandatory_review_is_no_widening():
+    old = compile_policy(loading.parse(POLICY).policy)
+    for wider in (
+        POLICY.replace("general: {}", "general: {mandatory_review: true}"),
+        POLICY.replace("from: 0.8", "from: 0.1"),
+        POLICY.replace("[{from: 0.8, to: 0.95}]", "true"),
+        POLICY.replace("evidence: score", "evidence: score\n    bands: [{name: a, from: 0, action: REJECT}]"),
+    ):
+        assert checks.widened(old, compile_policy(loading.parse(wider).policy)) == []
+
+
+def test_a_model_that_is_gone_or_new_is_no_widening():
+    old = compile_policy(loading.parse(POLICY).policy)
+    new = compile_policy(loading.parse(POLICY.replace("  m:", "  n:")).policy)
+    assert checks.widened(old, new) == []
+
+
+def test_the_end_of_a_range_at_1_is_not_forgotten():
+    closed = POLICY.replace("from: 0.8, to: 0.95", "from: 0.9, to: 1.0")
+    open_ = POLICY.replace("from: 0.8, to: 0.95", "from: 0.9, to: 0.999999999")
+    old, new = (compile_policy(loading.parse(each).policy) for each in (closed, open_))
+    assert len(checks.widened(old, new)) == 1
+    assert checks.widened(new, old) == []
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@given(data=st.data())
+def test_whatever_is_not_named_as_wider_is_as_mandatory_as_before(data, scenarios):
+    """Law: at any confidence, not just at the edges at which the proof looks."""
+    old, new = (compile_policy(loading.parse(data.draw(scenarios).policy).policy) for _ in range(2))
+    confidence = data.draw(st.floats(0, 1))
+    names = [*old["lead-classifier"].listed, *new["lead-classifier"].listed, ""]
+    category = data.draw(st.sampled_from(names))
+    before, after = (
+        checks.mandatory_at(each["lead-classifier"], category, confidence) for each in (old, new)
+    )
+    named = [line for line in checks.widened(old, new) if f"category {category or checks.UNLISTED}," in line]
+    if before and not after:
+        assert named
+    if not named:
+        assert after or not before

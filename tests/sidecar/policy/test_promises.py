@@ -161,12 +161,12 @@ def test_a_usable_request_gets_its_band(data, scenarios, make_service, now):
 
 def test_a_last_check_holds_what_a_wrong_decision_lets_through(make_service, make_query, monkeypatch):
     """Even a `decide` that has lost its floors cannot act in a mandatory category: held, counted, said."""
-    right = decider.decide
+    right = decider.settle
     wrong = make_service()
     monkeypatch.setattr(
         decider,
-        "decide",
-        lambda case, *rest: right(msgspec.structs.replace(case, category="general"), *rest),
+        "settle",
+        lambda assessment, _, *rest: right(assessment, "general", *rest),
     )
     for score, category in ((0.99, "pricing"), (0.01, "Legal Language")):
         decision = wrong.router.route(make_query(score, category=category)).decision

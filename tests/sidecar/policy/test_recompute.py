@@ -29,7 +29,7 @@ def stored(made):
             if each.calibrator.digest == decision.calibrator.digest
         )
         text = calibrators.dumps(held.calibrator)
-    return records.decode(records.encode(decision)), made.snapshot.loaded.canonical, text
+    return records.decode(records.encode(decision)), made.snapshot.policy.loaded.canonical, text
 
 
 @ordinary

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sidecar.policy import categories, loading, spec
+from sidecar.policy import categories, floors_file, loading, spec
 
 POLICY = """
 version: 1
@@ -123,3 +123,74 @@ def test_every_mandatory_category_and_every_edge_is_named(data, scenarios):
     for name, action in in_force:
         if name in always | categories.ALWAYS_MANDATORY:
             assert action in ("HOLD_FOR_REVIEW", "ESCALATE")
+
+
+FLOORS = """
+version: 1
+mandatory_categories: [Warranty]
+models:
+  lead-classifier:
+    mandatory_categories: [general]
+    mandatory_ranges: {refunds: [{from: 0.9, to: 1.0}]}
+  another: {mandatory_categories: [whatever]}
+detectors: [{name: lawyer, category: Legal Threat, fields: [body], pattern: 'attorney|lawyer', ignore_case: false}]
+"""
+DETECTOR = "\ndetectors: [{name: refund, category: refunds, pattern: refund}]\n"
+CHAIN = """    fallback:
+      - step: rules
+        bands: [hold]
+        rules: [{name: known_spam, when: "category == 'general'", answer: spam}]
+      - step: secondary
+        address: 127.0.0.1:9000
+        model: second
+        inputs: [{name: x, datatype: FP64, from: raw_confidence}]
+        output: {meaning: json_label_and_score, name: y}
+        calibrator: models:/second@champion
+"""
+
+
+def test_the_document_names_the_floors_and_what_they_make_mandatory():
+    floors = floors_file.parse(FLOORS)
+    text = spec.render(loading.parse(POLICY + DETECTOR), floors)
+    lines = text.splitlines()
+    assert floors.digest in text
+    for line in (
+        "* `warranty` (from the floors file; a policy cannot remove it)",
+        "* `general` (from the floors file; a policy cannot remove it)",
+        "* `contract_law`",
+        "* `refunds` from 0.90 to 1.00",
+        "* every model: `warranty`",
+        "* model `lead-classifier`: `refunds` from 0.9 to 1.0",
+        "* model `another`: `whatever`",
+        "| lawyer | floors | `legal_threat` | `body` | `attorney\\|lawyer` (case as written) |",
+        "| refund | policy | `refunds` | all of it | `refund` |",
+        "| general | 0.995 to 1.00 | HOLD_FOR_REVIEW | ESCALATE | HOLD_FOR_REVIEW |",
+    ):
+        assert line in lines, line
+
+
+def test_the_document_says_where_there_are_no_floors_and_no_detectors():
+    text = spec.render(loading.parse(POLICY))
+    assert "There is no floors file" in text
+    assert "None: nothing is looked for in the context." in text
+
+
+def test_the_document_says_what_the_cut_offs_imply():
+    lines = spec.render(loading.parse(POLICY)).splitlines()
+    told = [line for line in lines if " costs " in line and line.startswith("| (all others)")]
+    assert [line.split(" | ")[1] for line in told] == ["0.995", "0.70", "0.50"]
+    assert "costs 200 times as much as a flag" in told[0]
+    assert "auto: AUTO_ROUTE | flagged: AUTO_ROUTE_FLAGGED" in told[0]
+    assert "| `refunds` |" not in "\n".join(told), "its bands are the model's"
+
+
+def test_the_document_says_what_the_chain_tries():
+    policy = POLICY.replace("    categories:\n", CHAIN + "    categories:\n")
+    text = spec.render(loading.parse(policy))
+    assert "1. Rules in band hold; the first that matches answers:" in text
+    assert "`known_spam`: where `category == 'general'`, answers `spam`" in text
+    assert "no calibrator, so that it clears nothing" in text
+    assert "2. Secondary model `second` at `127.0.0.1:9000`; at most 0.2 s and 50% of" in text
+    assert "calibrator `models:/second@champion`" in text
+    assert "3. A person" in text
+    assert "4. UNCERTAIN" in text
