@@ -98,6 +98,7 @@ class PolicyFile:
         self._stopping = threading.Event()
         self._lock = threading.Lock()
         self._last_texts = self._texts()
+        self._last_suspended: Sequence[Suspension] = ()
         self._refusal = ""  # of the last texts
         self.current = admit(*self._parsed(self._last_texts), since=clock())
         self.last_error = ""
@@ -122,8 +123,11 @@ class PolicyFile:
         with self._lock:
             try:
                 texts = self._texts()
-                if texts != self._last_texts:
+                suspended = self._suspended()
+                # What was refused for a suspension's sake may be good once that is lifted.
+                if texts != self._last_texts or (self._refusal and suspended != self._last_suspended):
                     self._take(texts)
+                    self._last_suspended = suspended
                 self.last_error = self._refusal
             except errors.TruebandError as error:
                 # Neither a file that cannot be read nor a full journal says anything about the texts: they

@@ -231,7 +231,7 @@ def test_a_change_of_the_floors_alone_is_taken_over(pair):
     assert file.last_error == ""
     assert len(file.current.detectors) == 1
     assert (file.current.since, file.current.floors_since) == (100.0, 200.0)
-    assert file.current.loaded is before.loaded
+    assert file.current.loaded.digest == before.loaded.digest
     assert pair.changes == [(before.loaded.digest, floors_file.parse(MORE_FLOORS).digest)]
     pair.look(LISTS.replace("evidence: score", "evidence: score, mode: observe"), at=300.0)
     assert (file.current.since, file.current.floors_since) == (300.0, 200.0)
@@ -333,9 +333,11 @@ def test_a_change_that_would_make_a_suspension_bind_nothing_is_refused(pair):
     file = pair.look(renamed)
     assert "a" * 32 in file.last_error
     assert "resume" in file.last_error
+    assert "a" * 32 in pair.look().last_error
+    assert pair.changes == []
     pair.suspended = ()
-    pair.path.write_text(renamed + "# resumed\n", encoding="utf-8")
-    assert pair.look().last_error == ""
+    assert pair.look(at=300.0).last_error == ""
+    assert pair.file.current.since == 300.0
 
 
 def test_both_texts_and_moments_are_recorded(pair):

@@ -20,7 +20,7 @@ from sidecar.policy import loading
 from sidecar.policy.actions import Action, AnswerSource, TaskKind
 from training import cli, errors, labelled, pipeline
 from training.dataset import Dataset
-from training.demo import story
+from training.demo import folder
 
 pytestmark = [
     # MLflow's own, from reading YAML and from describing the input example.
@@ -441,28 +441,31 @@ def test_the_earlier_labels_fit_and_the_later_ones_judge() -> None:
 # The demo's folder.
 
 
+def prepare(path: Path) -> None:
+    folder.prepare(path, seed=1, policy="version: 1")
+
+
 def test_the_demo_empties_only_a_folder_of_its_own(tmp_path: Path) -> None:
-    folder = tmp_path / "deep" / "demo"
-    story.prepare_folder(folder)
-    (folder / "policy.yaml").write_text("old")
-    story.prepare_folder(folder)
-    assert [path.name for path in folder.iterdir()] == [story.MARKER]
+    own = tmp_path / "deep" / "demo"
+    prepare(own)
+    (own / "old.txt").write_text("old")
+    prepare(own)
+    assert {path.name for path in own.iterdir()} == {folder.MARKER, "policy.yaml", "principals.yaml"}
 
     precious = tmp_path / "thesis"
     precious.mkdir()
     (precious / "chapter-1.txt").write_text("years of work")
     link = tmp_path / "link"
-    link.symlink_to(folder)
+    link.symlink_to(own)
     file = tmp_path / "file"
     file.write_text("mine")
     for path in (precious, link, file):
         with pytest.raises(errors.RequestRefused, match="name another folder with --out"):
-            story.prepare_folder(path)
+            prepare(path)
     assert (precious / "chapter-1.txt").read_text() == "years of work"
     assert (file.read_text(), link.is_symlink()) == ("mine", True)
-    story.prepare_folder(tmp_path / "empty")
-    (tmp_path / "empty" / story.MARKER).unlink()
-    story.prepare_folder(tmp_path / "empty")
+    (tmp_path / "empty").mkdir()
+    prepare(tmp_path / "empty")
 
 
 def test_the_demo_command_says_no_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -42,9 +42,10 @@ class Labelled:
 
 
 class Client:
-    """Speaks to one sidecar."""
+    """Speaks to one sidecar in the name of one principal."""
 
-    def __init__(self, channel: grpc.Channel) -> None:
+    def __init__(self, channel: grpc.Channel, token: str) -> None:
+        self._metadata = (("authorization", f"Bearer {token}"),)
         self._routing = routing_pb2_grpc.RoutingServiceStub(channel)
         self._labels = label_pb2_grpc.LabelServiceStub(channel)
         self._review = review_pb2_grpc.ReviewServiceStub(channel)
@@ -74,19 +75,23 @@ class Client:
                 for index in part
             ]
             response = self._routing.RouteBatch(
-                routing_pb2.RouteBatchRequest(items=requests), timeout=DEADLINE_SECONDS
+                routing_pb2.RouteBatchRequest(items=requests),
+                timeout=DEADLINE_SECONDS,
+                metadata=self._metadata,
             )
             for index, item in zip(part, response.items, strict=True):
                 yield index, item.decision
 
     def route_one(self, message: routing_pb2.RouteRequest) -> decision_pb2.Decision:
         """The decision on one answer."""
-        return self._routing.Route(message, timeout=DEADLINE_SECONDS).decision
+        return self._routing.Route(message, timeout=DEADLINE_SECONDS, metadata=self._metadata).decision
 
     def wait_for_version(self, version: str) -> None:
         """Returns once the sidecar has taken over a version of the calibrator by itself."""
         while True:
-            status = self._admin.GetStatus(admin_pb2.GetStatusRequest(), timeout=DEADLINE_SECONDS)
+            status = self._admin.GetStatus(
+                admin_pb2.GetStatusRequest(), timeout=DEADLINE_SECONDS, metadata=self._metadata
+            )
             if any(slot.calibrator.version == version for slot in status.calibrators):
                 return
             time.sleep(POLL_SECONDS)
@@ -94,7 +99,9 @@ class Client:
     def wait_for_ledger(self) -> None:
         """Returns once the ledger has all that was decided and labelled."""
         while True:
-            status = self._admin.GetStatus(admin_pb2.GetStatusRequest(), timeout=DEADLINE_SECONDS)
+            status = self._admin.GetStatus(
+                admin_pb2.GetStatusRequest(), timeout=DEADLINE_SECONDS, metadata=self._metadata
+            )
             if status.journal.backlog_records == 0:
                 return
             time.sleep(POLL_SECONDS)
@@ -106,6 +113,7 @@ class Client:
             page = self._review.ListTasks(
                 review_pb2.ListTasksRequest(kinds=list(CHANNELS), page_size=PAGE, page_token=token),
                 timeout=DEADLINE_SECONDS,
+                metadata=self._metadata,
             )
             yield from page.tasks
             token = page.next_page_token
@@ -130,7 +138,9 @@ class Client:
                 for task in part
             ]
             response = self._labels.RecordLabels(
-                label_pb2.RecordLabelsRequest(labels=labels), timeout=DEADLINE_SECONDS
+                label_pb2.RecordLabelsRequest(labels=labels),
+                timeout=DEADLINE_SECONDS,
+                metadata=self._metadata,
             )
             refused = [item for item in response.items if item.status == label_pb2.LABEL_STATUS_REJECTED]
             if refused:
@@ -138,6 +148,33 @@ class Client:
             progress(len(part))
         audited = sum(task.kind == review_pb2.TASK_KIND_AUDIT for task in tasks)
         return Labelled(held=len(tasks) - audited, audited=audited)
+
+    def lease_one(self) -> review_pb2.Task:
+        """The most urgent held task, now this reviewer's."""
+        wanted = review_pb2.LeaseTasksRequest(kinds=[review_pb2.TASK_KIND_HOLD], count=1)
+        leased = self._review.LeaseTasks(wanted, timeout=DEADLINE_SECONDS, metadata=self._metadata)
+        return leased.tasks[0]
+
+    def complete(self, task: review_pb2.Task, truth: str) -> None:
+        """Says what is true about a task's answer, and releases what is right."""
+        right = task.predicted_class == truth
+        request = review_pb2.CompleteTaskRequest(
+            task_id=task.task_id,
+            fence=task.lease.fence,
+            verdict=review_pb2.VERDICT_CORRECT if right else review_pb2.VERDICT_INCORRECT,
+            true_class="" if right else truth,
+            disposition=review_pb2.DISPOSITION_RELEASE if right else review_pb2.DISPOSITION_RELEASE_CORRECTED,
+            explanation="looked at the image",
+        )
+        self._review.CompleteTask(request, timeout=DEADLINE_SECONDS, metadata=self._metadata)
+
+    def watch(self, decision_id: str) -> Iterator[review_pb2.Outcome]:
+        """The outcomes of a held decision, as they come, until it is final."""
+        request = review_pb2.WatchDecisionRequest(decision_id=decision_id)
+        for response in self._review.WatchDecision(
+            request, timeout=DEADLINE_SECONDS, metadata=self._metadata
+        ):
+            yield response.outcome
 
 
 def request(answers: Answers, index: int, request_id: str, *, pricing: bool) -> routing_pb2.RouteRequest:

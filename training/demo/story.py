@@ -1,10 +1,8 @@
 """The story that the demo tells: each chapter does one thing for real, and says what it saw."""
 
 import contextlib
-import hashlib
 import os
 import shlex
-import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,18 +17,16 @@ from sidecar.ledger.snapshot import open_snapshot
 from training import bands, console, fitting, pipeline, registry, reliability, report, selection
 from training.commands import retrain as retrain_command
 from training.dataset import Dataset
-from training.demo import client, digits, narration, processes
+from training.demo import client, digits, folder, narration, people, processes
 from training.demo.client import MODEL, Client
 from training.demo.digits import Answers
 from training.demo.narration import Narrator
-from training.errors import RequestRefused
 from training.intervals import FloatArray, IntArray
 
 REGISTERED = "digits-calibrator"
 FIRST = 200
 LAST = 3000
 MANDATORY_EVERY = 40
-MARKER = ".trueband-demo"
 POLICY = f"""\
 # The policy of the demo: the default bands, one mandatory category.
 version: 1
@@ -64,23 +60,23 @@ class Story:
 
     def run(self) -> None:
         """The whole story. Leaves its files, and no process."""
-        prepare_folder(self._folder)
-        policy = self._folder / "policy.yaml"
-        policy.write_text(POLICY, encoding="utf-8")
+        prepared = folder.prepare(self._folder, seed=self._seed, policy=POLICY)
         with contextlib.ExitStack() as stack:
             store = stack.enter_context(processes.mlflow(self._folder / "mlflow"))
-            settings = {
+            settings = prepared.settings | {
                 "MLFLOW_TRACKING_URI": store.address,
                 "TRUEBAND_POLL_INTERVAL": "1",
-                "TRUEBAND_DECISION_KEY": self._key("decision"),
-                "TRUEBAND_AUDIT_KEYS": f"demo:{self._key('audit')}",
             }
-            service = stack.enter_context(processes.sidecar(policy, self._folder / "sidecar", settings))
+            service = stack.enter_context(
+                processes.sidecar(prepared.policy, self._folder / "sidecar", settings)
+            )
             stack.enter_context(_environment("MLFLOW_TRACKING_URI", store.address))
             data = self._the_model()
             self._narrator.wait("starting the sidecar", service.wait)
             channel = stack.enter_context(grpc.insecure_channel(service.address))
-            caller = Client(channel)
+            caller, labeller, person = (
+                Client(channel, prepared.tokens[name]) for name in ("service", "labeller", "person")
+            )
             self._without_calibrator(caller, data.traffic)
             self._narrator.wait("starting MLflow (SQLite, one worker, loopback)", store.wait)
             first = self._first_calibrator(data.holdout, caller)
@@ -97,7 +93,8 @@ class Story:
             changed_at = time.time()
             noisy = self._route(caller, data.traffic, range(half, self._requests), "noisy images")
             self._compare(data.traffic, noisy, f"Noisy images, still version {first}: the world has changed")
-            self._label(caller, data.traffic)
+            people.review(self._narrator, caller, person, data.traffic)
+            people.label(self._narrator, caller, labeller, data.traffic, first=FIRST)
             before = self._route_last(caller, data.traffic, "swap-before")
             second = self._retrain(changed_at)
             self._swap(caller, data.traffic, before, second)
@@ -205,27 +202,6 @@ class Story:
             f"{decision.floors[0].floor})."
         )
 
-    def _label(self, caller: Client, traffic: Answers) -> None:
-        self._narrator.title("A labeller works the queue")
-        self._narrator.wait("letting the ledger catch up", caller.wait_for_ledger)
-        truth = {f"live-{index}": int(digit) for index, digit in enumerate(traffic.truth)}
-        truth |= {f"first-{index}": int(traffic.truth[index]) for index in range(FIRST)}
-        best = next(task.context["image"] for task in caller.tasks() if task.subject_ref == "mandatory")
-        images = {
-            f"digit image {image}": int(digit)
-            for image, digit in zip(traffic.images, traffic.truth, strict=True)
-        }
-        truth["mandatory"] = images[best]
-        total = sum(1 for _ in caller.tasks())
-        with self._narrator.progress(total, "labelling") as advance:
-            labelled = caller.label(truth, advance)
-        self._narrator.say(
-            f"ListTasks gave {labelled.held:,} held and {labelled.audited:,} audited decisions; {total:,} labels went "
-            f"back over RPC, of {FIRST + self._requests + 1:,} decisions. The audits are the 5 % that were drawn, "
-            "with a known probability, from what had acted or was rejected: without them nobody would know."
-        )
-        self._narrator.wait("letting the ledger catch up", caller.wait_for_ledger)
-
     def _retrain(self, since: float) -> str:
         self._narrator.title("A retrain from the labels since the images changed, and the gate's verdict")
         ledger = f"sqlite:///{self._folder / 'sidecar' / 'ledger.db'}"
@@ -302,27 +278,6 @@ class Story:
         command = shlex.join([*processes.mlflow_command(self._folder / "mlflow"), "--port", "5000"])
         self._narrator.say("Open the MLflow page at http://127.0.0.1:5000 with:")
         self._narrator.show(f"  {command}")
-
-    def _key(self, name: str) -> str:
-        # Derived from the seed, so that the same seed draws the same audits. Real keys come from a secret.
-        return hashlib.sha256(f"trueband demo {name} {self._seed}".encode()).hexdigest()
-
-
-def prepare_folder(folder: Path) -> None:
-    """Makes the folder, or empties one that an earlier demo made.
-
-    Raises:
-        RequestRefused: it holds something else.
-    """
-    if folder.exists():
-        own = folder.is_dir() and not folder.is_symlink()
-        if not own or (any(folder.iterdir()) and not (folder / MARKER).exists()):
-            raise RequestRefused(
-                f"{folder} holds something that is not a demo's; name another folder with --out"
-            )
-        shutil.rmtree(folder)
-    folder.mkdir(parents=True)
-    (folder / MARKER).touch()
 
 
 @contextlib.contextmanager

@@ -40,9 +40,10 @@ def service(name: str, *roles: str) -> Principal:
 def decision(number: int, kinds: tuple[TaskKind, ...] = (TaskKind.HOLD,), **changes: object) -> Decision:
     planned = {
         name: changes.pop(name)
-        for name in ("due_at", "blind", "overlap", "skill", "criterion", "expires_at")
+        for name in ("due_at", "blind", "overlap", "skill", "criterion")
         if name in changes
     }
+    planned["expires_at"] = changes.pop("task_expires_at", None)
     held = bool({TaskKind.HOLD, TaskKind.ESCALATION} & set(kinds))
     fields: dict[str, object] = {
         "decision_id": f"decision-{number:06d}",

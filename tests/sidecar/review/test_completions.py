@@ -1,5 +1,6 @@
 """The contract of completions, for every database: label, outcome, task and audit row change together, once."""
 
+import msgspec
 import pytest
 
 from sidecar import errors
@@ -256,8 +257,6 @@ def test_in_a_mandatory_category_a_person_releases_but_not_their_own(desk, make_
     held = desk.lease_one(bob)
     # Another answer of the same decision, that bob asked for.
     (first,) = desk.ledger.decision(decision_id).answers
-    import msgspec
-
     second = msgspec.structs.replace(first, answer_id="second", principal="bob")
     desk.ledger.apply("b", [second])
     with pytest.raises(errors.NotPermitted, match="bob asked for this decision"):
@@ -274,8 +273,6 @@ def test_who_asked_may_refuse_their_own(desk, make_person):
     decision_id = desk.open(mandatory=False, category="pricing", principal="ada")
     held = desk.lease_one(make_person("ada"))
     (first,) = desk.ledger.decision(decision_id).answers
-    import msgspec
-
     desk.ledger.apply("b", [msgspec.structs.replace(first, answer_id="second", mandatory=True)])
     with pytest.raises(errors.NotPermitted):
         desk.complete(make_person("ada"), held)
@@ -287,8 +284,6 @@ def test_who_asked_may_refuse_their_own(desk, make_person):
 def test_a_service_ends_no_mandatory_hold_even_where_another_answer_made_it_so(
     desk, make_service, disposition
 ):
-    import msgspec
-
     decision_id = desk.open()
     robot = make_service("robot")
     held = desk.lease_one(robot)

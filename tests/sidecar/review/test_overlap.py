@@ -1,5 +1,6 @@
 """Two pairs of eyes: different ones, and a third where they disagree."""
 
+import msgspec
 import pytest
 
 from sidecar.ledger.labels import LabelState
@@ -79,7 +80,7 @@ def test_disagreement_goes_to_a_third_who_settles_it(desk, make_person):
     desk.complete(carol, desk.lease_one(carol, skills=("legal",)))
     assert desk.outcomes(decision_id) == [("RELEASED", "interested")]
     assert states(desk, decision_id) == {
-        "ada": (LabelState.SUPERSEDED, 1.0),
+        "ada": (LabelState.REPEATED, 1.0),
         "bob": (LabelState.SUPERSEDED, 1.0),
         "carol": (LabelState.COUNTED, 1.0),
     }
@@ -122,8 +123,6 @@ def test_what_counts_as_agreement_on_a_hold(desk, make_person, first, second, ag
 
 
 def test_another_answer_of_the_decision_does_not_end_a_task_that_is_half_reviewed(desk, make_person):
-    import msgspec
-
     decision_id = desk.open(overlap=2)
     desk.complete(make_person("ada"), desk.lease_one(make_person("ada")))
     (first,) = desk.ledger.decision(decision_id).answers
