@@ -98,7 +98,7 @@ def retrain(
         RequestRefused: the policy does not fit.
         RegistryRefused: the registry cannot be used.
     """
-    loaded = policy or _newest_policy(ledger, model)
+    loaded = policy or policy_of(ledger, model)
     entry = loaded.policy.models.get(model)
     if entry is None:
         raise errors.RequestRefused(
@@ -255,7 +255,7 @@ def _registered_name(entry: policy_model.Model) -> str:
     return rest.partition("@")[0].partition("/")[0]
 
 
-def _newest_policy(ledger: Ledger, model: str) -> LoadedPolicy:
+def policy_of(ledger: Ledger, model: str) -> LoadedPolicy:
     """The policy that the model's newest decision was made under."""
     newest = ledger.decisions(model=model, page_size=1).items
     if not newest:

@@ -69,6 +69,12 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     target.add_argument(
         "--criterion", default="correct", metavar="C", help="what the labels call correct (default: correct)"
     )
+    target.add_argument(
+        "--source",
+        choices=("primary", "secondary"),
+        default="primary",
+        help="whose answers: the model's, or those of the fallback chain's secondary (default: primary)",
+    )
     registry = parser.add_argument_group("registry")
     registry.add_argument("--register", metavar="NAME", help="register it in MLflow under this name")
     registry.add_argument("--alias", metavar="ALIAS", help="let this alias point at it, e.g. champion")
@@ -168,6 +174,7 @@ def _target(
     return dataset, calibrators.AppliesTo(
         model=arguments.model,
         model_versions=None if arguments.any_version else tuple(arguments.model_version),
+        source=arguments.source,
         evidence=kind,
         aggregation=aggregation,
         answer=answer,

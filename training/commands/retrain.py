@@ -1,10 +1,10 @@
 """`retrain`: the ledger's labels into a challenger, and the gate's verdict on it."""
 
 import argparse
-import os
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from training.commands import ledger_source
 
 if TYPE_CHECKING:
     from training.pipeline import Retrained
@@ -20,26 +20,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "champion if the gate accepts. Exit code 0 includes `kept the champion, here is why`.",
     )
     parser.add_argument("--model", required=True, metavar="M", help="a key of the policy's models")
-    parser.add_argument(
-        "--ledger-url",
-        default=os.environ.get("TRUEBAND_LEDGER_URL", ""),
-        metavar="URL",
-        help="of the ledger (default: TRUEBAND_LEDGER_URL, or SQLite in the data directory)",
-    )
-    parser.add_argument(
-        "--data-dir",
-        type=Path,
-        default=Path(os.environ.get("TRUEBAND_DATA_DIR") or "trueband-data"),
-        metavar="DIR",
-        help="of the sidecar, where its SQLite ledger is (default: TRUEBAND_DATA_DIR, or trueband-data)",
-    )
-    parser.add_argument(
-        "--policy",
-        type=Path,
-        default=Path(os.environ["TRUEBAND_POLICY"]) if os.environ.get("TRUEBAND_POLICY") else None,
-        metavar="FILE",
-        help="the policy (default: TRUEBAND_POLICY, or what the newest decision was made under)",
-    )
+    ledger_source.add_arguments(parser)
     parser.add_argument("--name", metavar="NAME", help="the registered model (default: as in the policy)")
     versions = parser.add_mutually_exclusive_group()
     versions.add_argument(
@@ -67,18 +48,15 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def run(arguments: argparse.Namespace) -> int:
     """Retrains, and prints the verdict with its reasons."""
-    from sidecar.ledger.snapshot import open_snapshot
-    from sidecar.policy import loading
     from training import console, errors, pipeline, registry
 
     screen = console.console()
-    url = arguments.ledger_url or f"sqlite:///{arguments.data_dir.absolute() / 'ledger.db'}"
     try:
-        with open_snapshot(url) as ledger:
+        with ledger_source.snapshot(arguments) as ledger:
             retrained = pipeline.retrain(
                 ledger,
                 arguments.model,
-                policy=None if arguments.policy is None else loading.read(arguments.policy),
+                policy=ledger_source.policy(arguments),
                 name=arguments.name,
                 model_versions=tuple(arguments.model_version),
                 pool=arguments.any_version,

@@ -77,3 +77,40 @@ def test_a_broken_promise_is_refused(policy, capsys, monkeypatch):
     code, out, err = run(capsys, "check", policy)
     assert (code, out) == (2, "")
     assert "the policy breaks a promise" in err
+
+
+def test_check_and_spec_take_the_floors_that_bind(policy, capsys, tmp_path):
+    floors = tmp_path / "floors.yaml"
+    floors.write_text("version: 1\nmandatory_categories: [general]\nmodels: {lead: {}}\n", encoding="utf-8")
+    code, out, err = run(capsys, "check", policy, "--floors", floors)
+    assert (code, err) == (0, "")
+    assert "168 cells enumerated, 140 mandatory" in out
+    assert "note: the floors name models that this policy does not have: lead" in out
+    assert f"{floors}: good, digest sha256:" in out
+    code, out, _ = run(capsys, "spec", policy, "--floors", floors)
+    assert code == 0
+    assert "* `general` (from the floors file; a policy cannot remove it)" in out
+
+
+def test_bad_floors_are_named(policy, capsys, tmp_path):
+    floors = tmp_path / "floors.yaml"
+    floors.write_text("version: 1\nmandatory: [general]\n", encoding="utf-8")
+    for command in ("check", "spec"):
+        code, out, err = run(capsys, command, policy, "--floors", floors)
+        assert (code, out) == (2, "")
+        assert "FLOORS_REFUSED" in err
+        assert "mandatory: no such key" in err
+        assert "floors.yaml" in err
+
+
+def test_check_gives_the_schema_of_the_floors(capsys):
+    code, out, _ = run(capsys, "check", "--floors-schema")
+    assert code == 0
+    assert set(json.loads(out)["properties"]) == {"version", "mandatory_categories", "models", "detectors"}
+
+
+def test_check_proves_the_fallback_chain_too(policy, capsys, monkeypatch):
+    monkeypatch.setattr("sidecar.policy.chain_checks.violations", lambda table, chain: ["a broken chain"])
+    code, out, err = run(capsys, "check", policy)
+    assert (code, out) == (2, "")
+    assert "a broken chain" in err

@@ -69,9 +69,7 @@ def test_two_who_lift_the_same_are_both_kept(ledger):
 def test_a_suspension_of_a_newer_version_is_not_taken_for_none(ledger):
     ledger.apply("s1", [suspension()])
     with ledger._engine.begin() as connection:
-        connection.execute(
-            schema.suspensions.update().values(body='{"type":"suspended","region":"eu"}')
-        )
+        connection.execute(schema.suspensions.update().values(body='{"type":"suspended","region":"eu"}'))
     with pytest.raises(errors.LedgerUnavailable, match="suspension"):
         ledger.suspensions()
 

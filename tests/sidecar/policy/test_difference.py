@@ -26,9 +26,7 @@ ordinary = settings(max_examples=100, suppress_health_check=[HealthCheck.too_slo
 
 
 def side(text=POLICY, floors=None):
-    return Side(
-        policy=loading.parse(text), floors=None if floors is None else floors_file.parse(floors)
-    )
+    return Side(policy=loading.parse(text), floors=None if floors is None else floors_file.parse(floors))
 
 
 def changed(was, becomes):
@@ -77,10 +75,10 @@ def test_a_key_that_changes_is_told_by_name(was, becomes, expected):
 
 def test_a_new_band_does_not_seem_to_change_the_others():
     bands = "bands: [{name: auto, from: 0.9, action: AUTO_ROUTE}, {name: rest, from: 0, action: ESCALATE}]"
-    more = bands.replace(
-        "{name: rest", "{name: middle, from: 0.5, action: HOLD_FOR_REVIEW}, {name: rest"
+    more = bands.replace("{name: rest", "{name: middle, from: 0.5, action: HOLD_FOR_REVIEW}, {name: rest")
+    old, new = (
+        side(POLICY.replace("evidence: score", f"evidence: score\n    {each}")) for each in (bands, more)
     )
-    old, new = (side(POLICY.replace("evidence: score", f"evidence: score\n    {each}")) for each in (bands, more))
     keys = {each.key for each in difference.settings(old, new)}
     assert {key.split(".")[2] for key in keys} == {"bands[middle]"}
     assert all(each.old == "(absent)" for each in difference.settings(old, new))
@@ -95,9 +93,7 @@ def test_the_chain_and_the_floors_are_told_too():
 
 
 def test_cells_that_change_are_joined_where_they_touch():
-    old, new = changed(
-        "general: {}", "general: {bands: [{name: all, from: 0.0, action: HOLD_FOR_REVIEW}]}"
-    )
+    old, new = changed("general: {}", "general: {bands: [{name: all, from: 0.0, action: HOLD_FOR_REVIEW}]}")
     cells = difference.cells(old, new)
     in_force = ("in force",)
     assert cells == [

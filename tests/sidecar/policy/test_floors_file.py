@@ -188,7 +188,10 @@ def test_the_digest_is_of_the_meaning():
         ("[]", "must be a mapping"),
         ("mandatory_categories: [a]", "version: is required"),
         ("version: 2", "version: must be 1"),
-        ("version: 1\nmandatory: [a]", "mandatory: no such key; see `python -m sidecar check --floors-schema`"),
+        (
+            "version: 1\nmandatory: [a]",
+            "mandatory: no such key; see `python -m sidecar check --floors-schema`",
+        ),
         ("version: 1\nmandatory_categories: a", "mandatory_categories: must be a list"),
         ("version: 1\nmandatory_categories: [1]", "mandatory_categories.0: must be text"),
         ("version: 1\nmandatory_categories: ['\u200b']", "no name of a category"),
@@ -204,7 +207,10 @@ def test_the_digest_is_of_the_meaning():
             "stands twice",
         ),
         ("version: 1\nversion: 1", "stands twice"),
-        ("version: 1\ndetectors: [{name: d, category: a, pattern: '('}]", "detectors.0: '(' is no RE2 pattern"),
+        (
+            "version: 1\ndetectors: [{name: d, category: a, pattern: '('}]",
+            "detectors.0: '(' is no RE2 pattern",
+        ),
         ("a: [", "not YAML"),
     ],
 )

@@ -42,7 +42,9 @@ def recorded(make_service, make_query):
     return make
 
 
-@pytest.mark.parametrize(("score", "action"), [(0.95, "AUTO_ROUTE"), (0.6, "HOLD_FOR_REVIEW"), (0.2, "REJECT")])
+@pytest.mark.parametrize(
+    ("score", "action"), [(0.95, "AUTO_ROUTE"), (0.6, "HOLD_FOR_REVIEW"), (0.2, "REJECT")]
+)
 def test_under_its_own_policy_a_decision_goes_where_it_went(recorded, score, action):
     decision, calibrator = recorded(score)
     assert decision.action == action
@@ -51,7 +53,10 @@ def test_under_its_own_policy_a_decision_goes_where_it_went(recorded, score, act
 
 def test_under_other_bands_it_goes_elsewhere(recorded):
     decision, calibrator = recorded(0.95)
-    stricter = POLICY + "    bands: [{name: a, from: 0.96, action: AUTO_ROUTE}, {name: r, from: 0, action: ESCALATE}]"
+    stricter = (
+        POLICY
+        + "    bands: [{name: a, from: 0.96, action: AUTO_ROUTE}, {name: r, from: 0, action: ESCALATE}]"
+    )
     assert replay.outcome(decision, calibrator, compiled(stricter)) == "ESCALATE"
 
 
@@ -75,9 +80,7 @@ def test_a_suspension_that_bound_binds_again_and_an_old_detector_does_not(record
         )
     )  # fmt: skip
     detector = msgspec.structs.replace(suspension, floor="detector:d:legal", reason=Reason.DETECTOR)
-    suspended, detected = (
-        msgspec.structs.replace(decision, floors=(hit,)) for hit in (suspension, detector)
-    )
+    suspended, detected = (msgspec.structs.replace(decision, floors=(hit,)) for hit in (suspension, detector))
     assert replay.outcome(suspended, calibrator, compiled()) == "HOLD_FOR_REVIEW"
     assert replay.outcome(detected, calibrator, compiled()) == "AUTO_ROUTE"
 
@@ -128,7 +131,8 @@ def test_under_its_own_policy_every_decision_goes_where_it_went(data, scenarios,
     (decision,) = made.journal.decisions
     digest = None if decision.calibrator is None else decision.calibrator.digest
     calibrator = next(
-        (each.calibrator for each in made.snapshot.calibrators.values() if each.calibrator.digest == digest), None
+        (each.calibrator for each in made.snapshot.calibrators.values() if each.calibrator.digest == digest),
+        None,
     )
     told = replay.outcome(decision, calibrator, compiled(scenario.policy))
     assert told.split(",")[0].split(" ")[0] == decision.action

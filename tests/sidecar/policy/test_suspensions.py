@@ -247,7 +247,10 @@ def test_a_field_of_a_newer_version_is_not_dropped_in_silence():
 
 def test_the_recorded_suspensions_are_found_among_the_floors():
     binding = hits((suspension(),))
-    assert suspensions.recorded((*binding, msgspec.structs.replace(binding[0], reason=Reason.DETECTOR))) == binding
+    assert (
+        suspensions.recorded((*binding, msgspec.structs.replace(binding[0], reason=Reason.DETECTOR)))
+        == binding
+    )
 
 
 def test_a_scope_in_words():

@@ -310,3 +310,50 @@ def test_floors_bind_every_decision_and_a_running_sidecar_does_not_let_go_of_the
     floors.write_text("version: 1\n")
     sidecar.start(TRUEBAND_FLOORS=str(floors))
     assert sidecar.ask(0.99).may_act, "a restart may let go"
+
+
+PRINCIPALS = "principals:\n" + "".join(
+    f"  - {{name: {name}, kind: {kind}, roles: [operator, caller], token_sha256: "
+    f"{hashlib.sha256(name.encode()).hexdigest()}}}\n"
+    for name, kind in (("ada", "person"), ("monitor", "service"))
+)
+
+
+def test_a_service_may_suspend_and_only_a_person_may_lift_it_by_their_own_name(make_sidecar, capsys):
+    sidecar = make_sidecar()
+    sidecar.write_calibrator()
+    principals = sidecar.home / "principals.yaml"
+    principals.write_text(PRINCIPALS)
+    sidecar.start(TRUEBAND_PRINCIPALS=str(principals))
+
+    def call(method, request, token):
+        return method(request, timeout=60, metadata=(("authorization", f"Bearer {token}"),))
+
+    admin = sidecar.admin
+    fields = {"scope": EVERYTHING, "explanation": "an alarm"}
+    request = admin_pb2.SuspendRequest(**fields, suspended_by="")
+    made = call(admin.Suspend, request, "monitor").suspension
+    assert made.suspended_by == "monitor", "by authentication, not by what the request says"
+    with refused(grpc.StatusCode.INVALID_ARGUMENT, "suspended_by"):
+        call(admin.Suspend, admin_pb2.SuspendRequest(**fields, suspended_by="ada"), "monitor")
+
+    lift = admin_pb2.ResumeRequest(suspension_id=made.suspension_id, explanation="over")
+    with refused(grpc.StatusCode.PERMISSION_DENIED):
+        call(admin.Resume, lift, "monitor")
+    with refused(grpc.StatusCode.UNAUTHENTICATED):
+        admin.Resume(lift, timeout=60)
+    other = admin_pb2.ResumeRequest(
+        suspension_id=made.suspension_id, explanation="over", resumed_by="somebody"
+    )
+    with refused(grpc.StatusCode.INVALID_ARGUMENT, "resumed_by"):
+        call(admin.Resume, other, "ada")
+    assert len(call(admin.ListSuspensions, admin_pb2.ListSuspensionsRequest(), "ada").suspensions) == 1
+
+    token = sidecar.home / "token"
+    token.write_text("ada\n")
+    given = ("resume", made.suspension_id, "--reason", "over", "--token-file", token)
+    code, out, err = run(capsys, sidecar, *given)
+    assert (code, err) == (0, "")
+    assert call(admin.ListSuspensions, admin_pb2.ListSuspensionsRequest(), "ada").suspensions == []
+    kept = json.loads((sidecar.data_dir / "suspensions.json").read_text())["events"]
+    assert [event.get("resumed_by") for event in kept] == [None, "ada"]

@@ -1,6 +1,7 @@
 """kill -9 amid concurrent traffic, several lives over one folder: what was acknowledged is kept, once."""
 
 import random
+import signal
 import threading
 from collections import Counter
 from dataclasses import dataclass, field
@@ -102,11 +103,12 @@ def live_and_die(sidecar, callers: list[Caller], least: int) -> None:
             lambda: acknowledged(callers) >= before + least or any(caller.surprise for caller in callers),
             "so many acknowledgements",
         )
-        sidecar.kill()
+        sidecar.signal(signal.SIGKILL)
     finally:
         enough.set()
         for thread in threads:
             thread.join()
+    assert sidecar.wait() == -signal.SIGKILL
     assert [caller.surprise for caller in callers if caller.surprise] == []
 
 
