@@ -48,12 +48,17 @@ def mlflow(tmp_path_factory):
         import mlflow.pyfunc
         import mlflow.store.tracking.sqlalchemy_store
 
-    tracking, registry = mlflow.get_tracking_uri(), mlflow.get_registry_uri()
+    before = {name: os.environ.get(name) for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")}
     mlflow.set_tracking_uri(f"sqlite:///{folder}/mlflow.db")
     mlflow.set_registry_uri(f"sqlite:///{folder}/mlflow.db")
     yield mlflow
-    mlflow.set_tracking_uri(tracking)
-    mlflow.set_registry_uri(registry)
+    # None, not what was asked for before: the registry follows the tracking address until somebody sets it.
+    mlflow.set_tracking_uri(None)
+    mlflow.set_registry_uri(None)
+    for name, value in before.items():
+        os.environ.pop(name, None)
+        if value is not None:
+            os.environ[name] = value
     settings.undo()
 
 

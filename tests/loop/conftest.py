@@ -1,7 +1,6 @@
 """The steps of the closed loop: a real sidecar process, a real MLflow server, a real ledger, a real model."""
 
-import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,7 @@ from typing import Any
 import grpc
 import numpy as np
 import pytest
-from trueband.v1 import decision_pb2
+from trueband.v1 import decision_pb2, review_pb2
 
 import calibrators
 from sidecar import cli
@@ -18,7 +17,7 @@ from sidecar.ledger.store import Ledger
 from sidecar.policy import recompute
 from training import bands, fitting, intervals, pipeline, registry, selection
 from training.dataset import Dataset
-from training.demo import client, digits, processes
+from training.demo import client, digits, folder, processes
 from training.demo.client import MODEL, MODEL_VERSION, Client
 
 REQUESTS = 5000
@@ -82,10 +81,14 @@ class Routed:
 class Loop:
     """One turn of the loop, step by step."""
 
-    def __init__(self, home: Path, channel: grpc.Channel, data: digits.Digits) -> None:
+    def __init__(
+        self, home: Path, channel: grpc.Channel, data: digits.Digits, tokens: Mapping[str, str]
+    ) -> None:
         self.home = home
         self._data = data
-        self._caller = Client(channel)
+        self._caller = Client(channel, tokens["service"])
+        self._labeller = Client(channel, tokens["labeller"])
+        self._person = Client(channel, tokens["person"])
         self._waves = 0
 
     def route(self, indices: Iterable[int]) -> Routed:
@@ -121,19 +124,29 @@ class Loop:
     def until_answers_carry(self, version: str) -> None:
         self._caller.wait_for_version(version)
 
+    def review_most_urgent(self) -> tuple[review_pb2.Task, review_pb2.Outcome]:
+        """A person takes the most urgent hold, and decides; what the caller hears of it."""
+        self._caller.wait_for_ledger()
+        task = self._person.lease_one()
+        self._person.complete(task, str(self._digits()[task.context["image"]]))
+        *_, last = self._caller.watch(task.decision_id)
+        return task, last
+
     def label_the_queue(self) -> client.Labelled:
-        """Works every held and audited task, as a person would who looks at the image."""
+        """Works every held and audited task, as somebody would who looks at the image."""
         self._caller.wait_for_ledger()
-        traffic = self._data.traffic
-        digit = {
-            f"digit image {image}": int(truth)
-            for image, truth in zip(traffic.images, traffic.truth, strict=True)
-        }
-        truth = {task.subject_ref: digit[task.context["image"]] for task in self._caller.tasks()}
-        labelled = self._caller.label(truth, lambda _: None)
+        digits_of = self._digits()
+        truth = {task.subject_ref: digits_of[task.context["image"]] for task in self._labeller.tasks()}
+        labelled = self._labeller.label(truth, lambda _: None)
         self._caller.wait_for_ledger()
-        assert not list(self._caller.tasks()), "the queue is empty"
+        assert not list(self._labeller.tasks()), "the queue is empty"
         return labelled
+
+    def _digits(self) -> dict[str, int]:
+        """What each image shows."""
+        traffic = self._data.traffic
+        named = zip(traffic.images, traffic.truth, strict=True)
+        return {f"digit image {image}": int(truth) for image, truth in named}
 
     def retrain(self, *, since: float, promote: bool) -> pipeline.Retrained:
         with self.ledger() as ledger:
@@ -193,19 +206,16 @@ def promise() -> Callable[..., bool]:
 @pytest.fixture
 def loop(tmp_path: Path, mlflow_registry: str) -> Iterator[Loop]:
     """A sidecar that has just started, and a registry that knows no calibrator."""
-    policy = tmp_path / "policy.yaml"
-    policy.write_text(POLICY)
+    # Keys and tokens follow from the seed, so that every run draws the same audits.
+    prepared = folder.prepare(tmp_path / "loop", seed=SEED, policy=POLICY)
     home = tmp_path / "sidecar"
-    settings = {
+    settings = prepared.settings | {
         "MLFLOW_TRACKING_URI": mlflow_registry,
         "TRUEBAND_POLL_INTERVAL": "0.2",
-        # Fixed, so that every run draws the same audits.
-        "TRUEBAND_DECISION_KEY": hashlib.sha256(b"loop decision").hexdigest(),
-        "TRUEBAND_AUDIT_KEYS": f"loop:{hashlib.sha256(b'loop audit').hexdigest()}",
     }
     data = digits.prepare(REQUESTS, SEED)
-    with processes.sidecar(policy, home, settings) as service:
+    with processes.sidecar(prepared.policy, home, settings) as service:
         service.wait()
         with grpc.insecure_channel(service.address) as channel:
-            yield Loop(home, channel, data)
+            yield Loop(home, channel, data, prepared.tokens)
     assert "unhandled_exception" not in service.log.read_text()

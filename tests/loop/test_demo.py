@@ -18,6 +18,7 @@ CHAPTERS = (
     "answers about clean images, routed over gRPC",
     "A mandatory category",
     "answers about noisy images, routed over gRPC",
+    "A person reviews one held answer",
     "A labeller works the queue",
     "the gate's verdict",
     "The hot swap",

@@ -370,7 +370,7 @@ def test_a_lifting_that_the_ledger_does_not_have_yet_is_not_undone_by_it(fleet):
 
 
 def test_a_ledger_that_is_away_changes_nothing(fleet):
-    first, second = fleet
+    first, _ = fleet
     made = first.suspend(model="leads")
     first.away = True
     with pytest.raises(errors.LedgerUnavailable):

@@ -35,6 +35,8 @@ VIOLATION = errors.Violation("evidence.score.confidence", "score must be between
         (errors.LedgerUnavailable(), code_pb2.UNAVAILABLE, "LEDGER_UNAVAILABLE"),
         (errors.NotSupported(), code_pb2.UNIMPLEMENTED, "NOT_SUPPORTED"),
         (errors.PolicyRefused("no"), code_pb2.FAILED_PRECONDITION, "POLICY_REFUSED"),
+        (errors.FloorsRefused("no"), code_pb2.FAILED_PRECONDITION, "FLOORS_REFUSED"),
+        (errors.SuspensionsNotKept("no"), code_pb2.UNAVAILABLE, "SUSPENSIONS_NOT_KEPT"),
         (CalibratorRefused("no", code="NOT_FINITE"), code_pb2.FAILED_PRECONDITION, "NOT_FINITE"),
         (errors.RegistryFailure("no", code="REGISTRY_TIMEOUT"), code_pb2.UNAVAILABLE, "REGISTRY_TIMEOUT"),
         (TruebandError(), code_pb2.INTERNAL, "TRUEBAND_ERROR"),

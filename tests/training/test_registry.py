@@ -239,7 +239,7 @@ def test_rollback_goes_back_step_by_step_and_revokes_what_it_leaves(client, thre
 
     assert back(three, clock=clock).to_version == "1"
     assert aliases(client, three) == {"champion": "1"}
-    with pytest.raises(registry.RegistryRefused, match=r"promote .* VERSION --reason") as refused:
+    with pytest.raises(registry.RegistryRefused, match=r"promote VERSION --name .* --reason") as refused:
         back(three, clock=clock)
     assert refused.value.code == "HISTORY_MISSING"
     assert aliases(client, three) == {"champion": "1"}

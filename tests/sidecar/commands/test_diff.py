@@ -4,7 +4,6 @@ import msgspec
 import pytest
 
 import calibrators
-
 from sidecar import cli
 from sidecar.ledger.records import Artifact
 from sidecar.ledger.store import Ledger

@@ -178,7 +178,7 @@ def test_the_end_of_a_range_at_1_is_not_forgotten():
     assert checks.widened(new, old) == []
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(data=st.data())
 def test_whatever_is_not_named_as_wider_is_as_mandatory_as_before(data, scenarios):
     """Law: at any confidence, not just at the edges at which the proof looks."""

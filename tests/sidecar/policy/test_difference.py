@@ -22,7 +22,7 @@ models:
 detectors: [{name: lawyer, category: legal, pattern: attorney}]
 """
 FLOORS = "version: 1\nmandatory_categories: [general]\ndetectors: [{name: f, category: legal, pattern: sue}]"
-ordinary = settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+ordinary = settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow], deadline=None)
 
 
 def side(text=POLICY, floors=None):
@@ -166,6 +166,6 @@ def test_the_cells_told_are_all_that_change(data, scenarios):
         for each in difference.cells(old, new)
         if each.category == (category or checks.UNLISTED)
         and (each.lower <= confidence < each.upper or confidence == each.upper == 1.0)
-        and (problem is None and "in force" in each.states or problem is not None and problem in each.states)
+        and ("in force" if problem is None else problem) in each.states
     ]
     assert told == ([] if was is becomes else [(was, becomes)])

@@ -21,7 +21,7 @@ models:
     categories: {general: {}, refunds: {}}
 """
 RULES = POLICY + "    fallback: [{step: rules, rules: [{name: known, when: 'true', answer: not_now}]}]\n"
-ordinary = settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+ordinary = settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow], deadline=None)
 
 
 def compiled(text=POLICY, floors=None):

@@ -130,3 +130,16 @@ def test_another_answer_of_the_decision_does_not_end_a_task_that_is_half_reviewe
     assert desk.ledger.tasks().total == 1
     desk.complete(make_person("bob"), desk.lease_one(make_person("bob")))
     assert desk.outcomes(decision_id) == [("RELEASED", "interested")]
+
+
+def test_whoever_comes_back_gets_the_review_that_was_theirs(desk, make_person):
+    """Though another one of the task is free too: with both they would be two of its reviewers."""
+    ada, bob = make_person("ada"), make_person("bob")
+    desk.open(overlap=2)
+    first, second = desk.lease_one(ada), desk.lease_one(bob)
+    desk.queue.release(ada, first.task.task_id, first.slot.fence)
+    desk.now += DEFAULT_LEASE_SECONDS
+    again = desk.lease_one(bob)
+    assert again.slot.slot == second.slot.slot
+    assert desk.complete(bob, second), "the fence of the lease that ended is old"
+    assert not desk.complete(bob, again)

@@ -190,9 +190,8 @@ class QueueMachine(RuleBasedStateMachine):
                     free += 1
                     continue
                 holder, held = self.leases[index]
-                if self.done.get(task.task_id, {}).get(holder) == index:
-                    mine = mine or holder == number
-                elif self.until[task.task_id, held.slot.fence] > self.desk.now:
+                completed = self.done.get(task.task_id, {}).get(holder) == index
+                if completed or self.until[task.task_id, held.slot.fence] > self.desk.now:
                     mine = mine or holder == number
                 else:
                     free += 1

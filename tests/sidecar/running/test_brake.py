@@ -352,7 +352,7 @@ def test_a_service_may_suspend_and_only_a_person_may_lift_it_by_their_own_name(m
     token = sidecar.home / "token"
     token.write_text("ada\n")
     given = ("resume", made.suspension_id, "--reason", "over", "--token-file", token)
-    code, out, err = run(capsys, sidecar, *given)
+    code, _, err = run(capsys, sidecar, *given)
     assert (code, err) == (0, "")
     assert call(admin.ListSuspensions, admin_pb2.ListSuspensionsRequest(), "ada").suspensions == []
     kept = json.loads((sidecar.data_dir / "suspensions.json").read_text())["events"]
