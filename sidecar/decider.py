@@ -271,6 +271,25 @@ def _request_floors(
     return found
 
 
+def suspended_since(decision: Decision, snapshot: Snapshot) -> bool:
+    """Whether a recorded answer that may act is covered by the brake now: then its retry is answered anew."""
+    return (
+        decision.may_act
+        and bool(snapshot.suspensions)
+        and bool(
+            suspensions.hits(
+                snapshot.suspensions,
+                tenant=decision.tenant,
+                model=decision.model,
+                model_version=decision.model_version,
+                band=decision.band,
+                category=decision.category,
+                source=decision.source,
+            )
+        )
+    )
+
+
 def unrecorded(decision: Decision, snapshot: Snapshot) -> Answer:
     """The answer in place of one that the journal could not take."""
     table = snapshot.policy.tables[decision.model]

@@ -9,7 +9,7 @@ from typing import Literal, Protocol
 
 from sidecar import errors
 from sidecar.answers import Answer
-from sidecar.decider import Decider, QueueHealth, unrecorded
+from sidecar.decider import Decider, QueueHealth, suspended_since, unrecorded
 from sidecar.idempotency import IdempotencyWindow
 from sidecar.ledger.records import Label, Record
 from sidecar.policy.actions import AUTOMATIC_ACTIONS
@@ -108,7 +108,7 @@ class Router:
                 if query.request_id:
                     key = (query.tenant, query.model, query.request_id)
                     known = self._answered.recall(key, query.fingerprint, now=now, age=window.age)
-                    if known is not None:
+                    if known is not None and not suspended_since(known.decision, snapshot):
                         outcomes.append(known.as_replay())
                         self._metrics.replayed.inc()
                         continue

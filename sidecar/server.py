@@ -9,75 +9,34 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import FrameType
 
-import grpc
 from google.protobuf.internal import api_implementation
-from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
-from prometheus_client import start_http_server
-from trueband.v1 import (
-    admin_pb2,
-    admin_pb2_grpc,
-    decision_pb2,
-    decision_pb2_grpc,
-    label_pb2,
-    label_pb2_grpc,
-    review_pb2,
-    review_pb2_grpc,
-    routing_pb2,
-    routing_pb2_grpc,
-)
 
-from sidecar import ENGINE_VERSION, errors, identifiers, in_force, keys, registry, security, telemetry
+from sidecar import ENGINE_VERSION, errors, identifiers, in_force, keys, ports, registry, telemetry
 from sidecar.brake import Brake
 from sidecar.control import Control
 from sidecar.decider import Decider, QueueHealth
 from sidecar.fallback.connections import Connections
 from sidecar.health import Health
-from sidecar.interceptor import CallInterceptor
 from sidecar.ledger import database
 from sidecar.ledger.forwarder import Forwarder
 from sidecar.ledger.journal import Journal
 from sidecar.ledger.store import Ledger
 from sidecar.policy_file import PolicyFile, PolicyInForce
-from sidecar.principals import PrincipalsFile
 from sidecar.registry import CalibratorInForce, RegistryWatcher, Slot
-from sidecar.review.classes import classes_by_policy
-from sidecar.review.expiry import ExpiryWatch
-from sidecar.review.queue import ReviewQueue
 from sidecar.router import Router
-from sidecar.servicers.admin import AdminServicer
-from sidecar.servicers.decisions import DecisionServicer
-from sidecar.servicers.labels import LabelServicer
-from sidecar.servicers.outcome_watch import MOST_WATCHERS, OutcomeWatch
-from sidecar.servicers.review import ReviewServicer
-from sidecar.servicers.routing import RoutingServicer
 from sidecar.settings import Settings
 from sidecar.snapshot import Snapshot
 
 logger = logging.getLogger(__name__)
-
-MAX_MESSAGE_BYTES = 16 << 20
-"""Room for an oversized text to arrive and be named, rather than be cut off by the transport."""
 
 WATCH_SECONDS = 0.2
 SWITCH_SECONDS = 0.0005
 NEWS_SECONDS = 0.5
 BRAKE_SECONDS = 2.0
 """How long a start waits for the ledger to say what is suspended."""
-
-SERVICES = (
-    routing_pb2.DESCRIPTOR.services_by_name["RoutingService"].full_name,
-    label_pb2.DESCRIPTOR.services_by_name["LabelService"].full_name,
-    review_pb2.DESCRIPTOR.services_by_name["ReviewService"].full_name,
-    decision_pb2.DESCRIPTOR.services_by_name["DecisionService"].full_name,
-    admin_pb2.DESCRIPTOR.services_by_name["AdminService"].full_name,
-    health_pb2.DESCRIPTOR.services_by_name["Health"].full_name,
-    reflection.SERVICE_NAME,
-)
 
 
 def serve(settings: Settings, *, clock: Callable[[], float] = time.time) -> None:
@@ -221,94 +180,8 @@ def _assemble(settings: Settings, clock: Callable[[], float], stack: contextlib.
     policy_file.start()
     stack.callback(policy_file.stop)
     _refresh(control)
-    _open_ports(settings, control, router, ledger, clock, stack)
+    ports.open_ports(settings, control, router, ledger, clock, stack)
     return control
-
-
-def _open_ports(
-    settings: Settings,
-    control: Control,
-    router: Router,
-    ledger: Ledger,
-    clock: Callable[[], float],
-    stack: contextlib.ExitStack,
-) -> None:
-    streams = ThreadPoolExecutor(max_workers=MOST_WATCHERS + 4, thread_name_prefix="watch")
-    stack.callback(streams.shutdown)
-    interceptor = CallInterceptor(
-        control.metrics,
-        principals=None if settings.principals is None else PrincipalsFile(settings.principals),
-        stream_pool=streams,
-    )
-    server = grpc.server(
-        ThreadPoolExecutor(max_workers=settings.threads, thread_name_prefix="call"),
-        interceptors=[interceptor],
-        options=(
-            ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
-            ("grpc.max_send_message_length", -1),  # whatever was decided must get out
-            ("grpc.so_reuseport", 0),
-        ),
-        maximum_concurrent_rpcs=settings.max_concurrent_calls,
-    )
-    routing_pb2_grpc.add_RoutingServiceServicer_to_server(RoutingServicer(router), server)
-    label_pb2_grpc.add_LabelServiceServicer_to_server(
-        LabelServicer(
-            router,
-            ledger,
-            label_window_seconds=lambda: control.policy_file.current.loaded.policy.label_window,
-            sidecar_id=control.sidecar_id,
-            clock=clock,
-        ),
-        server,
-    )
-    queue = ReviewQueue(
-        ledger,
-        review=lambda: control.policy_file.current.loaded.policy.review,
-        classes=classes_by_policy(ledger.artifact),
-        sidecar_id=control.sidecar_id,
-    )
-    outcomes, expiry = OutcomeWatch(ledger, queue.news), ExpiryWatch(queue)
-    expiry.start()
-    stack.callback(expiry.stop)
-    review_pb2_grpc.add_ReviewServiceServicer_to_server(ReviewServicer(ledger, queue, outcomes), server)
-    decision_pb2_grpc.add_DecisionServiceServicer_to_server(DecisionServicer(ledger), server)
-    admin_pb2_grpc.add_AdminServiceServicer_to_server(AdminServicer(control, clock=clock), server)
-    health_pb2_grpc.add_HealthServicer_to_server(control.health.servicer, server)
-    reflection.enable_server_reflection(SERVICES, server)
-    security.claim_socket(settings.listen)
-    _bind(server, settings.listen, "--listen")
-    probe = grpc.server(ThreadPoolExecutor(max_workers=2, thread_name_prefix="health"))
-    if settings.health_listen:
-        health_pb2_grpc.add_HealthServicer_to_server(control.health.servicer, probe)
-        _bind(probe, settings.health_listen, "--health-listen")
-    server.start()
-    probe.start()
-    security.restrict_socket(settings.listen)
-    # In this order, so that probes are answered for as long as open calls are.
-    stack.callback(lambda: probe.stop(0).wait())
-    stack.callback(lambda: server.stop(settings.drain_seconds).wait())
-    stack.callback(outcomes.stop)
-    if settings.metrics_listen:
-        host, _, port = settings.metrics_listen.rpartition(":")
-        try:
-            host = host.strip("[]") or "0.0.0.0"  # noqa: S104 (as whoever leaves the host out asks for)
-            http, thread = start_http_server(int(port), host, registry=control.metrics.registry)
-        except (OSError, ValueError) as error:
-            raise errors.SettingsRefused(f"--metrics-listen {settings.metrics_listen}: {error}") from error
-        stack.callback(thread.join)
-        stack.callback(http.server_close)
-        stack.callback(http.shutdown)
-
-
-def _bind(server: grpc.Server, address: str, flag: str) -> None:
-    try:
-        bound = server.add_insecure_port(address)
-    except RuntimeError:
-        bound = 0
-    if bound == 0:
-        raise errors.SettingsRefused(
-            f"{flag} {address}: cannot be bound; is another process listening there?"
-        )
 
 
 def _refresh(control: Control) -> None:
@@ -322,6 +195,7 @@ def _refresh(control: Control) -> None:
         left_alone = control.connections.left_alone()
         for model in control.connections.chains():
             control.metrics.secondary_left_alone.labels(model).set(model in left_alone)
+        control.metrics.suspensions.set(len(control.brake.active))
         for status in statuses:
             if status.in_force is not None:
                 gauge = control.metrics.calibrator_confirmed.labels(

@@ -98,6 +98,9 @@ class Metrics:
             ("model",),
             registry=self.registry,
         )
+        self.suspensions = Gauge(
+            "trueband_suspensions", "Suspensions in force: the brake.", registry=self.registry
+        )
         self.calibrator_confirmed = Gauge(
             "trueband_calibrator_confirmed_timestamp_seconds",
             "When the source last confirmed the calibrator.",

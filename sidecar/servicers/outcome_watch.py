@@ -69,7 +69,14 @@ class OutcomeWatch:
                 if self._stopping.is_set():
                     raise errors.Draining
                 heard = self._news.rung
-                progress = self._ledger.progress(decision_id)
+                try:
+                    progress = self._ledger.progress(decision_id)
+                except errors.LedgerUnavailable:
+                    # It may come back, and whoever waits has said for how long.
+                    if not said_pending and not sent and self._monotonic() >= patience:
+                        raise
+                    self._news.wait(heard, LOOK_SECONDS / 10)
+                    continue
                 if progress is None and self._monotonic() < patience:
                     self._news.wait(heard, LOOK_SECONDS / 10)
                     continue

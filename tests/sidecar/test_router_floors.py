@@ -130,3 +130,17 @@ def test_suspended_rules_decide_nothing_and_the_primary_goes_on(made, make_query
     assert (decision.steps[0].outcome, decision.steps[0].code) == ("SKIPPED", "SUSPENDED")
     assert made.router.route(make_query(0.99)).decision.may_act
     assert_recomputes(made, decision)
+
+
+def test_a_retry_does_not_act_once_its_answer_is_suspended(made, make_query):
+    asked = make_query(0.99, request_id="r-1")
+    first = made.router.route(asked)
+    assert first.decision.may_act
+    suspended(made, band="auto")
+    again = made.router.route(asked)
+    assert not again.decision.may_act
+    assert not again.replayed
+    assert Reason.SUSPENDED in again.decision.reasons
+    assert again.decision.decision_id == first.decision.decision_id
+    suspended(made, band="hold")
+    assert made.router.route(asked).decision.answer_id == again.decision.answer_id

@@ -1,6 +1,8 @@
 """The review queue of a real sidecar, at the terminal: keys through a pipe, tokens, and the death of the process."""
 
+import contextlib
 import hashlib
+import io
 import json
 import os
 import subprocess
@@ -10,6 +12,7 @@ import grpc
 import pytest
 from trueband.v1 import review_pb2, review_pb2_grpc
 
+from sidecar import cli
 from sidecar.commands import review_screen
 
 PEOPLE = {"ada": ("person", "reviewer"), "bob": ("person", "reviewer"), "crm": ("service", "caller")}
@@ -45,26 +48,15 @@ def run(sidecar, who, command, *flags, keys=""):
     """A command of the command line by somebody; its exit code, and all that it said."""
     token = sidecar.home / f"{who}.token"
     token.write_text(f"token of {who}\n")
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "sidecar",
-            command,
-            "--address",
-            sidecar.address,
-            "--token-file",
-            str(token),
-            *flags,
-        ],
-        input=keys,
-        capture_output=True,
-        text=True,
-        env={key: value for key, value in os.environ.items() if not key.startswith("TRUEBAND_")},
-        timeout=120,
-        check=False,
-    )
-    return done.returncode, done.stdout + done.stderr
+    said = io.StringIO()
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        contextlib.redirect_stdout(said),
+        contextlib.redirect_stderr(said),
+    ):
+        patch.setattr(sys, "stdin", io.StringIO(keys))
+        code = cli.main([command, "--address", sidecar.address, "--token-file", str(token), *flags])
+    return code, said.getvalue()
 
 
 def route(sidecar, score, category="general", who="crm"):
@@ -142,36 +134,23 @@ def test_tokens_and_roles_are_told_to_the_command_line(sidecar, tmp_path):
     assert run(sidecar, "ops", "status")[0] == 0
     (tmp_path / "empty").write_text(" \n")
     for path in (tmp_path / "missing", tmp_path / "empty"):
-        done = subprocess.run(
-            [
-                sys.executable,
-                "-m",
-                "sidecar",
-                "status",
-                "--address",
-                sidecar.address,
-                "--token-file",
-                str(path),
-            ],
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-        assert (done.returncode, str(path) in done.stderr) == (2, True)
+        code, said = run(sidecar, "ops", "status", "--token-file", str(path))
+        assert (code, str(path) in said) == (2, True)
 
 
-def test_the_token_may_come_from_the_environment(sidecar):
+def test_the_token_may_come_from_the_environment_and_the_keys_through_a_pipe(sidecar):
+    decision_id = route(sidecar, 0.6)
     done = subprocess.run(
-        [sys.executable, "-m", "sidecar", "status", "--address", sidecar.address],
+        [sys.executable, "-m", "sidecar", "review", "--address", sidecar.address],
+        input="c\nr\n",
         capture_output=True,
         text=True,
-        env=dict(os.environ) | {"TRUEBAND_TOKEN": "token of ops"},
-        timeout=120,
+        env=dict(os.environ) | {"TRUEBAND_TOKEN": "token of ada"},
+        timeout=150,
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert "SERVING" in done.stdout
+    assert outcome(sidecar, decision_id) == ("RELEASED", "interested", "ada")
 
 
 def test_a_lease_and_an_outcome_survive_kill_9(sidecar):

@@ -26,7 +26,7 @@ from trueband.v1 import (
 )
 
 from calibrators import Evidence
-from sidecar import principals
+from sidecar import errors, principals
 from sidecar.interceptor import CallInterceptor
 from sidecar.ledger.records import Artifact, FallbackStep, PlannedTask
 from sidecar.ledger.store import Ledger
@@ -616,5 +616,26 @@ def test_a_cancelled_stream_makes_room(rig):
             next(stream)
             break
         time.sleep(0.05)
-    for stream in (stream, *streams):
-        stream.cancel()
+    for each in (stream, *streams):
+        each.cancel()
+
+
+def test_a_stream_outlives_a_ledger_that_goes_away_for_a_while(rig, monkeypatch):
+    answer = rig.route("crm")
+    real, away = rig.ledger.progress, threading.Event()
+
+    def progress(decision_id):
+        if away.is_set():
+            raise errors.LedgerUnavailable("away")
+        return real(decision_id)
+
+    monkeypatch.setattr(rig.ledger, "progress", progress)
+    monkeypatch.setattr(outcome_watch, "UNKNOWN_SECONDS", 0.3)
+    stream = rig.review("crm", "WatchDecision", decision_id=answer.decision_id, timeout=60)
+    assert next(stream).outcome.kind == review_pb2.OUTCOME_KIND_PENDING
+    away.set()
+    rig.complete("ada", rig.lease("ada"))
+    time.sleep(0.5)
+    assert rig.failure("crm", "WatchDecision", decision_id=answer.decision_id)[0] == "UNAVAILABLE"
+    away.clear()
+    assert kinds(stream) == ["RELEASED"]
