@@ -7,17 +7,16 @@ from dataclasses import dataclass
 
 import msgspec
 
-from sidecar import ENGINE_VERSION, due, errors, identifiers
+from sidecar import ENGINE_VERSION, due, errors, identifiers, request_floors
 from sidecar.answers import Answer, tie_to_classes, uncertain
 from sidecar.fallback import chain
 from sidecar.fallback.steps import Question
 from sidecar.keys import Keys
 from sidecar.ledger.records import Decision, FallbackStep, PlannedTask
-from sidecar.policy import categories, conclusion, detectors, suspensions
+from sidecar.policy import categories, conclusion, suspensions
 from sidecar.policy.actions import AUTOMATIC_ACTIONS, PERSON_ACTIONS, Action, AnswerSource, Reason, TaskKind
 from sidecar.policy.conclusion import Conclusion
-from sidecar.policy.decide import Assessment, Case, Verdict, assess, band_of, settle
-from sidecar.policy.floors import FloorHit
+from sidecar.policy.decide import Case, Verdict, assess, settle
 from sidecar.policy.tables import ModelTable
 from sidecar.query import Query
 from sidecar.snapshot import NO_CHAIN, Snapshot
@@ -86,7 +85,7 @@ class Decider:
             stale_seconds=None if in_force is None else max(0.0, now - in_force.confirmed_at),
         )
         assessment = assess(case, table, None if in_force is None else in_force.calibrator)
-        floors = _request_floors(query, case, assessment, table, snapshot)
+        floors = request_floors.binding(query, case, assessment, table, snapshot)
         verdict = settle(assessment, case.category, case.intent, table, floors)
         source, decided_class = AnswerSource.PRIMARY, final_class
         steps: tuple[FallbackStep, ...] = ()
@@ -251,43 +250,6 @@ class Decider:
                 (TaskKind.HOLD,),
             )
         return verdict.action, verdict.may_act, verdict.reasons, verdict.tasks
-
-
-def _request_floors(
-    query: Query, case: Case, assessment: Assessment, table: ModelTable, snapshot: Snapshot
-) -> tuple[FloorHit, ...]:
-    """The floors that bind this request beside its category's own: what its text holds, and the brake."""
-    found = detectors.hits(snapshot.policy.detectors, query.context) if query.context else ()
-    if snapshot.suspensions:
-        found += suspensions.hits(
-            snapshot.suspensions,
-            tenant=query.tenant,
-            model=query.model,
-            model_version=query.model_version,
-            band=band_of(assessment, case.category, table),
-            category=case.category,
-            source=AnswerSource.PRIMARY,
-        )
-    return found
-
-
-def suspended_since(decision: Decision, snapshot: Snapshot) -> bool:
-    """Whether a recorded answer that may act is covered by the brake now: then its retry is answered anew."""
-    return (
-        decision.may_act
-        and bool(snapshot.suspensions)
-        and bool(
-            suspensions.hits(
-                snapshot.suspensions,
-                tenant=decision.tenant,
-                model=decision.model,
-                model_version=decision.model_version,
-                band=decision.band,
-                category=decision.category,
-                source=decision.source,
-            )
-        )
-    )
 
 
 def unrecorded(decision: Decision, snapshot: Snapshot) -> Answer:

@@ -9,11 +9,12 @@ from typing import Literal, Protocol
 
 from sidecar import errors
 from sidecar.answers import Answer
-from sidecar.decider import Decider, QueueHealth, suspended_since, unrecorded
+from sidecar.decider import Decider, QueueHealth, unrecorded
 from sidecar.idempotency import IdempotencyWindow
 from sidecar.ledger.records import Label, Record
 from sidecar.policy.actions import AUTOMATIC_ACTIONS
 from sidecar.query import Query
+from sidecar.request_floors import suspended_since
 from sidecar.snapshot import Snapshot
 from sidecar.telemetry import Metrics
 

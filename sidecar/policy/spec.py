@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 from fractions import Fraction
 
-from sidecar.policy import categories, checks, cost_ratios, floors_file, model, spec_chain, spec_floors
+from sidecar.policy import categories, checks, cost_ratios, floors_file, model, spec_chain, spec_floors, spec_review
 from sidecar.policy.actions import Action, Reason
 from sidecar.policy.floors_file import Floors, LoadedFloors
 from sidecar.policy.loading import LoadedPolicy
@@ -51,6 +51,8 @@ def render(loaded: LoadedPolicy, floors: LoadedFloors | None = None) -> str:
             "refused as UNCERTAIN once the way to the queue is blocked for more than "
             f"{_hours(review.max_backlog_age)}. A due time that passes never approves anything."
         ),
+        "",
+        *spec_review.lines(review, _hours),
         "",
     ]
     return "\n".join(parts)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from sidecar import due
 from sidecar.policy.actions import TaskKind
-from sidecar.policy.model import Review
+from sidecar.policy.review import Review
 
 
 def at(text, zone="UTC"):
@@ -26,6 +26,60 @@ def test_tasks_are_due_as_the_policy_says(now):
         (TaskKind.ADJUDICATION, 300.0),
         (TaskKind.AUDIT, 172800.0),
     ]
+
+
+def test_what_the_policy_says_about_a_kind_goes_with_the_task(now):
+    review = Review.model_validate(
+        {
+            "overlap": {"AUDIT": 2, "HOLD": 3},
+            "skills": {"Legal-Language": "legal"},
+            "expire_after": {"HOLD": "1d"},
+            "hold_due": "1h",
+        }
+    )
+    hold, audit = due.plan(
+        (TaskKind.HOLD, TaskKind.AUDIT), now, review, category="legal_language", criterion="helpful"
+    )
+    assert (hold.overlap, hold.skill, hold.criterion) == (3, "legal", "helpful")
+    assert hold.expires_at == now + 3600 + 86400
+    assert (audit.overlap, audit.expires_at) == (2, None)
+    (plain,) = due.plan((TaskKind.BATCH,), now, review, category="general")
+    assert (plain.overlap, plain.skill, plain.expires_at, plain.blind) == (1, "", None, False)
+
+
+def test_where_a_person_is_needed_nothing_expires(now):
+    review = Review.model_validate({"expire_after": {"HOLD": "1d", "ESCALATION": "1d"}})
+    for task in due.plan((TaskKind.HOLD, TaskKind.ESCALATION), now, review, mandatory=True):
+        assert task.expires_at is None
+
+
+@pytest.mark.parametrize(
+    ("share", "draw", "blind"), [(0.0, 0.0, False), (0.5, 0.49, True), (0.5, 0.5, False), (1.0, 0.99, True)]
+)
+def test_a_share_is_blind_but_what_a_senior_takes_over_never(now, share, draw, blind):
+    review = Review.model_validate({"blind_share": share})
+    for task in due.plan(tuple(TaskKind), now, review, blind_draw=lambda _: draw):
+        expected = blind and task.kind in (TaskKind.HOLD, TaskKind.BATCH, TaskKind.AUDIT)
+        assert task.blind is expected
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ({"overlap": {"ADJUDICATION": 2}}, "ADJUDICATION cannot stand here"),
+        ({"overlap": {"HOLD": 0}}, "greater than or equal to 1"),
+        ({"overlap": {"HOLD": 10}}, "less than or equal to 9"),
+        ({"expire_after": {"AUDIT": "1d"}}, "AUDIT cannot stand here"),
+        ({"expire_after": {"HOLD": 5}}, "a duration"),
+        ({"blind_share": 1.5}, "less than or equal to 1"),
+        ({"skills": {"pricing": "a", "Pricing ": "b"}}, "stands twice"),
+        ({"skills": {" ": "a"}}, "no name"),
+        ({"skills": {"pricing": ""}}, "at least 1 character"),
+    ],
+)
+def test_a_mistake_in_the_review_settings_is_named(content, says):
+    with pytest.raises(ValueError, match=says):
+        Review.model_validate(content)
 
 
 @pytest.mark.parametrize("kind", TaskKind)

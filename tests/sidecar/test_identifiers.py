@@ -95,3 +95,20 @@ def test_the_largest_draw_is_below_one(monkeypatch):
     full = SimpleNamespace(digest=lambda: b"\xff" * 8)
     monkeypatch.setattr(identifiers, "hashlib", SimpleNamespace(blake2b=lambda *_, **__: full))
     assert identifiers.audit_draw(KEY, "x") == 1 - 2.0**-53
+
+
+def test_the_blind_draw_is_uniform_and_independent_of_the_audit_draw_and_of_other_kinds():
+    ids = [identifiers.uuid7(1.0) for _ in range(20_000)]
+    audit, hold, batch = (
+        np.array([draw(each) for each in ids])
+        for draw in (
+            lambda each: identifiers.audit_draw(KEY, each),
+            lambda each: identifiers.blind_draw(KEY, each, "HOLD"),
+            lambda each: identifiers.blind_draw(KEY, each, "BATCH"),
+        )
+    )
+    assert abs(np.mean(hold < 0.1) - 0.1) < 4 * (0.1 * 0.9 / len(ids)) ** 0.5
+    for one, other in ((audit, hold), (audit, batch), (hold, batch)):
+        assert abs(np.corrcoef(one, other)[0, 1]) < 4 / len(ids) ** 0.5
+    assert identifiers.blind_draw(KEY, ids[0], "HOLD") == hold[0]
+    assert identifiers.blind_draw(OTHER_KEY, ids[0], "HOLD") != hold[0]
