@@ -5,7 +5,16 @@ from collections.abc import Iterator
 from decimal import Decimal
 from fractions import Fraction
 
-from sidecar.policy import categories, checks, cost_ratios, floors_file, model, spec_chain, spec_floors, spec_review
+from sidecar.policy import (
+    categories,
+    checks,
+    cost_ratios,
+    floors_file,
+    model,
+    spec_chain,
+    spec_floors,
+    spec_review,
+)
 from sidecar.policy.actions import Action, Reason
 from sidecar.policy.floors_file import Floors, LoadedFloors
 from sidecar.policy.loading import LoadedPolicy

@@ -15,7 +15,7 @@ def lines(review: Review, length: Callable[[float], str]) -> Iterator[str]:
     """
     if review.blind_share > 0.0:
         yield (
-            f"* Of the tasks, {review.blind_share:.4g} as a share are blind: the reviewer sees neither prediction "
+            f"* {review.blind_share * 100:.4g} % of the tasks are blind: the reviewer sees neither prediction "
             "nor confidence."
         )
     for kind, count in sorted(review.overlap.items()):

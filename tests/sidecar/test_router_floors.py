@@ -67,7 +67,9 @@ def test_a_rule_clears_a_held_answer_and_says_so(made, make_query):
     assert decision.source is AnswerSource.RULES
     assert (decision.predicted_class, decision.final_class) == ("interested", "unsubscribe")
     assert Reason.RULE in decision.reasons
-    assert [(step.step, step.outcome, step.rule) for step in decision.steps] == [("rules", "CLEARED", "keyword")]
+    assert [(step.step, step.outcome, step.rule) for step in decision.steps] == [
+        ("rules", "CLEARED", "keyword")
+    ]
     assert decision.steps[0].calibrated_confidence == 0.93
     assert_recomputes(made, decision)
 

@@ -13,7 +13,7 @@ def test_the_review_settings_are_told():
             "expire_after: {HOLD: 3d}}"
         )
     )
-    assert "* Of the tasks, 0.1 as a share are blind" in text
+    assert "* 10 % of the tasks are blind" in text
     assert "* 2 different reviewers judge each task of kind HOLD; where they disagree" in text
     assert "kind AUDIT" not in text
     assert "* Category `legal_language` is for reviewers with the skill `legal`." in text
