@@ -32,13 +32,17 @@ class ExpiryWatch:
             self._thread.join()
 
     def _watch(self) -> None:
+        last_error = ""
         while not self._stopping.wait(self._interval_seconds):
             try:
                 count = self._queue.expire()
+                last_error = ""
                 if count:
                     logger.info("review_tasks_expired", extra={"fields": {"count": count}})
             except TruebandError as error:
-                logger.warning("review_expiry_failed", extra={"fields": {"cause": str(error)}})
+                if str(error) != last_error:  # a ledger may be away for hours
+                    last_error = str(error)
+                    logger.warning("review_expiry_failed", extra={"fields": {"cause": last_error}})
             except Exception:
                 # The watch must outlive whatever happens.
                 logger.exception("review_expiry_failed")

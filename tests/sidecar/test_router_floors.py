@@ -31,7 +31,7 @@ models:
 """
 
 
-@pytest.fixture()
+@pytest.fixture
 def made(make_service, make_in_force):
     """A service whose rule is worth 0.93."""
     made = make_service(POLICY)

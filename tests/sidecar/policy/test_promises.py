@@ -3,7 +3,6 @@
 from collections import Counter
 from decimal import Decimal
 
-import msgspec
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
