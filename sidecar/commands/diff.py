@@ -1,7 +1,6 @@
 """`diff`: what a policy changes against another one, and what it would have changed in what was decided."""
 
 import argparse
-import os
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -11,7 +10,7 @@ from typing import Any
 import calibrators
 from calibrators import Calibrator
 from sidecar import errors
-from sidecar.ledger.snapshot import open_snapshot
+from sidecar.commands import ledger_source
 from sidecar.ledger.store import Ledger
 from sidecar.policy import difference, fields, floors_file, loading, replay
 from sidecar.policy.actions import Intent
@@ -37,19 +36,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "--since", metavar="7d", help="with --replay: what was decided this long ago or later"
     )
-    parser.add_argument(
-        "--ledger-url",
-        default=os.environ.get("TRUEBAND_LEDGER_URL", ""),
-        metavar="URL",
-        help="of the ledger (default: TRUEBAND_LEDGER_URL, or SQLite in the data directory)",
-    )
-    parser.add_argument(
-        "--data-dir",
-        type=Path,
-        default=Path(os.environ.get("TRUEBAND_DATA_DIR") or "trueband-data"),
-        metavar="DIR",
-        help="of the sidecar, for its ledger (default %(default)s)",
-    )
+    ledger_source.add_arguments(parser)
     parser.set_defaults(run=run)
 
 
@@ -62,8 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
     new = Side(policy=loading.read(arguments.new), floors=new_floors)
     print("\n".join(_told(old, new)))
     if arguments.replay:
-        url = arguments.ledger_url or f"sqlite:///{arguments.data_dir.absolute() / 'ledger.db'}"
-        with open_snapshot(url) as ledger:
+        with ledger_source.snapshot(arguments) as ledger:
             print("\n".join(_replayed(ledger, old, new, since)))
     return 0
 

@@ -4,13 +4,12 @@ import argparse
 import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from sidecar import errors, identifiers, keys
+from sidecar.commands import ledger_source
 from sidecar.ledger.queries import StoredDecision
 from sidecar.ledger.records import Decision
-from sidecar.ledger.snapshot import open_snapshot
 from sidecar.ledger.store import Ledger
 from sidecar.policy import recompute
 
@@ -25,26 +24,13 @@ def add_parser(subparsers: Any) -> None:
     )
     parser.add_argument("decision_id", metavar="ID", help="a decision id")
     parser.add_argument("--recompute", action="store_true", help="decide again and compare")
-    parser.add_argument(
-        "--ledger-url",
-        default=os.environ.get("TRUEBAND_LEDGER_URL", ""),
-        metavar="URL",
-        help="of the ledger (default: TRUEBAND_LEDGER_URL, or SQLite in the data directory)",
-    )
-    parser.add_argument(
-        "--data-dir",
-        type=Path,
-        default=Path(os.environ.get("TRUEBAND_DATA_DIR") or "trueband-data"),
-        metavar="DIR",
-        help="of the sidecar: its ledger, and the keys to check audit draws with (default %(default)s)",
-    )
+    ledger_source.add_arguments(parser)
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Prints the explanation."""
-    url = arguments.ledger_url or f"sqlite:///{arguments.data_dir.absolute() / 'ledger.db'}"
-    with open_snapshot(url) as ledger:
+    with ledger_source.snapshot(arguments) as ledger:
         stored = ledger.decision(arguments.decision_id)
         if stored is None:
             raise errors.NotFound(f"the ledger has no decision {arguments.decision_id!r}")

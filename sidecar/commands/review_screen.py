@@ -1,5 +1,6 @@
 """What the terminal reviewer sees, and how it is asked."""
 
+import os
 import sys
 import textwrap
 from collections.abc import Iterator, Mapping
@@ -98,7 +99,8 @@ class Prompt:
         before = termios.tcgetattr(descriptor)
         try:
             tty.setcbreak(descriptor)
-            pressed = self._source.read(1)
+            # Only the first: what was typed on in haste was not meant for the next question.
+            pressed = os.read(descriptor, 64).decode(errors="replace")[:1]
         finally:
             termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
         return None if pressed in ("", "\x04") else pressed.lower()

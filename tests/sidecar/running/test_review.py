@@ -5,8 +5,11 @@ import hashlib
 import io
 import json
 import os
+import pty
 import subprocess
 import sys
+import termios
+import threading
 
 import grpc
 import pytest
@@ -235,3 +238,31 @@ def test_what_a_caller_wrote_cannot_steer_the_terminal():
 def test_a_blind_task_says_so():
     task = review_pb2.Task(task_id="t", kind="TASK_KIND_HOLD", blind=True)
     assert "answer   hidden" in "\n".join(review_screen.lines(task, now=0))
+
+
+def test_at_a_terminal_one_key_is_enough(capsys):
+    master, slave = pty.openpty()
+
+    def press(keys, *, until):
+        """Again and again: what was typed ahead of the question is dropped, lest it be a verdict."""
+
+        def repeat():
+            while not until.wait(0.05):
+                os.write(master, keys)
+
+        thread = threading.Thread(target=repeat)
+        thread.start()
+        return thread
+
+    with os.fdopen(slave, "r", encoding="utf-8") as source:
+        before = termios.tcgetattr(slave)
+        for keys, expected in ((b"C", "c"), (b"z", None), (b"\x04", None)):
+            answered = threading.Event()
+            prompt = review_screen.Prompt(source)
+            typist = press(keys if keys != b"z" else b"z\x04", until=answered)
+            assert prompt.key({"c": "correct"}) == expected
+            answered.set()
+            typist.join()
+            assert termios.tcgetattr(slave) == before
+    os.close(master)
+    assert "'z' is none of c" in capsys.readouterr().out
