@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import io
+import itertools
 import json
 import os
 import pty
@@ -243,23 +244,24 @@ def test_a_blind_task_says_so():
 def test_at_a_terminal_one_key_is_enough(capsys):
     master, slave = pty.openpty()
 
-    def press(keys, *, until):
+    def press(*keys, until):
         """Again and again: what was typed ahead of the question is dropped, lest it be a verdict."""
 
         def repeat():
+            pressed = itertools.cycle(keys)
             while not until.wait(0.05):
-                os.write(master, keys)
+                os.write(master, next(pressed))
 
-        thread = threading.Thread(target=repeat)
+        thread = threading.Thread(target=repeat, daemon=True)
         thread.start()
         return thread
 
     with os.fdopen(slave, "r", encoding="utf-8") as source:
         before = termios.tcgetattr(slave)
-        for keys, expected in ((b"C", "c"), (b"z", None), (b"\x04", None)):
+        for keys, expected in (((b"C",), "c"), ((b"z", b"\x04"), None), ((b"\x04",), None)):
             answered = threading.Event()
             prompt = review_screen.Prompt(source)
-            typist = press(keys if keys != b"z" else b"z\x04", until=answered)
+            typist = press(*keys, until=answered)
             assert prompt.key({"c": "correct"}) == expected
             answered.set()
             typist.join()
