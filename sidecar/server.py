@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from types import FrameType
 
@@ -24,6 +24,7 @@ from sidecar.ledger import database
 from sidecar.ledger.forwarder import Forwarder
 from sidecar.ledger.journal import Journal
 from sidecar.ledger.store import Ledger
+from sidecar.policy.suspensions import Event
 from sidecar.policy_file import PolicyFile, PolicyInForce
 from sidecar.registry import CalibratorInForce, RegistryWatcher, Slot
 from sidecar.router import Router
@@ -126,12 +127,17 @@ def _assemble(settings: Settings, clock: Callable[[], float], stack: contextlib.
     ledger = Ledger(settings.ledger())
     stack.callback(ledger.close)
     forwarder = Forwarder(journal, ledger, sidecar_id=sidecar_id, clock=clock)
+    def ledger_suspensions(held: Collection[str]) -> tuple[Event, ...]:
+        if not ledger.check_revision():
+            ledger.migrate()
+        return ledger.suspensions(held)
+
     brake = Brake(
         data_dir / "suspensions.json",
         sidecar_id=sidecar_id,
         journal=recorder,
         tables=lambda: policy_file.current.tables,
-        ledger_events=ledger.suspensions,
+        ledger_events=ledger_suspensions,
         poll_seconds=settings.suspension_poll_interval,
         clock=clock,
     )
