@@ -127,6 +127,7 @@ def _assemble(settings: Settings, clock: Callable[[], float], stack: contextlib.
     ledger = Ledger(settings.ledger())
     stack.callback(ledger.close)
     forwarder = Forwarder(journal, ledger, sidecar_id=sidecar_id, clock=clock)
+
     def ledger_suspensions(held: Collection[str]) -> tuple[Event, ...]:
         if not ledger.check_revision():
             ledger.migrate()
