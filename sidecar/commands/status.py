@@ -56,6 +56,10 @@ def _lines(status: admin_pb2.GetStatusResponse) -> Iterator[str]:
         yield f"            REFUSED CHANGE: {status.policy_last_error}"
     for slot in status.calibrators:
         name = slot.model + (f" {slot.model_version}" if slot.model_version else "")
+        without = "every answer is held"
+        if slot.source not in ("", "primary"):
+            name += f" {slot.source}"
+            without = "this fallback step clears nothing"
         if slot.HasField("calibrator"):
             version = f" version {slot.calibrator.version}" if slot.calibrator.version else ""
             state = (
@@ -67,7 +71,7 @@ def _lines(status: admin_pb2.GetStatusResponse) -> Iterator[str]:
             )
             yield f"            {slot.calibrator.digest}"
         else:
-            yield f"calibrator  {name}: NONE from {slot.uri}; every answer is held"
+            yield f"calibrator  {name}: NONE from {slot.uri}; {without}"
         if slot.last_error:
             yield f"            [{slot.last_error_code}] {slot.last_error}"
     journal = status.journal

@@ -18,7 +18,8 @@ RESOLUTION_VERSION = 1
 REVIEW_SOURCE = "review"
 """The source of the labels that the review queue makes; nobody else may use it."""
 
-_TASK_RANKS = {TaskKind.ADJUDICATION: 4}  # every other kind: 3
+_TASK_RANKS = {TaskKind.ADJUDICATION: 5, TaskKind.BATCH: 3}  # every other kind: 4
+# A look at the next day must not take the place of a drawn label, whose probability is known.
 _RANKS = {"OUTCOME": 2, "IMPORTED": 1}  # a claim to come from a task without one is worth 0, as VOLUNTEERED
 _SUBJECTS: Mapping[AnswerSource, LabelSubject] = {
     AnswerSource.PRIMARY: "PRIMARY",
@@ -175,7 +176,7 @@ def _event(
         answer=answer,
         about=about,
         correct=correctness(label, answer),
-        rank=_RANKS.get(label.channel, 0) if task is None else _TASK_RANKS.get(task.kind, 3),
+        rank=_RANKS.get(label.channel, 0) if task is None else _TASK_RANKS.get(task.kind, 4),
     )
 
 

@@ -24,6 +24,13 @@ TASKS = (HOLD, AUDIT, BATCH)
 # Each label: source/event, what it says, and more. Then the states in the same order.
 TABLE: dict[str, tuple[list[tuple[str, object, dict[str, object]]], list[str]]] = {
     "one label counts": ([("a/1", True, {})], ["COUNTED"]),
+    "a look at the next day does not replace a drawn label": (
+        [
+            ("a/1", True, {"task_id": "audit", "channel": "AUDIT_TASK"}),
+            ("b/1", False, {"task_id": "batch", "channel": "REVIEW_TASK"}),
+        ],
+        ["COUNTED", "SUPERSEDED"],
+    ),
     "sources that agree": ([("a/1", True, {}), ("b/1", True, {})], ["COUNTED", "REPEATED"]),
     "sources that contradict": ([("a/1", True, {}), ("b/1", False, {})], ["CONFLICTING", "CONFLICTING"]),
     "two against one still conflict": (
