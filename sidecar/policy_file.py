@@ -46,11 +46,7 @@ def admit(loaded: LoadedPolicy, floors: LoadedFloors | None = None, *, since: fl
     """
     given = None if floors is None else floors.floors
     tables = floors_file.merge(loaded.policy, given)
-    broken = [
-        violation
-        for table in tables.values()
-        for violation in (*checks.violations(table), *chain_checks.violations(table, table.chain))
-    ]
+    broken = chain_checks.all_violations(tables.values())
     if broken:
         raise errors.PolicyRefused("\n".join(["the policy breaks a promise:", *broken[:MOST_NAMED]]))
     return PolicyInForce(

@@ -37,11 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
     loaded = loading.read(arguments.policy)
     floors = None if arguments.floors is None else floors_file.read(arguments.floors)
     tables = floors_file.merge(loaded.policy, None if floors is None else floors.floors)
-    broken = [
-        violation
-        for table in tables.values()
-        for violation in (*checks.violations(table), *chain_checks.violations(table, table.chain))
-    ]
+    broken = chain_checks.all_violations(tables.values())
     if broken:
         raise errors.PolicyRefused("\n".join(["the policy breaks a promise:", *broken]))
     for name, table in tables.items():

@@ -1,7 +1,7 @@
 """Proofs over a fallback chain: every cell that a step's answer can fall into, through `conclude`."""
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from sidecar.ledger.records import FallbackStep
@@ -95,6 +95,15 @@ def violations(table: ModelTable, chain: Sequence[StepTable]) -> list[str]:
         if own is not None and cell.action not in own.permitted:
             found.append(f"{where} against the floor {own.floor}")
     return found
+
+
+def all_violations(tables: Iterable[ModelTable]) -> list[str]:
+    """The broken promises of a whole policy: of every table, and of its chain."""
+    return [
+        violation
+        for table in tables
+        for violation in (*checks.violations(table), *violations(table, table.chain))
+    ]
 
 
 def _lowers(category: CategoryTable) -> list[float]:
