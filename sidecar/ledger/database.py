@@ -4,6 +4,7 @@ import contextlib
 import operator
 import os
 import sqlite3
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
@@ -187,5 +188,22 @@ def _prepare(connection: Any, _: object) -> None:
     connection.isolation_level = (
         None  # transactions begin where SQLAlchemy says so, not where the driver guesses
     )
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+    for pragma in ("synchronous=FULL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}").close()
+    _keep_ahead_log(connection)
+
+
+def _keep_ahead_log(connection: Any) -> None:
+    """Lets SQLite write ahead, as readers then never wait; the file remembers it."""
+    # SQLite does not wait for others, whatever its time-out, where two processes change this at once.
+    deadline = time.monotonic() + BUSY_TIMEOUT_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL").close()
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+                raise
+            if time.monotonic() >= deadline:
+                raise
+        time.sleep(0.01)
