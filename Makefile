@@ -4,10 +4,10 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help install demo test lint format proto mlserver bench clean
+.PHONY: help install demo test lint format proto mlserver bench verify-statistics clean
 
 help:  ## this text
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 28
 
 # One stamp: made again when the requirements change. torch comes with netcal, never after it, so that
 # the pinned build is the one that is taken.
@@ -48,6 +48,9 @@ mlserver:  ## a real Open Inference Protocol server for the tests, in an environ
 
 bench: install  ## measure, as ratios within one run (never part of the tests)
 	@$(BIN)/python -m tests.benchmarks
+
+verify-statistics: install  ## check the numbers that the statistics of the loop must reach (at most 10 minutes)
+	@$(BIN)/python -m tests.statistics
 
 clean:  ## remove what the targets made
 	rm -rf $(VENV) $(VENV)-mlserver demo bench .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -13,7 +13,7 @@ from sidecar.fallback import chain
 from sidecar.fallback.steps import Question
 from sidecar.keys import Keys
 from sidecar.ledger.records import Decision, FallbackStep, PlannedTask
-from sidecar.policy import categories, conclusion, suspensions
+from sidecar.policy import categories, conclusion, draws, suspensions
 from sidecar.policy.actions import AUTOMATIC_ACTIONS, PERSON_ACTIONS, Action, AnswerSource, Reason, TaskKind
 from sidecar.policy.conclusion import Conclusion
 from sidecar.policy.decide import Case, Verdict, assess, settle
@@ -113,7 +113,7 @@ class Decider:
         )
         key_id, key = self._keys.current_audit
         rate = verdict.audit_rate
-        drawn = rate > 0.0 and identifiers.audit_draw(key, identity) < rate
+        drawn = rate > 0.0 and draws.audit_draw(key, identity) < rate
         if drawn:
             tasks += (TaskKind.AUDIT,)
         decision = Decision(
@@ -180,7 +180,7 @@ class Decider:
             # Without a class there is nothing to compare with what a blind reviewer says.
             if not (decision.final_class or decision.predicted_class):
                 return 1.0
-            return identifiers.blind_draw(self._keys.current_audit[1], decision.decision_id, kind)
+            return draws.blind_draw(self._keys.current_audit[1], decision.decision_id, kind)
 
         return due.plan(
             kinds,

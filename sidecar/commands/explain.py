@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-from sidecar import errors, identifiers, keys
+from sidecar import errors, keys
 from sidecar.commands import ledger_source
 from sidecar.ledger.queries import StoredDecision
 from sidecar.ledger.records import Decision
 from sidecar.ledger.store import Ledger
-from sidecar.policy import recompute
+from sidecar.policy import draws, recompute
 
 
 def add_parser(subparsers: Any) -> None:
@@ -118,9 +118,7 @@ def _recomputed(answer: Decision, ledger: Ledger, arguments: argparse.Namespace)
         arguments.data_dir,
     )
     key = dict(known.audit).get(answer.audit_key_id)
-    if key is not None and answer.drawn != (
-        identifiers.audit_draw(key, answer.decision_id) < answer.audit_rate
-    ):
+    if key is not None and answer.drawn != (draws.audit_draw(key, answer.decision_id) < answer.audit_rate):
         yield f"answer {answer.answer_id}: drawn is {answer.drawn}, and the key says otherwise"
 
 

@@ -6,10 +6,10 @@ import msgspec
 
 from sidecar.ledger.records import FallbackStep
 from sidecar.policy.actions import AUTOMATIC_ACTIONS, Action, AnswerSource, Reason, TaskKind
+from sidecar.policy.band import STRICTNESS
 from sidecar.policy.decide import BLOCKING_TASKS, Verdict
 from sidecar.policy.fallback import StepTable
 from sidecar.policy.floors import FloorHit
-from sidecar.policy.model import STRICTNESS
 from sidecar.policy.tables import CategoryTable, Cell
 
 SOURCES = {"rules": AnswerSource.RULES, "secondary": AnswerSource.SECONDARY}

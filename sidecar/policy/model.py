@@ -1,12 +1,9 @@
 """The policy file: its schema, its defaults, and errors that name the key."""
 
-import itertools
 import re
-from decimal import Decimal
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
-    AfterValidator,
     BeforeValidator,
     Field,
     model_validator,
@@ -15,6 +12,8 @@ from pydantic import (
 from calibrators.evidence import Aggregation, EvidenceKind
 from sidecar.policy import categories
 from sidecar.policy.actions import AUTOMATIC_ACTIONS, Action
+from sidecar.policy.band import DEFAULT_AUDIT_RATE, DEFAULT_BANDS, Band, Bands
+from sidecar.policy.costs import Costs
 from sidecar.policy.detectors import Detectors
 from sidecar.policy.fallback import PERSON_ONLY, Chain, require_fit
 from sidecar.policy.fields import (
@@ -28,97 +27,12 @@ from sidecar.policy.fields import (
     Word,
     as_tuple,
 )
+from sidecar.policy.promise import Promise
 from sidecar.policy.review import Review
+from sidecar.policy.upkeep import Admission, Retrain, Watch
 
 MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,127}")
-DEFAULT_AUDIT_RATE = 0.05
-BatchReview = Literal["next_day"]
-
-
-class Band(Strict):
-    """An interval of calibrated confidence, closed below and open above, with an action."""
-
-    name: str = Field(min_length=1, max_length=64, pattern=r"^[a-z][a-z0-9_]*$")
-    from_: Edge = Field(alias="from")
-    action: Action = Field(strict=False)
-    audit_rate: Rate | None = None
-    review: BatchReview | None = None
-
-    @model_validator(mode="after")
-    def _fits_the_action(self) -> Self:
-        if self.action is Action.UNCERTAIN:
-            raise ValueError(
-                "UNCERTAIN is what remains when nothing else is possible; a band cannot ask for it"
-            )
-        if self.review is not None and self.action is not Action.AUTO_ROUTE_FLAGGED:
-            raise ValueError("review: next_day goes with action AUTO_ROUTE_FLAGGED only")
-        return self
-
-
-DEFAULT_BANDS = tuple(
-    Band.model_validate(band)
-    for band in (
-        {"name": "auto", "from": 0.90, "action": "AUTO_ROUTE"},
-        {"name": "flagged", "from": 0.70, "action": "AUTO_ROUTE_FLAGGED", "review": "next_day"},
-        {"name": "hold", "from": 0.50, "action": "HOLD_FOR_REVIEW"},
-        {"name": "reject", "from": 0.00, "action": "REJECT"},
-    )
-)
-
-SMALLEST_EPSILON = Decimal("1e-12")
-"""What a calibrator answers lies between the smallest epsilon that it may have and one minus that."""
-
-STRICTNESS = {
-    Action.AUTO_ROUTE: 0,
-    Action.AUTO_ROUTE_FLAGGED: 1,
-    Action.HOLD_FOR_REVIEW: 2,
-    Action.ESCALATE: 3,
-    Action.REJECT: 3,
-}
-
-
-def _ordered(bands: tuple[Band, ...]) -> tuple[Band, ...]:
-    """The bands from the highest edge down.
-
-    Raises:
-        ValueError: a gap at 0, two bands at one edge, a name twice, or a stricter band above a milder one.
-    """
-    if not bands:
-        raise ValueError("at least one band is needed")
-    ordered = tuple(sorted(bands, key=lambda band: band.from_, reverse=True))
-    edges = [band.from_ for band in ordered]
-    names = [band.name for band in ordered]
-    if len(set(names)) != len(names):
-        raise ValueError("two bands have the same name")
-    for upper, lower in itertools.pairwise(ordered):
-        if upper.from_ == lower.from_:
-            raise ValueError(
-                f"bands {upper.name} and {lower.name} both start at {upper.from_}: one would be dead"
-            )
-        if STRICTNESS[upper.action] > STRICTNESS[lower.action]:
-            raise ValueError(
-                f"band {upper.name} ({upper.action}) is stricter than {lower.name} ({lower.action}) below "
-                "it: a higher confidence must not be treated worse"
-            )
-    if edges[-1] != 0:
-        raise ValueError(f"confidences from 0 to {edges[-1]} have no band: the lowest must start at 0.00")
-    if edges[0] > 1 - SMALLEST_EPSILON:
-        raise ValueError(
-            f"band {ordered[0].name} starts at {edges[0]}: a calibrated confidence never gets there"
-        )
-    if len(edges) > 1 and edges[-2] <= SMALLEST_EPSILON:
-        raise ValueError(
-            f"band {ordered[-1].name} ends at {edges[-2]}: a calibrated confidence is never below that"
-        )
-    return ordered
-
-
-Bands = Annotated[
-    tuple[Band, ...],
-    BeforeValidator(as_tuple),
-    AfterValidator(_ordered),
-]
-"""Always from the highest edge down, in whatever order the file has them."""
+BandOn = Literal["calibrated", "lower_bound"]
 
 
 class ConfidenceRange(Strict):
@@ -150,6 +64,7 @@ class Category(Strict):
     mandatory_review: MandatoryReview = False
     bands: Bands | None = None
     audit_rate: Rate | None = None
+    promise: Promise | None = None
 
 
 class Stale(Strict):
@@ -160,7 +75,11 @@ class Stale(Strict):
 
 
 class Model(Strict):
-    """The policy of one model."""
+    """The policy of one model.
+
+    `band_on: lower_bound` cuts bands on the lower curve that the calibrator's document carries, so that
+    automation grows with evidence.
+    """
 
     mode: Literal["enforce", "observe"] = "enforce"
     calibrator: CalibratorUri
@@ -170,12 +89,17 @@ class Model(Strict):
     aggregation: Aggregation | None = None
     criterion: Word = "correct"
     bands: Bands = DEFAULT_BANDS
+    band_on: BandOn = "calibrated"
     classes: tuple[Word, ...] = Field((), strict=False)
     categories: dict[str, Category] = Field(default_factory=dict)
     unknown_category: PersonAction = Action.HOLD_FOR_REVIEW
     stale: Stale = Stale()
     expires_after: Duration = 86400.0
     fallback: Chain = PERSON_ONLY
+    costs: Costs | None = None
+    watch: Watch = Watch()
+    retrain: Retrain = Retrain()
+    admission: Admission = Admission()
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -262,6 +186,19 @@ def audit_rate_of(band: Band, category: Category | None) -> float:
     if category is not None and category.audit_rate is not None:
         return category.audit_rate
     return DEFAULT_AUDIT_RATE if band.audit_rate is None else band.audit_rate
+
+
+def promise_of(band: Band, category: Category | None) -> Promise | None:
+    """What is promised of the decisions of this band and category; None where nothing acts.
+
+    What nobody wrote down is the reading that the band invites: at least its lower edge.
+    """
+    if band.action not in AUTOMATIC_ACTIONS:
+        return None
+    own = None if category is None else category.promise
+    if own is not None or band.promise is not None:
+        return own or band.promise
+    return Promise(accuracy=band.from_) if 0 < band.from_ < 1 else None
 
 
 def json_schema() -> dict[str, Any]:

@@ -16,6 +16,7 @@ from sidecar.policy import (
     spec_review,
 )
 from sidecar.policy.actions import Action, Reason
+from sidecar.policy.band import Band
 from sidecar.policy.floors_file import Floors, LoadedFloors
 from sidecar.policy.loading import LoadedPolicy
 from sidecar.policy.tables import ModelTable
@@ -155,7 +156,7 @@ def _band_rows(entry: model.Model) -> Iterator[tuple[str, model.Category | None]
             yield f"`{categories.normalise(name)}`", category
 
 
-def _cut_offs(title: str, bands: tuple[model.Band, ...]) -> Iterator[str]:
+def _cut_offs(title: str, bands: tuple[Band, ...]) -> Iterator[str]:
     for upper, lower in itertools.pairwise(bands):
         ratio = cost_ratios.implied(upper.action, lower.action, Fraction(upper.from_))
         yield (

@@ -4,8 +4,9 @@ import dataclasses
 
 import pytest
 
-from sidecar import errors, identifiers
+from sidecar import errors
 from sidecar.decider import QueueHealth
+from sidecar.policy import draws
 from sidecar.policy.actions import Action, Reason, TaskKind
 
 
@@ -112,7 +113,7 @@ def test_one_request_sees_one_snapshot(make_service, make_query):
 def test_the_draw_follows_the_key_the_id_and_the_rate_alone(made, make_query):
     for number in range(200):
         decision = made.router.route(make_query(request_id=f"r-{number}", category="refunds")).decision
-        draw = identifiers.audit_draw(made.keys.current_audit[1], decision.decision_id)
+        draw = draws.audit_draw(made.keys.current_audit[1], decision.decision_id)
         assert decision.audit_rate == 0.1
         assert decision.drawn == (draw < 0.1)
         assert (TaskKind.AUDIT in [task.kind for task in decision.tasks]) == decision.drawn

@@ -12,7 +12,7 @@ from sidecar.fallback import chain
 from sidecar.fallback.chain import Chain
 from sidecar.fallback.steps import Attempt, Question
 from sidecar.ledger.records import FallbackStep, StepOutcome
-from sidecar.policy import conclusion, fallback, model
+from sidecar.policy import band, conclusion, fallback, model
 from sidecar.policy.actions import AUTOMATIC_ACTIONS, PERSON_ACTIONS, Action, AnswerSource, Intent, Reason
 from sidecar.policy.checks import PROBLEMS
 from sidecar.policy.conclusion import Conclusion, FloorsBySource
@@ -57,7 +57,7 @@ class Said:
 def random_bands(rng: random.Random) -> list[dict[str, Any]]:
     count = rng.randint(2, 5)
     edges = [0.0, *sorted(rng.sample([number / 20 for number in range(1, 20)], count - 1))]
-    strict = sorted((rng.choice(BANDS) for _ in edges), key=model.STRICTNESS.__getitem__, reverse=True)
+    strict = sorted((rng.choice(BANDS) for _ in edges), key=band.STRICTNESS.__getitem__, reverse=True)
     return [
         {"name": f"band_{position}", "from": edge, "action": action.value, "audit_rate": rng.random()}
         for position, (edge, action) in enumerate(zip(edges, strict, strict=True))

@@ -1,0 +1,10 @@
+"""The state of the alarms."""
+
+revision = "0005"
+down_revision: str | None = "0004"
+branch_labels: str | None = None
+depends_on: str | None = None
+
+
+def upgrade() -> None:
+    """Adds the tables."""

@@ -1,0 +1,1 @@
+"""The numbers that the loop's statistics must reach: simulations with fixed seeds."""
