@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from calibrators import errors
-from training.commands import demo, evaluate, fit, promote, retrain, rollback, rules
+from training.commands import demo, evaluate, fit, import_labels, promote, retrain, rollback, rules
 
 
 class Command(Protocol):
@@ -17,7 +17,7 @@ class Command(Protocol):
 
 
 # In the order in which a newcomer needs them.
-COMMANDS: tuple[Command, ...] = (demo, fit, evaluate, retrain, rules, promote, rollback)
+COMMANDS: tuple[Command, ...] = (demo, fit, evaluate, import_labels, retrain, rules, promote, rollback)
 
 
 def parser() -> argparse.ArgumentParser:

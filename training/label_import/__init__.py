@@ -1,0 +1,1 @@
+"""Labels from a file, row by row, to a running sidecar."""

@@ -1,0 +1,183 @@
+"""Rows: what a line of a label file says, checked cell by cell; nothing is sent from here."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Literal, get_args
+
+from training import errors
+from training.dataset import LAST_SECOND
+
+Channel = Literal["IMPORTED", "OUTCOME", "VOLUNTEERED", "REVIEW_TASK", "AUDIT_TASK"]
+About = Literal["FINAL", "PRIMARY", "SECONDARY", "RULE"]
+
+VALUES = ("correct", "true_class", "cannot_tell")
+TEXTS = (
+    "decision_id",
+    "event_id",
+    "true_category",
+    "criterion",
+    "guideline_version",
+    "task_id",
+    "supersedes",
+    "reviewer",
+    "note",
+)
+FIELDS = ("decision_id", *VALUES, "about", "channel", "observed_at", *TEXTS[1:])
+"""What a column may be about; only `decision_id` and one value are needed."""
+
+_TRUTH = {"true": True, "false": False, "1": True, "0": False, "1.0": True, "0.0": False}
+_YES = {"yes": True, "no": False}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelRow:
+    """One label, as the file says it.
+
+    Attributes:
+        number: of the row, from 1 and without the header.
+        texts: the fields of `TEXTS` that are not empty; `event_id` always is there.
+        correct: the value, unless it is a class or nobody could tell.
+        true_class: the value, if it is a class.
+        cannot_tell: the value, if nobody could tell.
+        about: whose answer is judged.
+        channel: how the label came about.
+        observed_at: seconds since the epoch; None: when it is recorded.
+    """
+
+    number: int
+    texts: Mapping[str, str]
+    correct: bool | None
+    true_class: str | None
+    cannot_tell: bool
+    about: About
+    channel: Channel
+    observed_at: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mistake:
+    """A row that says nothing that could be sent, and why."""
+
+    number: int
+    decision_id: str
+    message: str
+
+
+def fields_of(header: Sequence[str], renamed: Mapping[str, str]) -> dict[str, int]:
+    """Which field stands in which column.
+
+    Args:
+        header: of the file.
+        renamed: column by field, where it has another name than the field.
+
+    Raises:
+        DataRefused: a column is missing, is about nothing that a label says, or stands twice.
+    """
+    unknown = [field for field in renamed if field not in FIELDS]
+    if unknown:
+        raise errors.DataRefused(f"a label has no {unknown[0]!r}; it has {', '.join(FIELDS)}")
+    twice = [name for name in header if header.count(name) > 1]
+    if twice:
+        raise errors.DataRefused(f"the column {twice[0]!r} stands twice: leave one out")
+    absent = [name for name in renamed.values() if name not in header]
+    if absent:
+        raise errors.DataRefused(f"there is no column {absent[0]!r}; the file has {', '.join(header)}")
+    found = {
+        field: header.index(renamed.get(field, field))
+        for field in FIELDS
+        if renamed.get(field, field) in header
+    }
+    if "decision_id" not in found:
+        raise errors.DataRefused(
+            f"there is no column 'decision_id'; the file has {', '.join(header) or 'no column'}. "
+            "Name the right one with --column decision_id=NAME"
+        )
+    if not any(value in found for value in VALUES):
+        raise errors.DataRefused(
+            f"no column says what turned out to be true: {', '.join(VALUES)}. Name it with --column correct=NAME"
+        )
+    unused = [name for place, name in enumerate(header) if place not in found.values()]
+    if unused:
+        raise errors.DataRefused(
+            f"column {unused[0]!r} is about nothing that a label says ({', '.join(FIELDS)}): name what it is with "
+            f"--column FIELD={unused[0]}, or leave it out with --ignore {unused[0]}"
+        )
+    return found
+
+
+def parse(
+    number: int, cells: Mapping[str, str], *, source: str, channel: Channel, about: About
+) -> LabelRow | Mistake:
+    """What a row says, or why it says nothing.
+
+    A row without an event id gets one from its source and content, so that a file may be sent again.
+
+    Args:
+        number: of the row.
+        cells: text by field, stripped.
+        source: the system that says so.
+        channel: where the row names none.
+        about: where the row names none.
+    """
+
+    def mistake(message: str) -> Mistake:
+        return Mistake(number=number, decision_id=cells.get("decision_id", ""), message=message)
+
+    texts = {field: cells[field] for field in TEXTS if cells.get(field)}
+    if "decision_id" not in texts:
+        return mistake("decision_id is empty")
+    correct = _TRUTH.get(cells.get("correct", "").lower())
+    if cells.get("correct") and correct is None:
+        return mistake(f"correct is {cells['correct']!r:.40}: write true or false")
+    told = cells.get("cannot_tell", "").lower()
+    cannot_tell = (_TRUTH | _YES).get(told, False)
+    if told and told not in _TRUTH | _YES:
+        return mistake(f"cannot_tell is {told!r:.40}: write true or false")
+    true_class = cells.get("true_class") or None
+    if sum((correct is not None, true_class is not None, cannot_tell)) != 1:
+        return mistake("exactly one of correct, true_class and cannot_tell must say something")
+    chosen_channel, chosen_about = (
+        cells.get("channel", "").upper() or channel,
+        cells.get("about", "").upper() or about,
+    )
+    if chosen_channel not in get_args(Channel):
+        return mistake(f"channel is {chosen_channel!r:.40}: one of {', '.join(get_args(Channel))}")
+    if chosen_about not in get_args(About):
+        return mistake(f"about is {chosen_about!r:.40}: one of {', '.join(get_args(About))}")
+    try:
+        observed_at = _seconds(cells.get("observed_at", ""))
+    except ValueError:
+        return mistake(f"observed_at is {cells['observed_at']!r:.40}: write ISO 8601, or seconds since 1970")
+    if "event_id" not in texts:
+        texts["event_id"] = _event_id(source, {**cells, "channel": chosen_channel, "about": chosen_about})
+    return LabelRow(
+        number=number,
+        texts=texts,
+        correct=correct,
+        true_class=true_class,
+        cannot_tell=cannot_tell,
+        about=chosen_about,  # type: ignore[arg-type]  # checked above
+        channel=chosen_channel,  # type: ignore[arg-type]  # checked above
+        observed_at=observed_at,
+    )
+
+
+def _event_id(source: str, cells: Mapping[str, str]) -> str:
+    said = json.dumps([source, sorted((field, text) for field, text in cells.items() if text)])
+    return f"row-{hashlib.sha256(said.encode()).hexdigest()[:32]}"
+
+
+def _seconds(text: str) -> float | None:
+    if not text:
+        return None
+    try:
+        seconds = float(text)
+    except ValueError:
+        moment = datetime.fromisoformat(text)
+        seconds = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    if not 0.0 <= seconds <= LAST_SECOND:
+        raise ValueError(text)
+    return seconds
