@@ -1,5 +1,7 @@
 """How this process runs: from the environment, read once. What decisions mean is the policy's business."""
 
+import difflib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal, Self
 
@@ -78,6 +80,22 @@ class Settings(BaseSettings):
     def ledger(self) -> str:
         """The ledger's URL."""
         return self.ledger_url.get_secret_value() or f"sqlite:///{self.data_dir.absolute() / 'ledger.db'}"
+
+
+def misspelt(variables: Iterable[str]) -> dict[str, str]:
+    """The environment variables that look like a setting and are none, with the setting that they look like.
+
+    Others of the prefix are left alone: Kubernetes makes some for a Service that is called trueband.
+    """
+    known = [f"TRUEBAND_{name.upper()}" for name in Settings.model_fields]
+    others = (*known, "TRUEBAND_TOKEN", "TRUEBAND_ADDRESS")  # of the clients
+    found = {}
+    for name in sorted(variables):
+        if name.startswith("TRUEBAND_") and name not in others:
+            near = difflib.get_close_matches(name, known, n=1, cutoff=0.85)
+            if near:
+                found[name] = near[0]
+    return found
 
 
 def read(flags: dict[str, object]) -> Settings:

@@ -23,7 +23,7 @@ COMMANDS: tuple[Command, ...] = (demo, fit, evaluate, import_labels, retrain, ru
 def parser() -> argparse.ArgumentParser:
     """The whole command line."""
     root = argparse.ArgumentParser(
-        prog="trueband-training",
+        prog="python -m training",
         description="Turns labels into calibrators that can be trusted, and says how good they are.",
     )
     subparsers = root.add_subparsers(title="commands", metavar="COMMAND", required=True)
@@ -40,4 +40,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except errors.TruebandError as problem:
         print(f"error [{problem.code}]: {problem}", file=sys.stderr)
         return 2
+    except BrokenPipeError:
+        # The reader of the output, such as `head`, has gone.
+        sys.stderr.close()
+        return 1
+    except KeyboardInterrupt:
+        return 130
     return code

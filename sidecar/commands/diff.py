@@ -75,6 +75,12 @@ def _told(old: Side, new: Side) -> Iterator[str]:
         yield f"MODEL {name} IS GONE: nothing is decided about its answers any more."
     for name in sorted(after.keys() - before.keys()):
         yield f"Model {name} is new."
+    for name, acts_now in difference.modes(old, new):
+        yield (
+            f"MODEL {name}, observe -> enforce: WHAT WAS ONLY RECORDED ACTS FROM NOW ON."
+            if acts_now
+            else f"Model {name}, enforce -> observe: nothing acts any more."
+        )
     yield f"\nKeys that change ({len(settings)}):"
     yield from (f"  {each.key}: {each.old} -> {each.new}" for each in settings)
     changes = difference.mandatory(old, new)

@@ -1,10 +1,14 @@
 """`serve`: runs the service."""
 
 import argparse
+import logging
+import os
 from pathlib import Path
 from typing import Any
 
 from sidecar import settings, telemetry
+
+_log = logging.getLogger(__name__)
 
 
 def add_parser(subparsers: Any) -> None:
@@ -57,6 +61,8 @@ def run(arguments: argparse.Namespace) -> int:
     )
     read = settings.read({name: getattr(arguments, name) for name in names})
     telemetry.configure_logging(read.log_level)
+    for name, meant in settings.misspelt(os.environ).items():
+        _log.warning("setting_unknown", extra={"fields": {"variable": name, "did_you_mean": meant}})
     from sidecar import server  # the other commands need not wait for grpc and the ledger to load
 
     server.serve(read)

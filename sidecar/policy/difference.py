@@ -120,6 +120,16 @@ def mandatory(old: Side, new: Side) -> list[MandatoryChange]:
     return found
 
 
+def modes(old: Side, new: Side) -> list[tuple[str, bool]]:
+    """The models whose mode differs, and whether what was only recorded acts now."""
+    before, after = old.tables(), new.tables()
+    return [
+        (name, before[name].observes)
+        for name in sorted(before.keys() & after.keys())
+        if before[name].observes is not after[name].observes
+    ]
+
+
 def lost_detectors(old: Side, new: Side) -> list[Detector]:
     """The detectors, of a file or the other, that are gone or look for something else."""
     kept = _detectors(new)

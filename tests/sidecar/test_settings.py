@@ -32,6 +32,15 @@ def test_flags_win_over_the_environment(monkeypatch):
     assert (read.policy, read.listen, read.threads) == (Path("env.yaml"), "127.0.0.1:1", 3)
 
 
+def test_a_misspelt_variable_is_told_with_what_it_looks_like():
+    names = ["TRUEBAND_LISTN", "TRUEBAND_POLICY", "TRUEBAND_AUDITKEYS", "TRUEBAND_TOKEN", "LISTN"]
+    names += ["TRUEBAND_SERVICE_HOST", "TRUEBAND_PORT_50051_TCP_ADDR", "TRUEBAND_ADDRESS"]
+    assert settings.misspelt(names) == {
+        "TRUEBAND_AUDITKEYS": "TRUEBAND_AUDIT_KEYS",
+        "TRUEBAND_LISTN": "TRUEBAND_LISTEN",
+    }
+
+
 def test_an_empty_variable_is_not_set(monkeypatch):
     monkeypatch.setenv("TRUEBAND_POLICY", "p.yaml")
     monkeypatch.setenv("TRUEBAND_LEDGER_URL", "")

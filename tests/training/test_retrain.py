@@ -20,7 +20,6 @@ from sidecar.policy import loading
 from sidecar.policy.actions import Action, AnswerSource, TaskKind
 from training import cli, errors, labelled, pipeline
 from training.dataset import Dataset
-from training.demo import folder
 
 pytestmark = [
     # MLflow's own, from reading YAML and from describing the input example.
@@ -436,43 +435,3 @@ def test_the_earlier_labels_fit_and_the_later_ones_judge() -> None:
         pipeline.split_by_time(Dataset.of([0.5] * 3, [1.0] * 3, times=[7.0] * 3))
     with pytest.raises(errors.RequestRefused, match="no times"):
         pipeline.split_by_time(Dataset.of([0.5] * 3, [1.0] * 3))
-
-
-# The demo's folder.
-
-
-def prepare(path: Path) -> None:
-    folder.prepare(path, seed=1, policy="version: 1")
-
-
-def test_the_demo_empties_only_a_folder_of_its_own(tmp_path: Path) -> None:
-    own = tmp_path / "deep" / "demo"
-    prepare(own)
-    (own / "old.txt").write_text("old")
-    prepare(own)
-    assert {path.name for path in own.iterdir()} == {folder.MARKER, "policy.yaml", "principals.yaml"}
-
-    precious = tmp_path / "thesis"
-    precious.mkdir()
-    (precious / "chapter-1.txt").write_text("years of work")
-    link = tmp_path / "link"
-    link.symlink_to(own)
-    file = tmp_path / "file"
-    file.write_text("mine")
-    for path in (precious, link, file):
-        with pytest.raises(errors.RequestRefused, match="name another folder with --out"):
-            prepare(path)
-    assert (precious / "chapter-1.txt").read_text() == "years of work"
-    assert (file.read_text(), link.is_symlink()) == ("mine", True)
-    (tmp_path / "empty").mkdir()
-    prepare(tmp_path / "empty")
-
-
-def test_the_demo_command_says_no_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "mine.txt").write_text("x")
-    assert cli.main(["demo", "--out", str(tmp_path)]) == 2
-    assert "is not a demo's" in capsys.readouterr().err
-    assert cli.main(["demo", "--requests", "10", "--out", str(tmp_path / "new")]) == 2
-    assert "--requests must be at least" in capsys.readouterr().err
-    assert not (tmp_path / "new").exists()
-    assert (tmp_path / "mine.txt").exists()

@@ -1,6 +1,8 @@
 """`demo`: the main job, end to end, on real data."""
 
 import argparse
+import signal
+import sys
 from pathlib import Path
 
 LEAST_REQUESTS = 8000
@@ -32,6 +34,8 @@ def run(arguments: argparse.Namespace) -> int:
         raise errors.RequestRefused(
             f"--requests must be at least {LEAST_REQUESTS}: fewer leave nothing to see"
         )
+    # As Ctrl-C does: whatever was started is ended on the way out.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     narrator = Narrator(console.console())
     Story(arguments.out.absolute(), requests=arguments.requests, seed=arguments.seed, narrator=narrator).run()
     return 0

@@ -9,6 +9,15 @@ from pathlib import Path
 from training.errors import RequestRefused
 
 MARKER = ".trueband-demo"
+MADE = frozenset(
+    {
+        MARKER,
+        *("calibrator-1.json", "holdout.npz", "mlflow", "policy.yaml", "principals.yaml", "sidecar"),
+        *("reliability-calibrated.png", "reliability-retrained.png"),
+    }
+)
+"""What a demo leaves; nothing else in its folder is emptied."""
+
 PRINCIPALS: dict[str, tuple[str, list[str]]] = {
     "service": ("service", ["caller", "operator"]),
     "labeller": ("service", ["reviewer"]),
@@ -38,17 +47,16 @@ def prepare(folder: Path, *, seed: int, policy: str) -> Prepared:
     a secret.
 
     Raises:
-        RequestRefused: the folder holds something else.
+        RequestRefused: the folder holds something else, or cannot be made.
     """
-    if folder.exists():
-        own = folder.is_dir() and not folder.is_symlink()
-        if not own or (any(folder.iterdir()) and not (folder / MARKER).exists()):
-            raise RequestRefused(
-                f"{folder} holds something that is not a demo's; name another folder with --out"
-            )
-        shutil.rmtree(folder)
-    folder.mkdir(parents=True)
-    (folder / MARKER).touch()
+    try:
+        _empty(folder)
+        folder.mkdir(parents=True)
+        (folder / MARKER).touch()
+    except OSError as error:
+        raise RequestRefused(
+            f"{folder} cannot be made: {error.strerror}; name another folder with --out"
+        ) from error
     tokens = {name: _secret(name, seed) for name in PRINCIPALS}
     policy_file, principals_file = folder / "policy.yaml", folder / "principals.yaml"
     policy_file.write_text(policy, encoding="utf-8")
@@ -59,6 +67,22 @@ def prepare(folder: Path, *, seed: int, policy: str) -> Prepared:
         "TRUEBAND_AUDIT_KEYS": f"demo:{_secret('audit', seed)}",
     }
     return Prepared(policy=policy_file, settings=settings, tokens=tokens)
+
+
+def _empty(folder: Path) -> None:
+    if not folder.exists():
+        return
+    own = folder.is_dir() and not folder.is_symlink()
+    foreign = (
+        sorted(each.name for each in folder.iterdir() if each.name not in MADE) if own else [folder.name]
+    )
+    if own and not foreign and any(folder.iterdir()) and not (folder / MARKER).exists():
+        foreign = sorted(each.name for each in folder.iterdir())
+    if foreign:
+        raise RequestRefused(
+            f"{folder} holds {foreign[0]}, which no demo made: move it, or name another folder with --out"
+        )
+    shutil.rmtree(folder)
 
 
 def _principals(tokens: dict[str, str]) -> str:

@@ -86,6 +86,15 @@ def test_what_changes_is_told_by_key_and_by_cell(run, old, files):
     assert "LOST" not in out
 
 
+def test_a_mode_that_lets_answers_act_is_told_in_capitals(run, files):
+    observed = files("observed.yaml", POLICY.replace("evidence: score", "evidence: score\n    mode: observe"))
+    enforced = files("enforced.yaml", POLICY)
+    code, out, _ = run(observed, enforced)
+    assert code == 0
+    assert "MODEL lead-classifier, observe -> enforce: WHAT WAS ONLY RECORDED ACTS FROM NOW ON." in out
+    assert "nothing acts any more" in run(enforced, observed)[1]
+
+
 def test_lost_mandatory_review_and_lost_detectors_are_told_in_capitals(run, files):
     detector = "detectors: [{name: lawyer, category: legal, pattern: attorney}]\n"
     old = files("old.yaml", POLICY + detector)

@@ -73,6 +73,13 @@ def test_a_key_that_changes_is_told_by_name(was, becomes, expected):
     assert difference.settings(*changed(was, becomes)) == expected
 
 
+def test_a_mode_that_changes_says_whether_anything_acts_now():
+    old, new = changed("evidence: score", "evidence: score\n    mode: observe")
+    assert difference.modes(old, new) == [("m", False)]
+    assert difference.modes(new, old) == [("m", True)]
+    assert difference.modes(old, old) == []
+
+
 def test_a_new_band_does_not_seem_to_change_the_others():
     bands = "bands: [{name: auto, from: 0.9, action: AUTO_ROUTE}, {name: rest, from: 0, action: ESCALATE}]"
     more = bands.replace("{name: rest", "{name: middle, from: 0.5, action: HOLD_FOR_REVIEW}, {name: rest")
