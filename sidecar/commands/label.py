@@ -1,10 +1,12 @@
 """`label`: tells a running sidecar what turned out to be true."""
 
 import argparse
+import sys
 import uuid
 from typing import Any
 
-from trueband.v1 import label_pb2, label_pb2_grpc
+import grpc
+from trueband.v1 import decision_pb2, decision_pb2_grpc, label_pb2, label_pb2_grpc
 
 from sidecar import client
 from sidecar.commands.route import add_address
@@ -54,8 +56,25 @@ def run(arguments: argparse.Namespace) -> int:
         response = label_pb2_grpc.LabelServiceStub(channel).RecordLabel(
             request, timeout=client.DEADLINE_SECONDS
         )
+        unknown = _unknown(channel, label.decision_id)
     name = label_pb2.LabelStatus.Name(response.status).removeprefix("LABEL_STATUS_")
     print(
         f"{name}{': ' + response.reason if response.reason else ''} (source {label.source}, event {label.event_id})"
     )
+    if unknown and response.status == label_pb2.LABEL_STATUS_ACCEPTED:
+        print(
+            f"warning: the sidecar shows no decision {label.decision_id!r}. If it was made a moment ago, the label "
+            "finds it; if the id is mistyped, the label counts for nothing",
+            file=sys.stderr,
+        )
     return 0 if response.status != label_pb2.LABEL_STATUS_REJECTED else 1
+
+
+def _unknown(channel: grpc.Channel, decision_id: str) -> bool:
+    """Whether the ledger answered that it has no such decision; False where it could not be asked."""
+    request = decision_pb2.GetDecisionRequest(decision_id=decision_id)
+    try:
+        decision_pb2_grpc.DecisionServiceStub(channel).GetDecision(request, timeout=client.DEADLINE_SECONDS)
+    except grpc.RpcError as error:
+        return isinstance(error, grpc.Call) and error.code() is grpc.StatusCode.NOT_FOUND
+    return False

@@ -259,6 +259,18 @@ def test_label_says_what_became_of_it(capsys: Capture, sidecar) -> None:
     assert "label.true_class" in err
 
 
+def test_a_label_for_a_mistyped_decision_comes_with_a_warning(capsys: Capture, sidecar) -> None:
+    decision_id = route(capsys, sidecar, "--model", "leads", "--score", "0.6")["decision"]["decision_id"]
+    sidecar.caught_up()
+    known, mistyped = (
+        run(capsys, "label", "--address", sidecar.address, each, "--correct")
+        for each in (decision_id, decision_id + "0")
+    )
+    assert (known[0], known[2]) == (0, "")
+    assert mistyped[1].startswith("ACCEPTED")
+    assert f"shows no decision '{decision_id}0'" in mistyped[2]
+
+
 def test_status_says_what_is_in_force_and_what_is_not(capsys: Capture, sidecar, make_sidecar) -> None:
     code, out, _ = run(capsys, "status", "--address", sidecar.address)
     assert code == 0
