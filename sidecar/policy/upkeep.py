@@ -14,7 +14,8 @@ class Watch(Strict):
     """How `python -m training watch` decides.
 
     Attributes:
-        false_alarm_rate: at most this probability that a stratum whose promise holds ever raises an alarm.
+        false_alarm_rate: at most this probability that a stratum whose promise holds raises an alarm within its
+            first 2,000 audited labels, however often it is looked at in between.
         shift_warning: the population stability index of the score distribution from which on it warns.
     """
 
@@ -46,8 +47,9 @@ class Admission(Strict):
 
     Attributes:
         max_auto_shift: the most by which the share of automatic decisions may change, measured by putting the
-            last inputs through the newcomer; a version that is tagged as approved may change more.
-        recent: how many of the last inputs are kept for that.
+            last inputs through the newcomer; a version that is tagged as approved may change more. A file has
+            nothing that could be tagged, so what it would change is only said.
+        recent: how many of the last inputs are kept for that; 0: none, and nothing is measured.
     """
 
     max_auto_shift: Rate = 0.10
