@@ -5,14 +5,16 @@ import argparse
 from training.dataset import Dataset
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds `--from-file` and the column flags."""
+def add_arguments(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
+    """Adds `--from-file` and the column flags; `required` says whether there must be a file."""
     group = parser.add_argument_group(
         "labelled data",
         "A CSV or Parquet file with a score and a 0/1 label in each row, or an .npz file with `logits` "
         "(n, k) and `labels` (n,) of true class indices, or `scores` (n,) and `labels` (n,) of 0/1.",
     )
-    group.add_argument("--from-file", required=True, metavar="FILE", help="the .csv, .parquet or .npz file")
+    group.add_argument(
+        "--from-file", required=required, metavar="FILE", help="the .csv, .parquet or .npz file"
+    )
     group.add_argument(
         "--score-column", default="score", metavar="NAME", help="column of the score (default: score)"
     )
@@ -30,6 +32,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--time-column", metavar="NAME", help="column of times: ISO 8601, or seconds since 1970 (UTC)"
+    )
+    group.add_argument(
+        "--category-column", metavar="NAME", help="column of business categories; one that is empty has none"
     )
     group.add_argument(
         "--score-is",
@@ -55,5 +60,6 @@ def read(arguments: argparse.Namespace) -> Dataset:
         weight_column=arguments.weight_column,
         group_column=arguments.group_column,
         time_column=arguments.time_column,
+        category_column=arguments.category_column,
         score_is=arguments.score_is,
     )
