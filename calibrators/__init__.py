@@ -12,6 +12,7 @@ from calibrators.evidence import Evidence
 from calibrators.fit import Fit
 from calibrators.histogram import ScoreHistogram
 from calibrators.isotonic import Isotonic
+from calibrators.lower_curve import LowerCurve
 from calibrators.maps import Beta, Constant, Identity, Platt, Temperature, VectorTemperature
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "Fit",
     "Identity",
     "Isotonic",
+    "LowerCurve",
     "Map",
     "Platt",
     "ScoreHistogram",

@@ -4,17 +4,23 @@ import json
 
 from calibrators import checks
 from calibrators.applies_to import AppliesTo
-from calibrators.calibrator import SCHEMA, Calibrator, Golden, Map
+from calibrators.calibrator import SCHEMAS, Calibrator, Golden, Map
 from calibrators.errors import CalibratorRefused
 from calibrators.fit import Fit
 from calibrators.histogram import ScoreHistogram
 from calibrators.isotonic import Isotonic
+from calibrators.lower_curve import LowerCurve
 from calibrators.maps import Beta, Constant, Identity, Platt, Temperature, VectorTemperature
 
 JsonObject = dict[str, object]
 
 KEYS = ("schema", "kind", "parameters", "epsilon", "applies_to", "fit", "score_histogram", "golden", "digest")
+LATER_KEYS = ("category_offsets", "lower")
+"""Of the second schema only."""
+
+LOWER_KEYS = ("level", "method", "confidences", "bounds")
 APPLIES_TO_KEYS = ("model", "model_versions", "source", "evidence", "aggregation", "answer", "criterion")
+GOLDEN_KEYS = ("inputs", "outputs", "categories", "bounds")
 FIT_KEYS = (
     *("n", "n_effective", "positives", "distinct"),
     *("window_from", "window_to", "data_digest", "note"),
@@ -50,20 +56,35 @@ def calibrator(document: JsonObject) -> Calibrator:
         CalibratorRefused: any code but DOCUMENT_TOO_LARGE, DIGEST_MISMATCH and GOLDEN_MISMATCH.
     """
     schema = document.get("schema")
-    if type(schema) is not int or schema != SCHEMA:
+    if type(schema) is not int or schema not in SCHEMAS:
         raise CalibratorRefused(
-            f"schema is {schema!r:.80}: this version reads schema {SCHEMA}", code="SCHEMA_UNKNOWN"
+            f"schema is {schema!r:.80}: this version reads schemas {' and '.join(map(str, SCHEMAS))}",
+            code="SCHEMA_UNKNOWN",
         )
-    _require_keys(document, KEYS, "")
+    later = schema != 1
+    _require_keys(document, (*KEYS, *LATER_KEYS) if later else KEYS, "")
     checks.text(document["digest"], "digest")
     mapping = _map(checks.text(document["kind"], "kind"), _object(document["parameters"], "parameters"))
+    offsets = _offsets(document["category_offsets"]) if later else {}
+    lower = _lower(document["lower"]) if later and document["lower"] is not None else None
+    if later and not offsets and lower is None:
+        raise _malformed(
+            "schema is 2, but category_offsets and lower say nothing: without either write schema 1"
+        )
     return Calibrator(
         mapping,
         epsilon=checks.number(document["epsilon"], "epsilon"),
         applies_to=None if document["applies_to"] is None else _applies_to(document["applies_to"]),
         fit=None if document["fit"] is None else _fit(document["fit"]),
         histogram=None if document["score_histogram"] is None else _histogram(document["score_histogram"]),
-        golden=_golden(document["golden"], vectors=isinstance(mapping, VectorTemperature)),
+        category_offsets=offsets,
+        lower=lower,
+        golden=_golden(
+            document["golden"],
+            vectors=isinstance(mapping, VectorTemperature),
+            later=later,
+            bounded=lower is not None,
+        ),
     )
 
 
@@ -124,22 +145,56 @@ def _histogram(value: object) -> ScoreHistogram:
     )
 
 
-def _golden(value: object, *, vectors: bool) -> Golden:
-    part = _object(value, "golden", ("inputs", "outputs"))
+def _offsets(value: object) -> dict[str, float]:
+    part = _object(value, "category_offsets")
+    offsets = {
+        name: checks.number(offset, f"category_offsets[{name!r:.80}]") for name, offset in part.items()
+    }
+    for name, offset in offsets.items():
+        if offset == 0.0:
+            raise _malformed(f"category_offsets[{name!r:.80}] is 0, which says nothing: leave it out")
+    return offsets
+
+
+def _lower(value: object) -> LowerCurve:
+    part = _object(value, "lower", LOWER_KEYS)
+    return LowerCurve(
+        level=checks.number(part["level"], "lower.level"),
+        method=checks.text(part["method"], "lower.method"),
+        confidences=_numbers(part["confidences"], "lower.confidences"),
+        bounds=_numbers(part["bounds"], "lower.bounds"),
+    )
+
+
+def _golden(value: object, *, vectors: bool, later: bool, bounded: bool) -> Golden:
+    part = _object(value, "golden", GOLDEN_KEYS if later else GOLDEN_KEYS[:2])
     inputs, outputs = _list(part["inputs"], "golden.inputs"), _list(part["outputs"], "golden.outputs")
     if not inputs or len(inputs) != len(outputs):
         raise _malformed("golden.inputs and golden.outputs must be of one length, at least 1")
+    categories = _list(part["categories"], "golden.categories") if later else []
+    bounds = _list(part["bounds"], "golden.bounds") if later else []
+    if later and len(categories) != len(inputs):
+        raise _malformed("golden.categories must name the category of each input")
+    if len(bounds) != (len(inputs) if bounded else 0):
+        raise _malformed("golden.bounds must have one for each input where there is a lower curve, else none")
+    names = tuple(
+        [checks.text(name, f"golden.categories[{i}]", empty=True) for i, name in enumerate(categories)]
+    )
     if not vectors:
         return Golden(
             inputs=tuple([checks.number(x, f"golden.inputs[{i}]", 0.0, 1.0) for i, x in enumerate(inputs)]),
             outputs=_numbers(outputs, "golden.outputs"),
+            categories=names,
+            bounds=_numbers(bounds, "golden.bounds"),
         )
     given = [_numbers(vector, f"golden.inputs[{i}]") for i, vector in enumerate(inputs)]
     recorded = [_numbers(vector, f"golden.outputs[{i}]") for i, vector in enumerate(outputs)]
-    for position, (vector, result) in enumerate(zip(given, recorded, strict=True)):
-        if not vector or len(vector) != len(result):
-            raise _malformed(f"golden.outputs[{position}] must be as long as its input, at least 1")
-    return Golden(inputs=tuple(given), outputs=tuple(recorded))
+    lowest = [_numbers(vector, f"golden.bounds[{i}]") for i, vector in enumerate(bounds)]
+    for key, found in (("outputs", recorded), ("bounds", lowest)):
+        for position, (vector, result) in enumerate(zip(given, found, strict=False)):
+            if not vector or len(vector) != len(result):
+                raise _malformed(f"golden.{key}[{position}] must be as long as its input, at least 1")
+    return Golden(inputs=tuple(given), outputs=tuple(recorded), categories=names, bounds=tuple(lowest))
 
 
 def _malformed(message: str) -> CalibratorRefused:

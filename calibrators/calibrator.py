@@ -3,10 +3,11 @@
 import hashlib
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, asdict, dataclass, field
 from typing import TYPE_CHECKING, overload
 
+from calibrators import category_offsets as offsets_module
 from calibrators import checks, logits
 from calibrators import evidence as evidence_module
 from calibrators.applies_to import AppliesTo
@@ -15,6 +16,7 @@ from calibrators.evidence import VECTOR_KINDS, Evidence
 from calibrators.fit import Fit
 from calibrators.histogram import ScoreHistogram
 from calibrators.isotonic import Isotonic
+from calibrators.lower_curve import LowerCurve
 from calibrators.maps import Beta, Constant, Identity, Kind, Platt, Temperature, VectorTemperature
 
 if TYPE_CHECKING:
@@ -23,7 +25,9 @@ if TYPE_CHECKING:
 
 Map = Identity | Temperature | VectorTemperature | Platt | Beta | Isotonic | Constant
 
-SCHEMA = 1
+SCHEMAS = (1, 2)
+"""The second one has category offsets, a lower curve, or both; a document with neither is of the first."""
+
 EPSILON = 1e-6
 """The default clip: most scores come from float32 somewhere, and the wire does not tell."""
 
@@ -36,10 +40,16 @@ GOLDEN_VECTORS = ((0.0, 0.0), (2.0, -1.0, 0.5), (40.0, 0.0, -40.0, 39.0), (-1.5,
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Golden:
-    """Inputs and the outputs that whoever wrote the document got for them; vectors for a vector map."""
+    """Inputs and the outputs that whoever wrote the document got for them; vectors for a vector map.
+
+    In a document of the second schema `categories` holds the category of each input, and `bounds` the lower
+    bound of each output where there is a lower curve; else both are empty.
+    """
 
     inputs: tuple[float | tuple[float, ...], ...] = ()
     outputs: tuple[float | tuple[float, ...], ...] = ()
+    categories: tuple[str, ...] = ()
+    bounds: tuple[float | tuple[float, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +63,15 @@ class Calibrator:
         applies_to: the requests it serves; None serves none (a document written by hand).
         fit: what it was fitted on.
         histogram: the raw confidences in its fitting window.
+        category_offsets: by category in the sidecar's normal form, what is added to the logit of the
+            calibrated confidence; categories that are not named keep it as it is.
+        lower: the lower confidence bound of a calibrated confidence; None where nobody measured one.
         golden: recorded inputs and outputs; made here unless a document brings them.
         digest: "sha256:" and the hexadecimal digest of `canonical(body(calibrator))`.
 
     Raises:
-        CalibratorRefused: epsilon is out of range, or `applies_to` names evidence that the map cannot take.
+        CalibratorRefused: epsilon or an offset is out of range, or `applies_to` names evidence that the map
+            cannot take.
     """
 
     map: Map
@@ -66,11 +80,14 @@ class Calibrator:
     applies_to: AppliesTo | None = None
     fit: Fit | None = None
     histogram: ScoreHistogram | None = None
+    category_offsets: Mapping[str, float] = field(default_factory=dict, hash=False)
+    lower: LowerCurve | None = None
     golden: Golden = Golden()
     digest: str = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "epsilon", checks.number(self.epsilon, "epsilon", 1e-12, 0.1))
+        object.__setattr__(self, "category_offsets", offsets_module.checked(self.category_offsets))
         if self.takes_vector and self.applies_to and self.applies_to.evidence not in VECTOR_KINDS:
             raise CalibratorRefused(
                 f"applies_to.evidence is {self.applies_to.evidence}, but a temperature over logits takes "
@@ -83,13 +100,35 @@ class Calibrator:
         object.__setattr__(self, "digest", f"sha256:{digest}")
 
     def _golden(self) -> Golden:
-        if isinstance(self.map, VectorTemperature):
-            outputs = tuple([self.map.one(vector, self.epsilon) for vector in GOLDEN_VECTORS])
-            return Golden(inputs=GOLDEN_VECTORS, outputs=outputs)
-        scalar = self.map
-        return Golden(
-            inputs=GOLDEN_SCORES, outputs=tuple([scalar.one(score, self.epsilon) for score in GOLDEN_SCORES])
+        given: tuple[float | tuple[float, ...], ...] = GOLDEN_VECTORS if self.takes_vector else GOLDEN_SCORES
+        if self.schema == 1:
+            return Golden(inputs=given, outputs=tuple([self.apply_one(value) for value in given]))
+        # The furthest offsets stand for all: each is the same sum of two numbers.
+        offsets = self.category_offsets
+        ends = (
+            {min(offsets, key=offsets.__getitem__), max(offsets, key=offsets.__getitem__)} if offsets else ()
         )
+        pairs = [(value, category) for category in ("", *sorted(ends)) for value in given]
+        outputs = tuple([self.apply_one(value, category) for value, category in pairs])
+        return Golden(
+            inputs=tuple([value for value, _ in pairs]),
+            outputs=outputs,
+            categories=tuple([category for _, category in pairs]),
+            bounds=() if self.lower is None else tuple([self._bounds(output) for output in outputs]),
+        )
+
+    def _bounds(self, output: float | tuple[float, ...]) -> float | tuple[float, ...]:
+        bound = self.bound_of
+        return (
+            tuple([bound(each) or 0.0 for each in output])
+            if isinstance(output, tuple)
+            else bound(output) or 0.0
+        )
+
+    @property
+    def schema(self) -> int:
+        """The number of the document's schema: 2 with category offsets or a lower curve, else 1."""
+        return 2 if self.category_offsets or self.lower is not None else 1
 
     @property
     def kind(self) -> Kind:
@@ -102,30 +141,49 @@ class Calibrator:
         return isinstance(self.map, VectorTemperature)
 
     @overload
-    def apply_one(self, value: float) -> float: ...
+    def apply_one(self, value: float, category: str = "") -> float: ...
     @overload
-    def apply_one(self, value: Sequence[float]) -> tuple[float, ...]: ...
-    def apply_one(self, value: float | Sequence[float]) -> float | tuple[float, ...]:
-        """The calibrated confidence of one score in [0, 1], or the class probabilities of a vector of logits.
+    def apply_one(self, value: Sequence[float], category: str = "") -> tuple[float, ...]: ...
+    @overload
+    def apply_one(self, value: float | Sequence[float], category: str = "") -> float | tuple[float, ...]: ...
+    def apply_one(self, value: float | Sequence[float], category: str = "") -> float | tuple[float, ...]:
+        """The calibrated confidence of one score in [0, 1], or that of each class of a vector of logits.
+
+        Args:
+            value: the score, or the vector.
+            category: in its normal form. The confidences of a vector sum to 1 without an offset; with one,
+                each is what the class is worth where it is the given answer.
 
         Raises:
             EvidenceUnusable: the score is NaN or outside [0, 1], a logit is not finite, the vector is empty,
                 or a vector was given for a score or the other way round.
         """
+        offset = self.category_offsets.get(category, 0.0) if self.category_offsets else 0.0
         if isinstance(self.map, VectorTemperature):
             if isinstance(value, (int, float)):
                 raise EvidenceUnusable("this calibrator takes a vector of logits, not one score")
             _require_vector(value)
-            return self.map.one(value, self.epsilon)
+            calibrated = self.map.one(value, self.epsilon)
+            if offset:
+                return tuple([offsets_module.shift(each, offset, self.epsilon) for each in calibrated])
+            return calibrated
         try:
-            if 0.0 <= value <= 1.0:  # type: ignore[operator]  # the failing comparison is handled below
-                return self.map.one(value, self.epsilon)  # type: ignore[arg-type]
+            usable = 0.0 <= value <= 1.0  # type: ignore[operator]  # the failing comparison is handled below
         except TypeError as error:
             raise EvidenceUnusable("this calibrator takes one score, a number between 0 and 1") from error
-        raise EvidenceUnusable(f"a score must be between 0 and 1, and is {value}")
+        if not usable:
+            raise EvidenceUnusable(f"a score must be between 0 and 1, and is {value}")
+        confidence = self.map.one(value, self.epsilon)  # type: ignore[arg-type]
+        return offsets_module.shift(confidence, offset, self.epsilon) if offset else confidence
 
-    def apply(self, array: "npt.ArrayLike") -> "npt.NDArray[np.float64]":
-        """Calibrated confidences of scores, (n,) to (n,), or class probabilities of logits, (n, k) to (n, k).
+    def apply(
+        self, array: "npt.ArrayLike", categories: "npt.ArrayLike | None" = None
+    ) -> "npt.NDArray[np.float64]":
+        """Calibrated confidences of scores, (n,) to (n,), or of each class of logits, (n, k) to (n, k).
+
+        Args:
+            array: the scores, or the logits.
+            categories: (n,) names in their normal form; None where there are none. See `apply_one`.
 
         Raises:
             EvidenceUnusable: the array has another shape, a score is NaN or outside [0, 1], or a logit is not
@@ -148,12 +206,24 @@ class Calibrator:
         if not usable.all():
             row = int(np.argmin(usable))
             raise EvidenceUnusable(f"{wanted}; row {row} is {values[row]}")
-        return self.map.many(values, self.epsilon)
+        calibrated = self.map.many(values, self.epsilon)
+        if categories is None:
+            return calibrated
+        offsets = offsets_module.of_each(self.category_offsets, categories, len(values))
+        if not offsets.any():
+            return calibrated
+        if calibrated.ndim == 2:
+            offsets = offsets[:, None]
+        return offsets_module.shift_array(calibrated, offsets, self.epsilon)
 
-    def confidence(self, evidence: Evidence) -> float:
+    def confidence(self, evidence: Evidence, category: str = "") -> float:
         """The probability that the given answer is correct.
 
         Whether the calibrator was fitted for such evidence at all is for `applies_to.matches` to say.
+
+        Args:
+            evidence: what the model handed over.
+            category: of the request, in its normal form.
 
         Raises:
             EvidenceUnusable: the evidence is malformed, or a calibrator of vectors was handed another kind.
@@ -168,9 +238,25 @@ class Calibrator:
             vector = evidence.values
             if evidence.kind == "probabilities":
                 vector = logits.log_probabilities(vector, self.epsilon)
-            return self.map.one(vector, self.epsilon)[evidence_module.answer_position(evidence)]
-        aggregation = self.applies_to.aggregation if self.applies_to is not None else "none"
-        return self.map.one(evidence_module.raw_confidence(evidence, aggregation), self.epsilon)
+            calibrated = self.map.one(vector, self.epsilon)[evidence_module.answer_position(evidence)]
+        else:
+            aggregation = self.applies_to.aggregation if self.applies_to is not None else "none"
+            calibrated = self.map.one(evidence_module.raw_confidence(evidence, aggregation), self.epsilon)
+        if self.category_offsets and (offset := self.category_offsets.get(category, 0.0)):
+            return offsets_module.shift(calibrated, offset, self.epsilon)
+        return calibrated
+
+    def bound_of(self, calibrated: float) -> float | None:
+        """The lower confidence bound of a calibrated confidence, never above it; None without a curve."""
+        return None if self.lower is None else self.lower.one(calibrated, self.epsilon)
+
+    def lower_bound(self, evidence: Evidence, category: str = "") -> float | None:
+        """The lower confidence bound of `confidence`; None where the calibrator carries no curve.
+
+        Raises:
+            EvidenceUnusable: as `confidence`.
+        """
+        return None if self.lower is None else self.bound_of(self.confidence(evidence, category))
 
 
 def _require_vector(vector: Sequence[float]) -> None:
@@ -186,15 +272,23 @@ def _require_vector(vector: Sequence[float]) -> None:
 
 def body(calibrator: Calibrator) -> dict[str, object]:
     """The document without its digest, as plain JSON values."""
+    golden = asdict(calibrator.golden)
+    later: dict[str, object] = {}
+    if calibrator.schema == 1:
+        del golden["categories"], golden["bounds"]  # the first schema never changes, nor do its digests
+    else:
+        later["category_offsets"] = dict(calibrator.category_offsets)
+        later["lower"] = None if calibrator.lower is None else calibrator.lower.parameters()
     return {
-        "schema": SCHEMA,
+        "schema": calibrator.schema,
         "kind": calibrator.kind,
         "parameters": calibrator.map.parameters(),
         "epsilon": calibrator.epsilon,
         "applies_to": None if calibrator.applies_to is None else asdict(calibrator.applies_to),
         "fit": None if calibrator.fit is None else asdict(calibrator.fit),
         "score_histogram": None if calibrator.histogram is None else asdict(calibrator.histogram),
-        "golden": asdict(calibrator.golden),
+        **later,
+        "golden": golden,
     }
 
 

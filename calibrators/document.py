@@ -3,9 +3,17 @@
 A document is one JSON object of at most 1 MiB with exactly these keys: `schema` (1), `kind`, `parameters`,
 `epsilon`, `applies_to`, `fit` and `score_histogram` (null where unknown), `golden` (inputs, and the outputs
 that its writer computed) and `digest` (over all the rest, see `calibrators.calibrator.canonical`).
+
+Schema 2 has two keys more, at least one of which says something: `category_offsets` (an object from a
+category, in the normal form that the sidecar gives it, to a number in [-5, 5] that is added to the logit of the
+calibrated confidence) and `lower` (null, or `level`, `method`, `confidences` and `bounds`: the knots of a map
+from a calibrated confidence to its lower confidence bound, see `calibrators.lower_curve`). Its `golden` also
+has `categories`, one for each input, and `bounds`, one for each output where there is a `lower`, else none.
+What carries neither is written in schema 1, with the digest that it always had.
 """
 
 import json
+from collections.abc import Sequence
 
 from calibrators import admission, calibrator
 from calibrators.applies_to import AppliesTo, matches
@@ -13,6 +21,7 @@ from calibrators.calibrator import Calibrator, Golden
 from calibrators.errors import CalibratorRefused
 from calibrators.fit import Fit
 from calibrators.histogram import ScoreHistogram
+from calibrators.lower_curve import LowerCurve
 
 __all__ = [
     "MAX_BYTES",
@@ -20,6 +29,7 @@ __all__ = [
     "Calibrator",
     "Fit",
     "Golden",
+    "LowerCurve",
     "ScoreHistogram",
     "dumps",
     "loads",
@@ -79,16 +89,37 @@ def _flat(value: float | tuple[float, ...]) -> tuple[float, ...]:
 
 
 def _require_golden(value: Calibrator) -> None:
-    for position, (given, recorded) in enumerate(zip(value.golden.inputs, value.golden.outputs, strict=True)):
-        for mine, theirs in zip(_flat(value.apply_one(given)), _flat(recorded), strict=True):
+    golden = value.golden
+    categories = golden.categories or ("",) * len(golden.inputs)
+    pairs = zip(golden.inputs, categories, strict=True)
+    computed = [value.apply_one(given, category) for given, category in pairs]
+    _require_same(value, "outputs", computed, golden.outputs)
+    if value.lower is not None:
+        # Of what was recorded, so that a difference in the last bit is not there twice.
+        bounds = [
+            tuple([value.lower.one(each, value.epsilon) for each in _flat(output)])
+            for output in golden.outputs
+        ]
+        _require_same(value, "bounds", bounds, golden.bounds)
+
+
+def _require_same(
+    value: Calibrator,
+    key: str,
+    computed: Sequence[float | tuple[float, ...]],
+    recorded: Sequence[float | tuple[float, ...]],
+) -> None:
+    for position, (own, other) in enumerate(zip(computed, recorded, strict=True)):
+        for mine, theirs in zip(_flat(own), _flat(other), strict=True):
             if not value.epsilon <= theirs <= 1.0 - value.epsilon:
                 raise CalibratorRefused(
-                    f"golden.outputs[{position}] is {theirs}, outside [epsilon, 1 - epsilon]",
+                    f"golden.{key}[{position}] is {theirs}, outside [epsilon, 1 - epsilon]",
                     code="OUT_OF_RANGE",
                 )
             if abs(mine - theirs) > GOLDEN_TOLERANCE:
                 raise CalibratorRefused(
-                    f"golden.outputs[{position}] is {theirs}, but this machine computes {mine} for {given}: "
+                    f"golden.{key}[{position}] is {theirs}, but this machine computes {mine} for "
+                    f"{value.golden.inputs[position]}: "
                     "the map was written by other software; fit it again",
                     code="GOLDEN_MISMATCH",
                 )

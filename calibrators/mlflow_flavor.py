@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from calibrators import document, logits
-from calibrators.calibrator import SCHEMA, Calibrator
+from calibrators.calibrator import Calibrator
 from calibrators.errors import EvidenceUnusable
 
 if TYPE_CHECKING:
@@ -30,7 +30,9 @@ Classes = Sequence[str] | int
 FLAVOR_NAME = "trueband"
 DOCUMENT_NAME = "calibrator.json"
 SCORE_COLUMN = "score"
+CATEGORY_COLUMN = "category"
 CONFIDENCE_COLUMN = "confidence"
+LOWER_BOUND_COLUMN = "lower_bound"
 
 
 def log_model(
@@ -110,7 +112,11 @@ def save_model(
     _save_example(model, _input_example(calibrator, classes), str(folder))
     pyfunc.add_to_model(model, loader_module=__name__, data=DOCUMENT_NAME, python_env="python_env.yaml")
     model.add_flavor(
-        FLAVOR_NAME, schema=SCHEMA, kind=calibrator.kind, digest=calibrator.digest, data=DOCUMENT_NAME
+        FLAVOR_NAME,
+        schema=calibrator.schema,
+        kind=calibrator.kind,
+        digest=calibrator.digest,
+        data=DOCUMENT_NAME,
     )
     model.save(str(folder / "MLmodel"))
 
@@ -154,33 +160,48 @@ class CalibratorModel:
         Args:
             model_input: a frame with a column `score` (any others are ignored) or an array of scores, (n,) or
                 (n, 1); for a calibrator of vectors, a frame with one column for each class or an array (n, k)
-                of its logits, or of its probabilities if it was fitted for those.
+                of its logits, or of its probabilities if it was fitted for those. Where the calibrator has
+                category offsets, a frame may have a column `category` too, in the sidecar's normal form.
             params: MLflow passes it; a calibrator has none.
 
         Returns:
-            A frame with the same index and one column, `confidence`; for vectors, the same columns or
-            an array (n, k).
+            A frame with the same index and the column `confidence`, and `lower_bound` where the calibrator
+            carries a lower curve; for vectors, the columns of the classes or an array (n, k).
 
         Raises:
             EvidenceUnusable: the column is missing or a value is unusable.
         """
         import pandas as pd
 
+        categories = None
+        if (
+            isinstance(model_input, pd.DataFrame)
+            and self.calibrator.category_offsets
+            and CATEGORY_COLUMN in model_input.columns
+        ):
+            categories = model_input[CATEGORY_COLUMN].fillna("").astype(str).to_numpy(dtype=object)
+            model_input = model_input.drop(columns=CATEGORY_COLUMN)
         if self.calibrator.takes_vector:
-            return self._predict_vectors(model_input)
+            return self._predict_vectors(model_input, categories)
         if not isinstance(model_input, pd.DataFrame):
             scores = (
                 model_input.reshape(-1)
                 if model_input.ndim == 2 and model_input.shape[1] == 1
                 else model_input
             )
-            return pd.DataFrame({CONFIDENCE_COLUMN: self.calibrator.apply(scores)})
+            return pd.DataFrame(self._columns(self.calibrator.apply(scores)))
         if SCORE_COLUMN not in model_input.columns:
             raise EvidenceUnusable(f"the frame has no column {SCORE_COLUMN!r}: name the raw confidence so")
-        calibrated = self.calibrator.apply(model_input[SCORE_COLUMN])
-        return pd.DataFrame({CONFIDENCE_COLUMN: calibrated}, index=model_input.index)
+        calibrated = self.calibrator.apply(model_input[SCORE_COLUMN], categories)
+        return pd.DataFrame(self._columns(calibrated), index=model_input.index)
 
-    def _predict_vectors(self, model_input: "Frame") -> "Frame":
+    def _columns(self, calibrated: "npt.NDArray[np.float64]") -> "dict[str, npt.NDArray[np.float64]]":
+        columns = {CONFIDENCE_COLUMN: calibrated}
+        if self.calibrator.lower is not None:
+            columns[LOWER_BOUND_COLUMN] = self.calibrator.lower.many(calibrated, self.calibrator.epsilon)
+        return columns
+
+    def _predict_vectors(self, model_input: "Frame", categories: "npt.NDArray[np.object_] | None") -> "Frame":
         import numpy as np
         import pandas as pd
 
@@ -190,7 +211,7 @@ class CalibratorModel:
             if not bool(np.all((vectors >= 0.0) & (vectors <= 1.0))):
                 raise EvidenceUnusable("this calibrator takes probabilities: each must be between 0 and 1")
             vectors = logits.log_probabilities_array(vectors, self.calibrator.epsilon)
-        calibrated = self.calibrator.apply(vectors)
+        calibrated = self.calibrator.apply(vectors, categories)
         if isinstance(model_input, pd.DataFrame):
             return pd.DataFrame(calibrated, index=model_input.index, columns=model_input.columns)
         return calibrated
@@ -211,16 +232,23 @@ def _signature(calibrator: Calibrator, classes: Classes | None) -> "ModelSignatu
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, Schema, TensorSpec
 
+    category = [ColSpec("string", CATEGORY_COLUMN, required=False)] if calibrator.category_offsets else []
     if not calibrator.takes_vector:
+        bound = [] if calibrator.lower is None else [ColSpec("double", LOWER_BOUND_COLUMN)]
         return ModelSignature(
-            inputs=Schema([ColSpec("double", SCORE_COLUMN)]),
-            outputs=Schema([ColSpec("double", CONFIDENCE_COLUMN)]),
+            inputs=Schema([ColSpec("double", SCORE_COLUMN), *category]),
+            outputs=Schema([ColSpec("double", CONFIDENCE_COLUMN), *bound]),
         )
     if classes is None or isinstance(classes, int):
         tensor = Schema([TensorSpec(np.dtype(np.float64), (-1, classes or -1))])
         return ModelSignature(inputs=tensor, outputs=tensor)
-    columns = Schema([ColSpec("double", name) for name in classes])
-    return ModelSignature(inputs=columns, outputs=columns)
+    if category and CATEGORY_COLUMN in classes:
+        raise ValueError(
+            f"a class is called {CATEGORY_COLUMN!r}, as is the column of categories that the offsets need: "
+            "give `classes` as their number, which takes arrays without categories"
+        )
+    columns = [ColSpec("double", name) for name in classes]
+    return ModelSignature(inputs=Schema([*columns, *category]), outputs=Schema([*columns]))
 
 
 def _input_example(calibrator: Calibrator, classes: Classes | None) -> "Frame":

@@ -27,8 +27,8 @@ def present(source: Path, wanted: Sequence[str], found: Sequence[str]) -> None:
         have = ", ".join(found) or "none"
         raise errors.DataRefused(
             f"{source}: there is no column {missing[0]!r}; it has: {have}. "
-            "Name the right one with --score-column, --label-column, --weight-column, --group-column "
-            "or --time-column"
+            "Name the right one with --score-column, --label-column, --weight-column, --group-column, "
+            "--time-column or --category-column"
         )
 
 
@@ -80,6 +80,13 @@ def groups(source: Path, name: str, column: Column) -> Column:
     empty = np.array([key == "" or _is_missing(cell) for key, cell in zip(keys, column, strict=True)])
     _refuse(source, name, column, empty, "is empty; each row needs its group")
     return np.unique(keys, return_inverse=True)[1].astype(np.int64)
+
+
+def categories(source: Path, name: str, column: Column) -> Column:
+    """(n,) names as text; empty where a row has none, as then it belongs to no category."""
+    if column.ndim != 1:
+        raise errors.DataRefused(f"{source}: {name!r} has shape {column.shape}; one category a row is needed")
+    return np.array(["" if _is_missing(cell) else str(cell).strip() for cell in column], dtype=np.str_)
 
 
 def times(source: Path, name: str, column: Column) -> FloatArray:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 import calibrators
 from calibrators.evidence import Aggregation, EvidenceKind
+from sidecar.policy import categories as category_names
 from training import errors, intervals
 from training.intervals import FloatArray, IntArray
 
@@ -32,6 +33,7 @@ class Dataset:
         truths: (n,) index of the true class, -1 where only right or wrong is known; for vectors.
         groups: (n,) rows with equal keys depend on each other and are never split between fit and score.
         times: (n,) seconds since 1970 (UTC).
+        categories: (n,) names in the sidecar's normal form, "" where a row has none.
     """
 
     scores: FloatArray
@@ -44,6 +46,7 @@ class Dataset:
     truths: IntArray | None = None
     groups: npt.NDArray[Any] | None = None
     times: FloatArray | None = None
+    categories: npt.NDArray[np.str_] | None = None
 
     def __post_init__(self) -> None:
         """Refuses what does not hold together."""
@@ -65,8 +68,11 @@ class Dataset:
         truths: npt.ArrayLike | None = None,
         groups: npt.ArrayLike | None = None,
         times: npt.ArrayLike | None = None,
+        categories: npt.ArrayLike | None = None,
     ) -> Self:
         """A dataset from anything array-like; missing weights are ones, missing truths follow from `correct`.
+
+        Categories are brought into their normal form.
 
         Raises:
             DataRefused: shapes differ, or a number is missing, not finite or out of its range.
@@ -88,6 +94,7 @@ class Dataset:
             truths=truth_array,
             groups=None if groups is None else np.asarray(groups),
             times=None if times is None else _floats(times),
+            categories=None if categories is None else _normal_forms(categories),
         )
 
     @classmethod
@@ -100,6 +107,7 @@ class Dataset:
         weights: npt.ArrayLike | None = None,
         groups: npt.ArrayLike | None = None,
         times: npt.ArrayLike | None = None,
+        categories: npt.ArrayLike | None = None,
     ) -> Self:
         """A dataset of `logits` (n, k) whose given answer is the most likely class; `labels` (n,) are true.
 
@@ -118,6 +126,7 @@ class Dataset:
             weights=weights,
             groups=groups,
             times=times,
+            categories=categories,
         )
 
     def __len__(self) -> int:
@@ -179,22 +188,23 @@ class Dataset:
             truths=None if self.truths is None else self.truths[index],
             groups=None if self.groups is None else self.groups[index],
             times=None if self.times is None else self.times[index],
+            categories=None if self.categories is None else self.categories[index],
         )
 
     def confidence(self, calibrator: calibrators.Calibrator) -> FloatArray:
-        """(n,) what `calibrator` makes of each row: P(the given answer is correct).
+        """(n,) what `calibrator` makes of each row in its category: P(the given answer is correct).
 
         Raises:
             DataRefused: the calibrator takes vectors and there are none.
         """
         if not calibrator.takes_vector:
-            return np.asarray(calibrator.apply(self.scores), dtype=np.float64)
+            return np.asarray(calibrator.apply(self.scores, self.categories), dtype=np.float64)
         if self.vectors is None or self.answers is None:
             raise errors.DataRefused(
                 "this calibrator takes logit vectors, but the data hold one score a row: "
                 "use an .npz file with `logits` and `labels`, or a calibrator fitted on scores"
             )
-        probabilities = np.asarray(calibrator.apply(self.vectors), dtype=np.float64)
+        probabilities = np.asarray(calibrator.apply(self.vectors, self.categories), dtype=np.float64)
         return np.take_along_axis(probabilities, self.answers[:, None], axis=1)[:, 0]
 
 
@@ -213,12 +223,19 @@ def _integers(values: npt.ArrayLike | None) -> IntArray | None:
     return None if values is None else np.ascontiguousarray(values, dtype=np.int64)
 
 
+def _normal_forms(values: npt.ArrayLike) -> npt.NDArray[np.str_]:
+    given = np.asarray(values, dtype=np.str_)
+    distinct, codes = np.unique(given, return_inverse=True)
+    normal = np.array([category_names.normalise(name) for name in distinct.tolist()], dtype=np.str_)
+    return normal[codes.reshape(given.shape)] if distinct.size else given
+
+
 def _problem(data: Dataset) -> str | None:
     n = data.scores.size
     if data.scores.ndim != 1 or n == 0:
         return "there are no labelled rows"
     columns = {"correct": data.correct, "weights": data.weights, "groups": data.groups, "times": data.times}
-    columns |= {"answers": data.answers, "truths": data.truths}
+    columns |= {"answers": data.answers, "truths": data.truths, "categories": data.categories}
     for name, column in columns.items():
         if column is not None and column.shape != (n,):
             return f"{name} has shape {column.shape} where the scores have {(n,)}"
@@ -262,6 +279,9 @@ def _digest(data: Dataset) -> str:
         kind = "<i8" if name in ("answers", "truths", "groups") else "<f8"
         sha.update(f" {name}{column.shape} ".encode())
         sha.update(np.ascontiguousarray(column, dtype=kind).tobytes())
+    if data.categories is not None:
+        sha.update(f" categories{data.categories.shape} ".encode())
+        sha.update("\0".join(data.categories.tolist()).encode())
     return f"sha256:{sha.hexdigest()}"
 
 

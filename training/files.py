@@ -27,11 +27,12 @@ class Layout:
     weight: str | None = None
     group: str | None = None
     time: str | None = None
+    category: str | None = None
 
     @property
     def wanted(self) -> tuple[str, ...]:
         """The columns to read, each once."""
-        named = (self.score, self.label, self.weight, self.group, self.time)
+        named = (self.score, self.label, self.weight, self.group, self.time, self.category)
         return tuple(dict.fromkeys(name for name in named if name is not None))
 
 
@@ -42,6 +43,7 @@ def read(
     weight_column: str | None = None,
     group_column: str | None = None,
     time_column: str | None = None,
+    category_column: str | None = None,
     score_is: ScoreIs = "confidence",
 ) -> Dataset:
     """The labelled rows of a CSV, Parquet or .npz file.
@@ -52,8 +54,8 @@ def read(
     max(p, 1 - p), and it is correct where it equals the label.
 
     An .npz file holds either `logits` (n, k) and `labels` (n,), the index of the true class, the answer being
-    the most likely class; or `scores` (n,) and `labels` (n,) of 0/1. `weights`, `groups` and `times` (n,) are
-    optional there; other names are taken where the column arguments give them.
+    the most likely class; or `scores` (n,) and `labels` (n,) of 0/1. `weights`, `groups`, `times` and
+    `categories` (n,) are optional there; other names are taken where the column arguments give them.
 
     Times are seconds since 1970 or ISO 8601, UTC where no offset is given.
 
@@ -62,7 +64,12 @@ def read(
     """
     source = Path(path)
     layout = Layout(
-        score=score_column, label=label_column, weight=weight_column, group=group_column, time=time_column
+        score=score_column,
+        label=label_column,
+        weight=weight_column,
+        group=group_column,
+        time=time_column,
+        category=category_column,
     )
     suffix = source.suffix.lower()
     if suffix not in (".csv", ".parquet", ".pq", ".npz"):
@@ -75,6 +82,23 @@ def read(
     scores = columns.scores(source, layout.score, table[layout.score])
     labels = columns.labels(source, layout.label, table[layout.label])
     return _from_scores(source, layout, table, scores, labels, score_is)
+
+
+def column_names(path: str | Path) -> tuple[str, ...]:
+    """The columns of a CSV or Parquet file, or the arrays of an .npz file; none where it cannot be read."""
+    source = Path(path)
+    try:
+        if source.suffix.lower() == ".csv":
+            with source.open(encoding="utf-8-sig", newline="") as opened:
+                return tuple(name.strip() for name in next(csv.reader(opened), []))
+        if source.suffix.lower() == ".npz":
+            with np.load(source, allow_pickle=False) as archive:
+                return tuple(archive.files)
+        from pyarrow import parquet
+
+        return tuple(str(name) for name in parquet.read_schema(source).names)
+    except (OSError, ValueError, zipfile.BadZipFile, csv.Error):
+        return ()
 
 
 def _from_scores(
@@ -108,6 +132,9 @@ def _extras(source: Path, layout: Layout, table: dict[str, npt.NDArray[Any]]) ->
         else columns.weights(source, layout.weight, table[layout.weight]),
         "groups": None if layout.group is None else columns.groups(source, layout.group, table[layout.group]),
         "times": None if layout.time is None else columns.times(source, layout.time, table[layout.time]),
+        "categories": None
+        if layout.category is None
+        else columns.categories(source, layout.category, table[layout.category]),
     }
 
 
@@ -162,6 +189,7 @@ def _read_npz(source: Path, layout: Layout, score_is: ScoreIs) -> Dataset:
         weight=layout.weight or _where("weights", found),
         group=layout.group or _where("groups", found),
         time=layout.time or _where("times", found),
+        category=layout.category or _where("categories", found),
     )
     vector = "logits" in found and layout.score == "scores"
     wanted = ("logits", *layout.wanted[1:]) if vector else layout.wanted

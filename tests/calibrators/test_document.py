@@ -16,6 +16,7 @@ from calibrators import (
     Constant,
     Fit,
     Isotonic,
+    LowerCurve,
     Platt,
     ScoreHistogram,
     Temperature,
@@ -46,6 +47,14 @@ FULL = Calibrator(
     ),
     histogram=ScoreHistogram(edges=(0.0, 0.5, 1.0), shares=(0.25, 0.75)),
 )
+
+# Knots and offset for which no logarithm matters: any machine computes the same.
+LATER = Calibrator(
+    Isotonic((0.25, 0.5, 0.75), (0.125, 0.5, 0.875)),
+    epsilon=2.0**-20,
+    lower=LowerCurve(level=0.95, method="bootstrap", confidences=(0.25, 0.75), bounds=(0.125, 0.625)),
+)
+SHIFTED = Calibrator(Platt(1.5, -0.25), category_offsets={"refunds": -0.75, "größe": 0.5}, lower=LATER.lower)
 
 
 def signed(value):
@@ -112,6 +121,61 @@ def test_the_first_schema_never_changes():
     ]
 
 
+def test_what_needs_the_second_schema_has_its_own_digest_and_keys():
+    assert LATER.digest == "sha256:219cf9537a850dd36b87d48d748c5e5f3f4a4c6098e6c2e2645c2b5463206940"
+    value = json.loads(calibrators.dumps(LATER))
+    assert value["schema"] == 2
+    assert list(value)[6:] == ["score_histogram", "category_offsets", "lower", "golden", "digest"]
+    assert value["category_offsets"] == {}
+    assert value["golden"]["categories"] == [""] * len(value["golden"]["inputs"])
+    assert len(value["golden"]["bounds"]) == len(value["golden"]["outputs"])
+
+
+@pytest.mark.parametrize(
+    "calibrator",
+    [
+        LATER,
+        SHIFTED,
+        Calibrator(Platt(1.5, -0.25), category_offsets={"refunds": 1e-300}),
+        Calibrator(
+            VectorTemperature(1.5), category_offsets={"a": 4.0, "b": -4.0, "c": 0.5}, lower=LATER.lower
+        ),
+    ],
+    ids=["lower", "both", "offsets", "vectors"],
+)
+def test_the_second_schema_comes_back_bit_for_bit(calibrator):
+    text = calibrators.dumps(calibrator)
+    loaded = calibrators.loads(text)
+    assert json.loads(text)["schema"] == loaded.schema == 2
+    assert loaded == calibrator
+    assert loaded.digest == calibrator.digest
+    assert calibrators.dumps(loaded) == text
+    assert dict(loaded.category_offsets) == dict(calibrator.category_offsets)
+
+
+def test_the_golden_vector_covers_the_furthest_offsets_and_the_bounds():
+    golden = Calibrator(
+        Platt(1.5, -0.25), category_offsets={"a": 4.0, "b": -4.0, "c": 0.5}, lower=LATER.lower
+    ).golden
+    assert dict.fromkeys(golden.categories) == {"": None, "a": None, "b": None}
+    assert len(golden.outputs) == len(golden.bounds) == 3 * len(dict.fromkeys(golden.inputs))
+    for category in ("", "a", "b"):
+        position = golden.categories.index(category) + 10
+        assert golden.outputs[position] == SHIFTED_ALONE.apply_one(golden.inputs[position], category)
+
+
+SHIFTED_ALONE = Calibrator(Platt(1.5, -0.25), category_offsets={"a": 4.0, "b": -4.0})
+
+
+def test_offsets_have_one_digest_whatever_their_order_and_without_those_that_say_nothing():
+    one = Calibrator(Platt(1.5, -0.25), category_offsets={"b": 1.0, "a": -1.0})
+    other = Calibrator(Platt(1.5, -0.25), category_offsets={"a": -1.0, "c": 0.0, "b": 1.0})
+    assert one == other
+    assert one.digest == other.digest != PLATT.digest
+    assert Calibrator(Platt(1.5, -0.25), category_offsets={"a": 0.0}).digest == PLATT.digest
+    assert hash(one) == hash(other)
+
+
 def test_the_digest_covers_every_part():
     digests = {FULL.digest}
     for path, replacement in [
@@ -174,7 +238,9 @@ REFUSED = [
     (edited(VECTOR, ("parameters", "input"), "tokens"), "DOCUMENT_MALFORMED", "parameters.input is 'tokens'"),
     (edited(PLATT, ("digest",), 17, sign=False), "DOCUMENT_MALFORMED", "digest must be a text"),
     # Schema and kind
-    (edited(FULL, ("schema",), 2), "SCHEMA_UNKNOWN", "schema is 2"),
+    (edited(FULL, ("schema",), 3), "SCHEMA_UNKNOWN", "schema is 3"),
+    (edited(FULL, ("schema",), 2), "DOCUMENT_MALFORMED", "category_offsets is missing"),
+    (edited(LATER, ("schema",), 1), "DOCUMENT_MALFORMED", "category_offsets is unknown"),
     (edited(FULL, ("schema",), True), "SCHEMA_UNKNOWN", "schema is True"),
     (edited(FULL, ("schema",), 1.0), "SCHEMA_UNKNOWN", "schema is 1.0"),
     (edited(FULL, ("schema",), REMOVED), "SCHEMA_UNKNOWN", "schema is None"),
@@ -248,6 +314,47 @@ REFUSED = [
     ),
     (edited(FULL, ("fit", "window_to"), "2025-03-01T00:00:00"), "DOCUMENT_MALFORMED", "with its offset"),
     (edited(FULL, ("fit", "window_to"), "2025-01-01T00:00:00Z"), "OUT_OF_RANGE", "later than fit.window_to"),
+    # Category offsets
+    (edited(LATER, ("lower",), None), "DOCUMENT_MALFORMED", "say nothing: without either write schema 1"),
+    (edited(SHIFTED, ("category_offsets",), [1]), "DOCUMENT_MALFORMED", "category_offsets must be a JSON"),
+    (edited(SHIFTED, ("category_offsets", "a"), 0), "DOCUMENT_MALFORMED", "which says nothing"),
+    (edited(SHIFTED, ("category_offsets", "a"), "1"), "DOCUMENT_MALFORMED", "category_offsets['a'] must be"),
+    (edited(SHIFTED, ("category_offsets", "a"), NAN), "NOT_FINITE", "category_offsets['a'] is nan"),
+    (edited(SHIFTED, ("category_offsets", "a"), 5.5), "OUT_OF_RANGE", "category_offsets['a'] is 5.5"),
+    (edited(SHIFTED, ("category_offsets", "a"), -INFINITY), "NOT_FINITE", "category_offsets['a'] is -inf"),
+    (edited(SHIFTED, ("category_offsets", ""), 1.0), "DOCUMENT_MALFORMED", "a category must not be empty"),
+    (edited(SHIFTED, ("category_offsets", "refunds"), -0.5), "GOLDEN_MISMATCH", "golden.outputs["),
+    # The lower curve
+    (edited(LATER, ("lower",), [1]), "DOCUMENT_MALFORMED", "lower must be a JSON object"),
+    (edited(LATER, ("lower", "level"), 0.5), "OUT_OF_RANGE", "lower.level is 0.5"),
+    (edited(LATER, ("lower", "level"), 1.0), "OUT_OF_RANGE", "lower.level is 1.0"),
+    (edited(LATER, ("lower", "level"), NAN), "NOT_FINITE", "lower.level is nan"),
+    (edited(LATER, ("lower", "level"), REMOVED), "DOCUMENT_MALFORMED", "lower.level is missing"),
+    (edited(LATER, ("lower", "method"), ""), "DOCUMENT_MALFORMED", "lower.method must not be empty"),
+    (edited(LATER, ("lower", "knots"), 2), "DOCUMENT_MALFORMED", "lower.knots is unknown"),
+    (edited(LATER, ("lower", "bounds", 1), NAN), "NOT_FINITE", "lower.bounds[1] is nan"),
+    (edited(LATER, ("lower", "bounds", 1), 0.76), "OUT_OF_RANGE", "above its confidence 0.75"),
+    (edited(LATER, ("lower", "bounds", 1), 0.1), "NOT_MONOTONE", "lower.bounds[1] is below"),
+    (edited(LATER, ("lower", "confidences", 1), 0.25), "NOT_MONOTONE", "lower.confidences[1] is not above"),
+    (edited(LATER, ("lower", "confidences", 1), 1.5), "OUT_OF_RANGE", "lower.confidences[1] is 1.5"),
+    (edited(LATER, ("lower", "bounds", 1), REMOVED), "DOCUMENT_MALFORMED", "2 confidences and 1 bounds"),
+    (
+        edited(LATER, ("lower",), {"level": 0.9, "method": "m", "confidences": [], "bounds": []}),
+        "DOCUMENT_MALFORMED",
+        "0 confidences and 0 bounds",
+    ),
+    (edited(LATER, ("lower", "bounds", 1), 0.5), "GOLDEN_MISMATCH", "golden.bounds["),
+    (edited(LATER, ("golden", "bounds", 3), 1.0), "OUT_OF_RANGE", "golden.bounds[3] is 1.0"),
+    (edited(LATER, ("golden", "bounds", 3), REMOVED), "DOCUMENT_MALFORMED", "golden.bounds must have one"),
+    (edited(LATER, ("golden", "bounds"), []), "DOCUMENT_MALFORMED", "golden.bounds must have one"),
+    (edited(LATER, ("golden", "bounds"), REMOVED), "DOCUMENT_MALFORMED", "golden.bounds is missing"),
+    (edited(LATER, ("golden", "categories"), []), "DOCUMENT_MALFORMED", "the category of each input"),
+    (
+        edited(LATER, ("golden", "categories", 0), 7),
+        "DOCUMENT_MALFORMED",
+        "golden.categories[0] must be a text",
+    ),
+    (edited(FULL, ("golden", "bounds"), []), "DOCUMENT_MALFORMED", "golden.bounds is unknown"),
     # The golden vector
     (edited(FULL, ("golden", "outputs", 10), 0.5 + 2e-12), "GOLDEN_MISMATCH", "golden.outputs[10] is 0.5"),
     (edited(VECTOR, ("golden", "outputs", 0, 1), 0.6), "GOLDEN_MISMATCH", "golden.outputs[0] is 0.6"),

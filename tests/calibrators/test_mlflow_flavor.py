@@ -16,6 +16,7 @@ from calibrators import (
     CalibratorRefused,
     EvidenceUnusable,
     Isotonic,
+    LowerCurve,
     Platt,
     VectorTemperature,
     logits,
@@ -209,3 +210,49 @@ def test_a_folder_that_holds_files_is_left_alone(mlflow, tmp_path):
 def test_requirements_can_be_chosen(mlflow, tmp_path):
     mlflow_flavor.save_model(SCALAR, tmp_path / "model", pip_requirements=["trueband==9.9"])
     assert (tmp_path / "model" / "requirements.txt").read_text() == "trueband==9.9\n"
+
+
+CURVE = LowerCurve(level=0.95, method="by_hand", confidences=(0.5, 0.9), bounds=(0.3, 0.8))
+CARRYING = Calibrator(
+    Isotonic((0.2, 0.6, 0.9), (0.1, 0.5, 0.8)), category_offsets={"refunds": -1.0}, lower=CURVE
+)
+
+
+@pytest.fixture
+def carrying(mlflow, tmp_path):
+    mlflow_flavor.save_model(CARRYING, tmp_path / "model")
+    return mlflow.pyfunc.load_model(str(tmp_path / "model"))
+
+
+def test_categories_and_the_lower_bound_go_through_pyfunc(carrying):
+    frame = pd.DataFrame({"score": [0.7, 0.7], "category": ["refunds", "general"]}, index=[7, 8])
+    answer = carrying.predict(frame)
+    confidence = CARRYING.apply(frame["score"], frame["category"])
+    assert answer["confidence"].tolist() == confidence.tolist()
+    assert answer["confidence"][7] < answer["confidence"][8]
+    assert answer["lower_bound"].tolist() == [CARRYING.bound_of(each) for each in confidence.tolist()]
+
+
+def test_the_category_column_may_be_missing_or_empty(carrying):
+    plain = carrying.predict(pd.DataFrame({"score": [0.7]}))
+    empty = carrying.predict(pd.DataFrame({"score": [0.7], "category": [None]}))
+    assert plain["confidence"].tolist() == empty["confidence"].tolist() == CARRYING.apply([0.7]).tolist()
+
+
+def test_the_flavor_tells_the_schema_of_the_document(mlflow, tmp_path):
+    for calibrator, schema in ((SCALAR, 1), (CARRYING, 2)):
+        mlflow_flavor.save_model(calibrator, tmp_path / str(schema))
+        model = mlflow.models.Model.load(str(tmp_path / str(schema)))
+        assert model.flavors["trueband"]["schema"] == schema
+        assert mlflow_flavor.load_model(str(tmp_path / str(schema))) == calibrator
+
+
+def test_a_frame_of_vectors_may_have_a_category(mlflow, tmp_path):
+    vector = Calibrator(VectorTemperature(1.5), category_offsets={"refunds": -1.0})
+    mlflow_flavor.save_model(vector, tmp_path / "vectors", classes=CLASSES)
+    frame = pd.DataFrame(LOGITS, columns=list(CLASSES)).assign(category=["refunds", "other"])
+    answer = mlflow.pyfunc.load_model(str(tmp_path / "vectors")).predict(frame)
+    assert list(answer.columns) == list(CLASSES)
+    assert answer.to_numpy() == pytest.approx(vector.apply(LOGITS, ["refunds", "other"]))
+    with pytest.raises(ValueError, match="a class is called 'category'"):
+        mlflow_flavor.save_model(vector, tmp_path / "clash", classes=("category", "other"))
