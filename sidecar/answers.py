@@ -87,7 +87,9 @@ def uncertain(
             and decision.calibrated_confidence is not None
         ):
             calibrated = tuple(
-                in_force.calibrator.confidence(dataclasses.replace(given, answer_index=index))
+                in_force.calibrator.confidence(
+                    dataclasses.replace(given, answer_index=index), decision.category
+                )
                 for index in range(len(probabilities))
             )
         listed = zip(table.class_index, probabilities, calibrated, strict=True)

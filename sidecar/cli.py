@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from calibrators.errors import TruebandError
 from sidecar import ENGINE_VERSION
 from sidecar.commands import (
+    audit,
     check,
     diff,
     explain,
+    history,
     label,
     policy_spec,
     resume,
@@ -20,7 +22,21 @@ from sidecar.commands import (
     suspend,
 )
 
-COMMANDS = (serve, check, policy_spec, diff, route, label, review, status, suspend, resume, explain)
+COMMANDS = (
+    serve,
+    check,
+    policy_spec,
+    diff,
+    route,
+    label,
+    review,
+    status,
+    suspend,
+    resume,
+    explain,
+    audit,
+    history,
+)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -14,12 +14,13 @@ from sidecar.telemetry import Metrics
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Control:
-    """What a running sidecar is made of."""
+    """What a running sidecar is made of. `challengers` watches what is only evaluated, and decides nothing."""
 
     sidecar_id: str
     started_at: float
     policy_file: PolicyFile
     watcher: RegistryWatcher
+    challengers: RegistryWatcher
     journal: Journal
     forwarder: Forwarder
     brake: Brake

@@ -13,7 +13,7 @@ from sidecar.fallback import chain
 from sidecar.fallback.steps import Question
 from sidecar.keys import Keys
 from sidecar.ledger.records import Decision, FallbackStep, PlannedTask
-from sidecar.policy import categories, conclusion, draws, suspensions
+from sidecar.policy import audit, categories, conclusion, draws, suspensions
 from sidecar.policy.actions import AUTOMATIC_ACTIONS, PERSON_ACTIONS, Action, AnswerSource, Reason, TaskKind
 from sidecar.policy.conclusion import Conclusion
 from sidecar.policy.decide import Case, Verdict, assess, settle
@@ -113,7 +113,8 @@ class Decider:
         )
         key_id, key = self._keys.current_audit
         rate = verdict.audit_rate
-        drawn = rate > 0.0 and draws.audit_draw(key, identity) < rate
+        draw = draws.audit_draw(key, identity) if rate > 0.0 else 1.0
+        drawn = draw < rate
         if drawn:
             tasks += (TaskKind.AUDIT,)
         decision = Decision(
@@ -141,6 +142,7 @@ class Decider:
             band=verdict.band,
             raw_confidence=verdict.raw_confidence,
             calibrated_confidence=verdict.calibrated_confidence,
+            lower_bound=verdict.lower_bound,
             reasons=reasons,
             final_class=decided_class,
             source=source,
@@ -158,6 +160,8 @@ class Decider:
             audit_rate=rate,
             audit_key_id=key_id,
             drawn=drawn,
+            audit_budget=verdict.audit_budget,
+            audit_draw=draw if drawn and verdict.audit_budget else None,
             tasks=(),
         )
         if tasks:
@@ -182,10 +186,14 @@ class Decider:
                 return 1.0
             return draws.blind_draw(self._keys.current_audit[1], decision.decision_id, kind)
 
+        review, opens_at = snapshot.policy.loaded.policy.review, None
+        if decision.drawn and decision.audit_budget:
+            opens_at = audit.week_end(audit.week_of(decision.decided_at)) + review.audit_grace
         return due.plan(
             kinds,
             decision.decided_at,
-            snapshot.policy.loaded.policy.review,
+            review,
+            audit_opens_at=opens_at,
             category=decision.category,
             criterion=table.criterion,
             mandatory=decision.mandatory,
@@ -265,6 +273,7 @@ def unrecorded(decision: Decision, snapshot: Snapshot) -> Answer:
         ),
         tasks=(),
         drawn=False,
+        audit_draw=None,
     )
     in_force = snapshot.calibrator(table, decision.model_version)
     return uncertain(replaced, table, in_force, retry_after=JOURNAL_RETRY_SECONDS)

@@ -30,6 +30,7 @@ def plan(
     category: str = "",
     criterion: str = "correct",
     mandatory: bool = False,
+    audit_opens_at: float | None = None,
     blind_draw: Callable[[TaskKind], float] = never_blind,
 ) -> tuple[PlannedTask, ...]:
     """The tasks that a decision opens.
@@ -41,12 +42,16 @@ def plan(
         category: in normal form.
         criterion: by which the model's answers are judged.
         mandatory: whether only a person may let the answer act; then no task expires.
+        audit_opens_at: when an audit's task opens, if not at once.
         blind_draw: a number in [0, 1) for a kind; the task is blind where it is below the policy's share.
     """
     skill = review.skill_for(category)
     planned = []
     for kind in kinds:
-        due_at = _due_at(kind, decided_at, review)
+        opens_at = decided_at
+        if kind is TaskKind.AUDIT and audit_opens_at is not None:
+            opens_at = audit_opens_at
+        due_at = _due_at(kind, opens_at, review)
         expire_after = None if mandatory else review.expire_after.get(kind)
         planned.append(
             PlannedTask(
@@ -81,13 +86,13 @@ def _next_business_day_end(quarter: int, time_zone: str) -> float:
     return datetime.combine(day, END_OF_BUSINESS, ZoneInfo(time_zone)).timestamp()
 
 
-def _due_at(kind: TaskKind, decided_at: float, review: Review) -> float:
+def _due_at(kind: TaskKind, opens_at: float, review: Review) -> float:
     if kind is TaskKind.BATCH:
-        return next_business_day_end(decided_at, review.time_zone)
+        return next_business_day_end(opens_at, review.time_zone)
     seconds = {
         TaskKind.HOLD: review.hold_due,
         TaskKind.ESCALATION: review.escalation_due,
         TaskKind.ADJUDICATION: review.escalation_due,
         TaskKind.AUDIT: review.audit_due,
     }[kind]
-    return decided_at + seconds
+    return opens_at + seconds

@@ -47,9 +47,28 @@ def load(decision_key: str, audit_keys: str, data_dir: Path) -> Keys:
     if not (decision_key and audit_keys):
         stored = _stored(data_dir / "keys.json")
     decision_text = decision_key or stored[0]
-    audit_text = audit_keys or ",".join(f"{name}:{value}" for name, value in stored[1].items())
+    audit = _audit(audit_keys or _joined(stored[1]))
+    return Keys(_bytes(decision_text, "TRUEBAND_DECISION_KEY"), audit)
+
+
+def known_audit(audit_keys: str, data_dir: Path) -> dict[str, bytes]:
+    """The audit keys by id, as `load` finds them; none where there are none, since nothing is made here.
+
+    Raises:
+        errors.SettingsRefused: a key is malformed, or the file is.
+    """
+    if not audit_keys and not (data_dir / "keys.json").exists():
+        return {}
+    return dict(_audit(audit_keys or _joined(_stored(data_dir / "keys.json")[1])))
+
+
+def _joined(stored: dict[str, str]) -> str:
+    return ",".join(f"{name}:{value}" for name, value in stored.items())
+
+
+def _audit(text: str) -> tuple[tuple[str, bytes], ...]:
     audit = []
-    for item in audit_text.split(","):
+    for item in text.split(","):
         name, separator, value = item.strip().partition(":")
         if not separator or not name:
             raise errors.SettingsRefused(
@@ -58,7 +77,7 @@ def load(decision_key: str, audit_keys: str, data_dir: Path) -> Keys:
         audit.append((name, _bytes(value, f"TRUEBAND_AUDIT_KEYS ({name})")))
     if len({name for name, _ in audit}) != len(audit):
         raise errors.SettingsRefused("TRUEBAND_AUDIT_KEYS: a key id stands twice; ids are kept for ever")
-    return Keys(_bytes(decision_text, "TRUEBAND_DECISION_KEY"), tuple(audit))
+    return tuple(audit)
 
 
 def _stored(path: Path) -> tuple[str, dict[str, str]]:

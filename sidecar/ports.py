@@ -27,6 +27,7 @@ from sidecar.interceptor import CallInterceptor
 from sidecar.ledger.store import Ledger
 from sidecar.principals import PrincipalsFile
 from sidecar.review.classes import classes_by_policy
+from sidecar.review.closing import ClosingWatch
 from sidecar.review.expiry import ExpiryWatch
 from sidecar.review.queue import ReviewQueue
 from sidecar.router import Router
@@ -100,8 +101,13 @@ def open_ports(
         sidecar_id=control.sidecar_id,
     )
     outcomes, expiry = OutcomeWatch(ledger, queue.news), ExpiryWatch(queue)
-    expiry.start()
-    stack.callback(expiry.stop)
+    closing = ClosingWatch(
+        ledger.audits(),
+        grace_seconds=lambda: control.policy_file.current.loaded.policy.review.audit_grace,
+    )
+    for watch in (expiry, closing):
+        watch.start()
+        stack.callback(watch.stop)
     review_pb2_grpc.add_ReviewServiceServicer_to_server(ReviewServicer(ledger, queue, outcomes), server)
     decision_pb2_grpc.add_DecisionServiceServicer_to_server(DecisionServicer(ledger), server)
     admin_pb2_grpc.add_AdminServiceServicer_to_server(AdminServicer(control, clock=clock), server)

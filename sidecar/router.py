@@ -11,7 +11,7 @@ from sidecar import errors
 from sidecar.answers import Answer
 from sidecar.decider import Decider, QueueHealth, unrecorded
 from sidecar.idempotency import IdempotencyWindow
-from sidecar.ledger.records import Label, Record
+from sidecar.ledger.records import Decision, Label, Record
 from sidecar.policy.actions import AUTOMATIC_ACTIONS
 from sidecar.query import Query
 from sidecar.request_floors import suspended_since
@@ -42,6 +42,14 @@ class Recorder(Protocol):
         """Keeps the records; raises errors.JournalUnavailable if it cannot."""
 
 
+Observe = Callable[[Sequence[Decision], Snapshot], None]
+"""Told of decisions once they are recorded; it must neither wait nor raise."""
+
+
+def nobody(decisions: Sequence[Decision], snapshot: Snapshot) -> None:
+    """Observes nothing."""
+
+
 class Router:
     """Decides and records. One instance serves all threads."""
 
@@ -55,7 +63,9 @@ class Router:
         metrics: Metrics,
         clock: Callable[[], float],
         monotonic: Callable[[], float] = time.monotonic,
+        observe: Observe = nobody,
     ) -> None:
+        self._observe = observe
         self._snapshot = snapshot
         self._decider = decider
         self._journal = journal
@@ -209,6 +219,11 @@ class Router:
                 outcomes[position] = unrecorded(decision, snapshot)
             return
         self._metrics.decided(decisions)
+        try:
+            self._observe(decisions, snapshot)
+        except Exception:
+            # What is learnt from an answer must not take it back.
+            logger.exception("observation_failed")
         window = snapshot.policy.loaded.policy.idempotency
         for position in fresh:
             query, answer = queries[position], outcomes[position]

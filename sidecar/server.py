@@ -1,6 +1,7 @@
 """The composition root: everything is built here, started in order, and stopped in the reverse order."""
 
 import contextlib
+import functools
 import gc
 import logging
 import os
@@ -14,7 +15,7 @@ from types import FrameType
 
 from google.protobuf.internal import api_implementation
 
-from sidecar import ENGINE_VERSION, errors, identifiers, in_force, keys, ports, registry, telemetry
+from sidecar import ENGINE_VERSION, errors, identifiers, in_force, keys, ports, registries, telemetry
 from sidecar.brake import Brake
 from sidecar.control import Control
 from sidecar.decider import Decider, QueueHealth
@@ -24,11 +25,12 @@ from sidecar.ledger import database
 from sidecar.ledger.forwarder import Forwarder
 from sidecar.ledger.journal import Journal
 from sidecar.ledger.store import Ledger
+from sidecar.observer import Observer
 from sidecar.policy.suspensions import Event
 from sidecar.policy_file import PolicyFile, PolicyInForce
-from sidecar.registry import CalibratorInForce, RegistryWatcher, Slot
 from sidecar.router import Router
 from sidecar.settings import Settings
+from sidecar.shadow import Shadow
 from sidecar.snapshot import Snapshot
 
 logger = logging.getLogger(__name__)
@@ -92,10 +94,7 @@ def _assemble(settings: Settings, clock: Callable[[], float], stack: contextlib.
             prepared.give_up()
             raise
         connections.put_in_force(prepared)
-        watcher.retarget(registry.expectations(changed.loaded.policy))
-
-    def calibrator_changed(slot: Slot, held: CalibratorInForce | None) -> None:
-        journal.append(in_force.calibrator(sidecar_id, slot, held, now=clock()), durable=True)
+        followers.retarget(changed)
 
     policy_file = PolicyFile(
         settings.policy,
@@ -104,13 +103,6 @@ def _assemble(settings: Settings, clock: Callable[[], float], stack: contextlib.
         on_change=policy_changed,
         interval_seconds=settings.policy_poll_interval,
         suspended=lambda: brake.active,
-    )
-    watcher = RegistryWatcher(
-        registry.expectations(policy_file.current.loaded.policy),
-        directory=data_dir / "calibrators",
-        on_change=calibrator_changed,
-        poll_seconds=settings.poll_interval,
-        clock=clock,
     )
     connections.put_in_force(connections.prepare(policy_file.current.loaded.policy.models))
     recorder = in_force.Preface(
@@ -122,7 +114,27 @@ def _assemble(settings: Settings, clock: Callable[[], float], stack: contextlib.
         ],
     )
     recorder.flush()
-    watcher.load_cache()
+
+    def snapshot() -> Snapshot:
+        return Snapshot(
+            policy=policy_file.current,
+            calibrators=followers.champions.current(),
+            chains=connections.chains(),
+            suspensions=brake.active,
+        )
+
+    followers = registries.prepare(
+        policy_file.current.loaded.policy,
+        data_dir,
+        sidecar_id=sidecar_id,
+        journal=journal,
+        recorder=recorder,
+        snapshot=snapshot,
+        poll_seconds=settings.poll_interval,
+        clock=clock,
+    )
+    followers.governance.policy(policy_file.current)
+    followers.load_cache()
 
     ledger = Ledger(settings.ledger())
     stack.callback(ledger.close)
@@ -147,14 +159,19 @@ def _assemble(settings: Settings, clock: Callable[[], float], stack: contextlib.
         status = forwarder.status()
         return QueueHealth(away=status.away, backlog_seconds=status.backlog_age_seconds)
 
-    def snapshot() -> Snapshot:
-        return Snapshot(
-            policy=policy_file.current,
-            calibrators=watcher.current(),
-            chains=connections.chains(),
-            suspensions=brake.active,
-        )
-
+    shadow = Shadow(
+        challengers=followers.challengers.current,
+        journal=recorder,
+        metrics=metrics,
+        sidecar_id=sidecar_id,
+        clock=clock,
+    )
+    observer = Observer(
+        (followers.recent.take, shadow.take),
+        metrics=metrics,
+        prepare=functools.partial(followers.recent.warm, ledger),
+        flush=shadow.flush,
+    )
     router = Router(
         snapshot=snapshot,
         decider=Decider(keys=secret_keys, sidecar_id=sidecar_id, metrics=metrics),
@@ -162,12 +179,14 @@ def _assemble(settings: Settings, clock: Callable[[], float], stack: contextlib.
         queue_health=queue_health,
         metrics=metrics,
         clock=clock,
+        observe=observer.note,
     )
     control = Control(
         sidecar_id=sidecar_id,
         started_at=clock(),
         policy_file=policy_file,
-        watcher=watcher,
+        watcher=followers.champions,
+        challengers=followers.challengers,
         journal=journal,
         forwarder=forwarder,
         brake=brake,
@@ -182,8 +201,11 @@ def _assemble(settings: Settings, clock: Callable[[], float], stack: contextlib.
     forwarder.start()
     stack.callback(forwarder.stop, settings.drain_seconds)
     stack.callback(lambda: journal.append(in_force.stopped(sidecar_id, now=clock()), durable=True))
-    watcher.start()
-    stack.callback(watcher.stop)
+    observer.start()
+    stack.callback(observer.stop, settings.drain_seconds)
+    for each in (followers.champions, followers.challengers):
+        each.start()
+        stack.callback(each.stop)
     policy_file.start()
     stack.callback(policy_file.stop)
     _refresh(control)

@@ -31,8 +31,7 @@ class Snapshot:
 
     def calibrator(self, table: ModelTable, model_version: str) -> CalibratorInForce | None:
         """What calibrates the primary model's answers: its version's own calibrator, or the model's."""
-        slot = model_version if model_version in table.versions_with_own_calibrator else ""
-        return self.calibrators.get(Slot(table.name, slot))
+        return self.calibrators.get(slot_of(table, model_version))
 
     def fallback_calibrators(self, model: str) -> dict[str, CalibratorInForce]:
         """What calibrates the fallback steps of a model, by source: `rules/NAME` and `secondary`."""
@@ -41,3 +40,8 @@ class Snapshot:
             for (name, _, source), held in self.calibrators.items()
             if name == model and source != PRIMARY
         }
+
+
+def slot_of(table: ModelTable, model_version: str) -> Slot:
+    """The slot of what calibrates the primary model's answers: its version's own, or the model's."""
+    return Slot(table.name, model_version if model_version in table.versions_with_own_calibrator else "")

@@ -101,6 +101,22 @@ class Metrics:
         self.suspensions = Gauge(
             "trueband_suspensions", "Suspensions in force: the brake.", registry=self.registry
         )
+        self.shadow = prometheus_client.Counter(
+            "trueband_shadow",
+            "Answers by the band of the champion and that of the challenger, which decides nothing.",
+            ("model", "band", "shadow_band"),
+            registry=self.registry,
+        )
+        self.observations_dropped = prometheus_client.Counter(
+            "trueband_observations_dropped",
+            "Decisions that neither the challenger nor the check of newcomers saw, since too many waited.",
+            registry=self.registry,
+        )
+        self.observations_failed = prometheus_client.Counter(
+            "trueband_observations_failed",
+            "Failures of what is learnt from decisions after they are answered.",
+            registry=self.registry,
+        )
         self.calibrator_confirmed = Gauge(
             "trueband_calibrator_confirmed_timestamp_seconds",
             "When the source last confirmed the calibrator.",
@@ -129,6 +145,10 @@ class Metrics:
             for step in decision.steps:
                 self._child(self.steps, decision.model, step.step, step.outcome, step.code).inc()
                 self.step_seconds.labels(step.step).observe(step.duration_seconds)
+
+    def shadowed(self, model: str, band: str, shadow_band: str) -> None:
+        """Counts an answer that the challenger was evaluated on."""
+        self._child(self.shadow, model, band, shadow_band).inc()
 
     def _child(self, counter: prometheus_client.Counter, *labels: str) -> prometheus_client.Counter:
         """The counter of some label values; looked up without the library's lock, which costs as much again."""

@@ -2,11 +2,14 @@
 
 import argparse
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import calibrators
 from sidecar import errors
-from sidecar.policy import chain_checks, checks, floors_file, loading, model
+from sidecar.policy import audit_checks, chain_checks, checks, fallback, floors_file, loading, model
+from sidecar.registry import locations
 
 
 def add_parser(subparsers: Any) -> None:
@@ -45,6 +48,12 @@ def run(arguments: argparse.Namespace) -> int:
         mandatory = sum(cell.mandatory for cell in cells)
         told = f"{len(cells)} cells enumerated, {mandatory} mandatory, every one of them ends with a person"
         print(f"{name}: {told}")
+    for name, entry in loaded.policy.models.items():
+        for note in _without_lower_bound(name, entry):
+            print(f"note: {note}")
+    for name, entry in loaded.policy.models.items():
+        for warning in audit_checks.warnings(name, entry, tables[name]):
+            print(f"warning: {warning}")
     if floors is not None:
         unused = floors_file.unused(tables, floors.floors)
         if unused:
@@ -52,3 +61,26 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"{arguments.floors}: good, digest {floors.digest}")
     print(f"{arguments.policy}: good, digest {loaded.digest}")
     return 0
+
+
+def _without_lower_bound(name: str, entry: model.Model) -> Iterator[str]:
+    """The calibrators in files that give a model no number to cut its bands on, a sentence each."""
+    if entry.band_on != "lower_bound":
+        return
+    chain = fallback.calibrators(entry.fallback)
+    sources = {"the model": entry.calibrator}
+    sources |= {f"version {version}": uri for version, uri in entry.versions.items()}
+    sources |= {source: named.uri for source, named in chain.items()}
+    for whose, uri in sources.items():
+        if not uri.startswith("file:"):
+            continue
+        try:
+            found = calibrators.loads(locations.file_path(uri).read_bytes())
+        except (OSError, errors.TruebandError) as error:
+            yield f"{name}: {uri} of {whose} cannot be read here, so its lower curve was not looked for: {error}"
+            continue
+        if found.lower is None:
+            yield (
+                f"{name}: band_on is lower_bound, but {uri} of {whose} carries no lower curve, so every answer holds "
+                "(NO_LOWER_BOUND): fit it with --lower 0.95"
+            )

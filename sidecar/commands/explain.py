@@ -1,17 +1,16 @@
 """`explain`: why a decision went out, from the ledger, and whether it can be decided again to the last bit."""
 
 import argparse
-import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from sidecar import errors, keys
-from sidecar.commands import ledger_source
+from sidecar import errors
+from sidecar.commands import audit_story, key_source, ledger_source
 from sidecar.ledger.queries import StoredDecision
 from sidecar.ledger.records import Decision
 from sidecar.ledger.store import Ledger
-from sidecar.policy import draws, recompute
+from sidecar.policy import recompute
 
 
 def add_parser(subparsers: Any) -> None:
@@ -34,24 +33,30 @@ def run(arguments: argparse.Namespace) -> int:
         stored = ledger.decision(arguments.decision_id)
         if stored is None:
             raise errors.NotFound(f"the ledger has no decision {arguments.decision_id!r}")
-        print("\n".join(_story(stored)))
+        print("\n".join(_story(stored, ledger)))
         labels = ledger.labels(arguments.decision_id)
         for each in labels:
             said = "cannot tell" if each.label.cannot_tell else each.label.true_class or each.correct
             print(f"label       {said} from {each.label.source}, {each.label.channel}, {each.state}")
         if not arguments.recompute:
             return 0
-        found = [
-            difference for answer in stored.answers for difference in _recomputed(answer, ledger, arguments)
-        ]
+        known = key_source.audit_keys(arguments)
+        found = [difference for answer in stored.answers for difference in _recomputed(answer, ledger, known)]
+        missing = sorted(
+            {answer.audit_key_id for answer in stored.answers if answer.audit_rate > 0.0} - known.keys()
+        )
     if found:
         print("RECOMPUTED DIFFERENTLY\n  " + "\n  ".join(found))
         return 1
     print(f"recomputed  {len(stored.answers)} of {len(stored.answers)} answers agree bit for bit")
+    if missing:
+        print(
+            f"not drawn again: no audit key {', '.join(missing)} (TRUEBAND_AUDIT_KEYS, or the data directory's)"
+        )
     return 0
 
 
-def _story(stored: StoredDecision) -> Iterator[str]:
+def _story(stored: StoredDecision, ledger: Ledger) -> Iterator[str]:
     yield f"decision    {stored.decision_id}: {'acted' if stored.acted else 'held' if stored.held else 'did not act'}"
     for answer in stored.answers:
         yield f"answer      {answer.answer_id} at {_time(answer.decided_at)} by sidecar {answer.sidecar_id}"
@@ -59,7 +64,8 @@ def _story(stored: StoredDecision) -> Iterator[str]:
         yield f"  evidence  {answer.evidence.kind} {_numbers(answer.evidence.values)}"
         confidence = "none" if answer.calibrated_confidence is None else f"{answer.calibrated_confidence:.6f}"
         raw = "none" if answer.raw_confidence is None else f"{answer.raw_confidence:.6f}"
-        yield f"  confidence raw {raw}, calibrated {confidence}, band {answer.band or 'none'}"
+        bound = "" if answer.lower_bound is None else f", lower bound {answer.lower_bound:.6f}"
+        yield f"  confidence raw {raw}, calibrated {confidence}{bound}, band {answer.band or 'none'}"
         acts = "yes" if answer.may_act else "no"
         yield f"  answered  {answer.action}, may act: {acts}, because {', '.join(answer.reasons)}"
         for floor in answer.floors:
@@ -75,6 +81,8 @@ def _story(stored: StoredDecision) -> Iterator[str]:
             yield f"  floors    {answer.floors_digest}"
         drawn = "drawn" if answer.drawn else "not drawn"
         yield f"  audit     {drawn} at rate {answer.audit_rate:g} with key {answer.audit_key_id}"
+        if answer.audit_budget:
+            yield f"            {audit_story.told(answer, ledger.audits())}"
 
 
 def _asked(answer: Decision) -> str:
@@ -91,7 +99,7 @@ def _asked(answer: Decision) -> str:
     return ", ".join(f"{name} {value}" for name, value in parts.items() if value)
 
 
-def _recomputed(answer: Decision, ledger: Ledger, arguments: argparse.Namespace) -> Iterator[str]:
+def _recomputed(answer: Decision, ledger: Ledger, known: Mapping[str, bytes]) -> Iterator[str]:
     policy = ledger.artifact(answer.policy_digest)
     if policy is None:
         yield f"answer {answer.answer_id}: the ledger has no policy {answer.policy_digest}"
@@ -110,16 +118,10 @@ def _recomputed(answer: Decision, ledger: Ledger, arguments: argparse.Namespace)
     verdict = recompute.recompute(answer, policy.body, calibrator, None if floors is None else floors.body)
     for difference in recompute.differences(answer, verdict):
         yield f"answer {answer.answer_id}: {difference}"
-    if not (arguments.data_dir / "keys.json").exists() and not os.environ.get("TRUEBAND_AUDIT_KEYS"):
-        return
-    known = keys.load(
-        os.environ.get("TRUEBAND_DECISION_KEY", ""),
-        os.environ.get("TRUEBAND_AUDIT_KEYS", ""),
-        arguments.data_dir,
-    )
-    key = dict(known.audit).get(answer.audit_key_id)
-    if key is not None and answer.drawn != (draws.audit_draw(key, answer.decision_id) < answer.audit_rate):
-        yield f"answer {answer.answer_id}: drawn is {answer.drawn}, and the key says otherwise"
+    key = known.get(answer.audit_key_id)
+    if key is not None:
+        for difference in audit_story.drawn_again(answer, key, ledger.audits()):
+            yield f"answer {answer.answer_id}: {difference}"
 
 
 def _time(seconds: float) -> str:

@@ -51,6 +51,8 @@ def lines(task: review_pb2.Task, *, now: float) -> Iterator[str]:
     confidence = (
         f"   {task.calibrated_confidence:.1%} confident" if task.HasField("calibrated_confidence") else ""
     )
+    if task.HasField("lower_confidence"):
+        confidence += f", at least {task.lower_confidence:.1%} by the labels so far"
     yield f"answer   {printable(task.predicted_class) or '(no class)'}{confidence}"
     for each in task.candidates:
         yield f"           {printable(each.answer_class)}  raw {each.raw_confidence:.3f}"

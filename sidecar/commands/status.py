@@ -74,6 +74,7 @@ def _lines(status: admin_pb2.GetStatusResponse) -> Iterator[str]:
             yield f"calibrator  {name}: NONE from {slot.uri}; {without}"
         if slot.last_error:
             yield f"            [{slot.last_error_code}] {slot.last_error}"
+    yield from _challengers(status)
     journal = status.journal
     yield (
         f"journal     {journal.backlog_records} records not yet in the ledger (oldest {_length(journal.backlog_age)}), "
@@ -82,6 +83,26 @@ def _lines(status: admin_pb2.GetStatusResponse) -> Iterator[str]:
     if journal.last_error:
         yield f"            LEDGER: {journal.last_error}"
     yield f"mandatory decisions without a person: {status.mandatory_without_human_total}"
+
+
+def _challengers(status: admin_pb2.GetStatusResponse) -> Iterator[str]:
+    champions = {
+        (each.model, each.model_version): each.calibrator.digest
+        for each in status.calibrators
+        if each.source in ("", "primary")
+    }
+    for slot in status.challengers:
+        name = slot.model + (f" {slot.model_version}" if slot.model_version else "")
+        if slot.HasField("calibrator"):
+            same = champions.get((slot.model, slot.model_version)) == slot.calibrator.digest
+            state = "the same as the champion" if same else "evaluated beside the champion; decides nothing"
+            yield (
+                f"challenger  {name}: {slot.calibrator.kind}, {slot.calibrator.name} version "
+                f"{slot.calibrator.version}, {state}"
+            )
+            yield f"            {slot.calibrator.digest}"
+        if slot.last_error:
+            yield f"challenger  {name}: [{slot.last_error_code}] {slot.last_error}"
 
 
 def _time(moment: timestamp_pb2.Timestamp) -> str:

@@ -108,7 +108,9 @@ def _judged(
     elif attempt.calibrated_confidence is None:
         outcome = "NOT_CLEARED"
     else:
-        judgement = conclusion.judge(table, attempt.rule, attempt.calibrated_confidence, category, floors)
+        judgement = conclusion.judge(
+            table, attempt.rule, attempt.calibrated_confidence, attempt.lower_bound, category, floors
+        )
         outcome = "NOT_CLEARED" if judgement.action is None else "CLEARED"
         code = judgement.code
     return FallbackStep(
@@ -120,5 +122,6 @@ def _judged(
         answer_class=attempt.answer_class,
         raw_confidence=attempt.raw_confidence,
         calibrated_confidence=attempt.calibrated_confidence,
+        lower_bound=attempt.lower_bound,
         calibrator=attempt.calibrator,
     )

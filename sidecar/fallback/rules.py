@@ -65,14 +65,15 @@ class RulesStep:
 
     def _answer(self, rule: CompiledRule, question: Question) -> Attempt:
         in_force = question.calibrators.get(f"rules/{rule.name}")
-        confidence, code = self._calibration.confidence(
-            in_force, NO_SCORE, version=rule.name, now=question.now
+        worth = self._calibration.worth(
+            in_force, NO_SCORE, version=rule.name, category=question.category, now=question.now
         )
         return Attempt(
             outcome="ANSWERED",
-            code=code,
+            code=worth.code,
             rule=rule.name,
             answer_class=rule.answer,
-            calibrated_confidence=confidence,
+            calibrated_confidence=worth.calibrated,
+            lower_bound=worth.lower_bound,
             calibrator=None if in_force is None else in_force.reference,
         )

@@ -109,13 +109,16 @@ class SecondaryStep:
             raise
         self._breaker.succeeded()
         in_force = question.calibrators.get("secondary")
-        confidence, code = self._calibration.confidence(in_force, given, version=version, now=question.now)
+        worth = self._calibration.worth(
+            in_force, given, version=version, category=question.category, now=question.now
+        )
         return Attempt(
             outcome="ANSWERED",
-            code=code,
+            code=worth.code,
             answer_class=answer_class,
             raw_confidence=evidence.raw_confidence(given),
-            calibrated_confidence=confidence,
+            calibrated_confidence=worth.calibrated,
+            lower_bound=worth.lower_bound,
             calibrator=None if in_force is None else in_force.reference,
         )
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from calibrators import applies_to
 from calibrators.errors import EvidenceUnusable, TruebandError
@@ -60,6 +60,7 @@ class Attempt:
     answer_class: str = ""
     raw_confidence: float | None = None
     calibrated_confidence: float | None = None
+    lower_bound: float | None = None
     calibrator: CalibratorReference | None = None
 
 
@@ -73,6 +74,17 @@ class Step(Protocol):
     def attempt(self, question: Question, budget_seconds: float) -> Attempt:
         """The step's answer, within the budget. Failures are values."""
         ...
+
+
+class Worth(NamedTuple):
+    """What an answer of a step is worth: its calibrated confidence, or the code of what stands in the way.
+
+    `lower_bound` is there where the calibrator carries a lower curve.
+    """
+
+    calibrated: float | None
+    lower_bound: float | None = None
+    code: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,19 +105,25 @@ class Calibration:
     stale_after_seconds: float
     require_constant: bool = False
 
-    def confidence(
-        self, in_force: CalibratorInForce | None, evidence: Evidence, *, version: str, now: float
-    ) -> tuple[float | None, str]:
-        """The calibrated confidence, or None and the code of what stands in its way.
+    def worth(
+        self,
+        in_force: CalibratorInForce | None,
+        evidence: Evidence,
+        *,
+        version: str,
+        category: str,
+        now: float,
+    ) -> Worth:
+        """What an answer is worth in a category (its normal form).
 
         NO_CALIBRATOR, EVIDENCE_MISMATCH, MODEL_VERSION_UNCALIBRATED, ANSWER_UNCALIBRATED or
-        CALIBRATOR_STALE, as for the primary's answers.
+        CALIBRATOR_STALE may stand in the way, as for the primary's answers.
         """
         if in_force is None:
-            return None, "NO_CALIBRATOR"
+            return Worth(None, code="NO_CALIBRATOR")
         calibrator = in_force.calibrator
         if self.require_constant and calibrator.kind != "constant":
-            return None, "EVIDENCE_MISMATCH"
+            return Worth(None, code="EVIDENCE_MISMATCH")
         mismatch = applies_to.matches(
             calibrator.applies_to,
             model=self.model,
@@ -117,10 +135,11 @@ class Calibration:
             answer_is_top=True,
         )
         if mismatch is not None:
-            return None, mismatch
+            return Worth(None, code=mismatch)
         if now - in_force.confirmed_at > self.stale_after_seconds:
-            return None, "CALIBRATOR_STALE"
+            return Worth(None, code="CALIBRATOR_STALE")
         try:
-            return calibrator.confidence(evidence), ""
+            calibrated = calibrator.confidence(evidence, category)
         except EvidenceUnusable:
-            return None, "EVIDENCE_MISMATCH"
+            return Worth(None, code="EVIDENCE_MISMATCH")
+        return Worth(calibrated, calibrator.bound_of(calibrated))

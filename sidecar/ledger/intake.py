@@ -7,8 +7,20 @@ from datetime import date, timedelta
 import msgspec
 import sqlalchemy as sa
 
-from sidecar.ledger import bodies, database, labels, opening, schema, suspensions, tasks
+from sidecar.ledger import (
+    audit_populations,
+    bodies,
+    database,
+    governance,
+    labels,
+    opening,
+    schema,
+    shadow,
+    suspensions,
+    tasks,
+)
 from sidecar.ledger.records import Artifact, Decision, InForce, Label, Record, encode
+from sidecar.policy.actions import TaskKind
 
 EPOCH = date(1970, 1, 1)
 DAY_SECONDS = 86400
@@ -55,6 +67,8 @@ def _take_in(connection: sa.Connection, records: Sequence[Record]) -> None:
         [msgspec.structs.asdict(record) for record in records if isinstance(record, InForce)],
     )
     database.insert_new(connection, schema.suspensions, suspensions.rows(records))
+    database.insert_new(connection, schema.governance, governance.rows(records))
+    shadow.take_in(connection, records)
 
 
 def _take_decisions(connection: sa.Connection, decisions: Iterable[Decision]) -> set[str]:
@@ -89,10 +103,13 @@ def _take_decisions(connection: sa.Connection, decisions: Iterable[Decision]) ->
     rows = [_answer_row(decision) for decision in fresh]
     database.insert_many(connection, sa.insert(schema.answers), schema.answers.c.keys(), rows)
     _count(connection, fresh)
+    audit_populations.take_in(connection, fresh)
     opened = {
         tasks.task_id(decision.decision_id, planned.kind): (decision, planned)
         for decision in reversed(fresh)
         for planned in decision.tasks
+        # Which audits a budget leaves is known when the period is closed.
+        if not (decision.audit_budget and planned.kind is TaskKind.AUDIT)
     }
     opening.open_tasks(connection, opened)
     return set(opened)

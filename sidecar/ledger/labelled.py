@@ -1,13 +1,16 @@
 """Reads labels, and the labelled decisions that training fits on."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence, Set
 
 import msgspec
 import sqlalchemy as sa
 
-from sidecar.ledger import bodies, labels, queries, schema
-from sidecar.ledger.labels import LabelState, ResolvedLabel, TaskLink
+from sidecar.ledger import audit_periods, batches, bodies, labels, queries, schema
+from sidecar.ledger.batches import BatchKey
+from sidecar.ledger.labels import LabelState, ResolvedLabel
+from sidecar.ledger.queries import StoredDecision
 from sidecar.ledger.records import Decision, Label, LabelSubject
+from sidecar.ledger.task_links import TaskLink
 from sidecar.policy.actions import TaskKind
 
 
@@ -32,37 +35,49 @@ class Labelled(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def resolved(
-    connection: sa.Connection, decision_id: str, *, label_window_seconds: float
+    connection: sa.Connection,
+    decision_id: str,
+    *,
+    now: float,
+    label_window_seconds: float,
+    as_of: float | None = None,
 ) -> tuple[ResolvedLabel, ...]:
-    """The labels of one decision with their states, oldest first."""
-    found = {each.decision_id: each.answers for each in queries.stored(connection, [decision_id])}
-    events = _labels(connection, [decision_id]).get(decision_id, [])
-    links = _links(connection, [decision_id]).get(decision_id, [])
-    return labels.resolve(
-        events, found.get(decision_id, ()), links, label_window_seconds=label_window_seconds
+    """The labels of one decision with their states, oldest first; the arguments as in `labelled`."""
+    answers = queries.stored(connection, [decision_id])
+    model = answers[0].answers[0].model if answers else ""
+    told = resolved_many(
+        connection, [decision_id], model, now=now, label_window_seconds=label_window_seconds, as_of=as_of
     )
+    return next(told)[1]
 
 
 def labelled(
     connection: sa.Connection,
     model: str,
     *,
+    now: float,
     since: float | None = None,
     until: float | None = None,
     criterion: str = "correct",
     label_window_seconds: float = float("inf"),
+    as_of: float | None = None,
 ) -> Iterator[Labelled]:
     """Every answer of a model whose correctness is settled, oldest decision first.
 
     Args:
         connection: in a transaction, until the last item was taken.
         model: its name.
+        now: seconds since the epoch, by the database's clock. A next-day batch counts as reviewed once its day
+            is over, when nothing comes to it any more.
         since: only decisions first answered at or after, in seconds since the epoch.
         until: only decisions first answered before.
         criterion: by which the labels judge.
         label_window_seconds: labels recorded longer than this after the first answer do not count.
+        as_of: only what was known then: answers given, and labels recorded, at or before; None: all.
     """
     table = schema.decisions.c
+    if as_of is not None:
+        now = min(now, as_of)
     judged = sa.select(schema.labels.c.decision_id).where(schema.labels.c.criterion == criterion)
     query = (
         sa.select(table.decision_id)
@@ -74,18 +89,39 @@ def labelled(
     if until is not None:
         query = query.where(table.first_decided_at < until)
     ids = list(connection.execute(query).scalars())
-    for start in range(0, len(ids), queries.FEW_IDS):
-        few = ids[start : start + queries.FEW_IDS]
-        answers = {each.decision_id: each.answers for each in queries.stored(connection, few)}
-        events, links = _labels(connection, few), _links(connection, few)
+    told = resolved_many(
+        connection, ids, model, now=now, label_window_seconds=label_window_seconds, as_of=as_of
+    )
+    for _, states in told:
+        yield from _settled(states, criterion)
+
+
+def resolved_many(
+    connection: sa.Connection,
+    decision_ids: Sequence[str],
+    model: str,
+    *,
+    now: float,
+    label_window_seconds: float,
+    as_of: float | None = None,
+) -> Iterator[tuple[str, tuple[ResolvedLabel, ...]]]:
+    """Many decisions of one model, each with what `resolved` says of it, in the order given."""
+    unfinished = batches.unfinished(connection, model, as_of=as_of)
+    for start in range(0, len(decision_ids), queries.FEW_IDS):
+        few = list(decision_ids[start : start + queries.FEW_IDS])
+        found = _stored(connection, few, as_of)
+        answers = {each.decision_id: each.answers for each in found}
+        events, links = _labels(connection, few, as_of), _links(connection, found, now, unfinished)
         for decision_id in few:
-            states = labels.resolve(
-                events[decision_id],
-                answers[decision_id],
-                links.get(decision_id, ()),
-                label_window_seconds=label_window_seconds,
+            yield (
+                decision_id,
+                labels.resolve(
+                    events.get(decision_id, ()),
+                    answers.get(decision_id, ()),
+                    links.get(decision_id, ()),
+                    label_window_seconds=label_window_seconds,
+                ),
             )
-            yield from _settled(states, criterion)
 
 
 def _settled(states: Iterable[ResolvedLabel], criterion: str) -> Iterator[Labelled]:
@@ -103,30 +139,64 @@ def _settled(states: Iterable[ResolvedLabel], criterion: str) -> Iterator[Labell
             )
 
 
-def _labels(connection: sa.Connection, decision_ids: list[str]) -> dict[str, list[Label]]:
+def _stored(connection: sa.Connection, decision_ids: list[str], as_of: float | None) -> list[StoredDecision]:
+    found = queries.stored(connection, decision_ids)
+    if as_of is None:
+        return found
+    known = (
+        msgspec.structs.replace(
+            each, answers=tuple(answer for answer in each.answers if answer.decided_at <= as_of)
+        )
+        for each in found
+    )
+    return [each for each in known if each.answers]
+
+
+def _labels(
+    connection: sa.Connection, decision_ids: list[str], as_of: float | None
+) -> dict[str, list[Label]]:
     table = schema.labels.c
+    query = sa.select(table.decision_id, table.body).where(table.decision_id.in_(decision_ids))
+    if as_of is not None:
+        query = query.where(table.recorded_at <= as_of)
     found: dict[str, list[Label]] = {}
-    for row in connection.execute(
-        sa.select(table.decision_id, table.body).where(table.decision_id.in_(decision_ids))
-    ):
+    for row in connection.execute(query):
         found.setdefault(row.decision_id, []).append(bodies.label(row.body))
     return found
 
 
-def _links(connection: sa.Connection, decision_ids: list[str]) -> dict[str, list[TaskLink]]:
+def _links(
+    connection: sa.Connection, decided: Sequence[StoredDecision], now: float, unfinished: Set[BatchKey]
+) -> dict[str, list[TaskLink]]:
+    """The tasks of decisions, with what the ledger knows of their inclusion probabilities."""
     table = schema.review_tasks.c
+    inclusions = audit_periods.inclusions(connection, (answer for each in decided for answer in each.answers))
     found: dict[str, list[TaskLink]] = {}
     rows = connection.execute(
-        sa.select(table.decision_id, table.task_id, table.kind, table.answer_id, table.origin_kind).where(
-            table.decision_id.in_(decision_ids)
-        )
+        sa.select(
+            table.decision_id,
+            table.task_id,
+            table.kind,
+            table.answer_id,
+            table.origin_kind,
+            table.criterion,
+            table.model,
+            table.due_at,
+        ).where(table.decision_id.in_([each.decision_id for each in decided]))
     )
     for row in rows:
+        kind, inclusion = TaskKind(row.kind), None
+        if kind is TaskKind.AUDIT:
+            inclusion = inclusions.get(row.answer_id)
+        elif kind is TaskKind.BATCH and row.due_at <= now and (row.model, row.due_at) not in unfinished:
+            inclusion = 1.0
         link = TaskLink(
             task_id=row.task_id,
-            kind=TaskKind(row.kind),
+            kind=kind,
             answer_id=row.answer_id,
             origin_kind=TaskKind(row.origin_kind) if row.origin_kind else None,
+            criterion=row.criterion,
+            inclusion=inclusion,
         )
         found.setdefault(row.decision_id, []).append(link)
     return found

@@ -5,20 +5,22 @@ version changes.
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 
 import msgspec
 
+from sidecar.ledger import task_links
 from sidecar.ledger.records import Decision, Label, LabelSubject, encode
-from sidecar.ledger.tasks import BLOCKING_KINDS
+from sidecar.ledger.task_links import TaskLink
 from sidecar.policy.actions import AnswerSource, TaskKind
 
-RESOLUTION_VERSION = 1
+RESOLUTION_VERSION = 2
 REVIEW_SOURCE = "review"
 """The source of the labels that the review queue makes; nobody else may use it."""
 
-_TASK_RANKS = {TaskKind.ADJUDICATION: 5, TaskKind.BATCH: 3}  # every other kind: 4
+_TASK_RANKS = {TaskKind.ADJUDICATION: 6, TaskKind.BATCH: 3}  # every other kind: 4
+_SINGLE, _AGREED = 4, 5
 # A look at the next day must not take the place of a drawn label, whose probability is known.
 _RANKS = {"OUTCOME": 2, "IMPORTED": 1}  # a claim to come from a task without one is worth 0, as VOLUNTEERED
 _SUBJECTS: Mapping[AnswerSource, LabelSubject] = {
@@ -42,15 +44,6 @@ class LabelState(StrEnum):
     STALE = "STALE"
 
 
-class TaskLink(msgspec.Struct, frozen=True, kw_only=True):
-    """What the resolution needs of a task of the decision."""
-
-    task_id: str
-    kind: TaskKind
-    answer_id: str
-    origin_kind: TaskKind | None = None  # of an adjudication: the kind of task that it settles
-
-
 class ResolvedLabel(msgspec.Struct, frozen=True, kw_only=True):
     """A label, and what became of it.
 
@@ -61,10 +54,8 @@ class ResolvedLabel(msgspec.Struct, frozen=True, kw_only=True):
         answer: the answer of the decision that it judges; None where the decision is unknown.
         correct: its value; None where it says nothing, or where the class to compare it with is unknown.
         drawn: whether it comes from a task of this decision, and so with a probability known before.
-        propensity: that probability: 1 through a task that every such decision gets, the planned rate through
-            an audit. An adjudication follows from every disagreement, so through it that of the task that it
-            settles. None where it was not drawn, and for now through the next-day batch, a sample whose size
-            is not planned yet.
+        propensity: that probability; None where it was not drawn, or is not known (yet). See
+            `task_links.propensity`.
     """
 
     label: Label
@@ -109,12 +100,12 @@ def resolve(
 ) -> tuple[ResolvedLabel, ...]:
     """The state of every label of one decision, oldest first.
 
-    An adjudication outranks a label from another task of the decision, that an outcome, that an import, and
-    that what was volunteered; a stale label never counts. A label is from a task if it names one, whatever
-    channel it claims. A source's later event takes the place of its earlier ones about the same answer and
-    criterion, unless it is weaker; an explicit `supersedes` does so always, and a correction stands in for
-    what it corrects: it comes from the same task. Of what is left the highest rank counts, once: unless its
-    labels contradict each other, when none counts.
+    An adjudication outranks what two reviewers of a task agree on, that a single reviewer of a task, that a
+    look at the next day, that an outcome, that an import, and that what was volunteered; a stale label never
+    counts. A label is from a task if it names one, whatever channel it claims. A source's later event takes
+    the place of its earlier ones about the same answer and criterion, unless it is weaker; an explicit
+    `supersedes` does so always, and a correction stands in for what it corrects: it comes from the same task.
+    Of what is left the highest rank counts, once: unless its labels contradict each other, when none counts.
 
     Args:
         labels: of one decision, each (source, event_id) once, in any order.
@@ -135,7 +126,7 @@ def resolve(
     kinds: dict[tuple[str, str], set[TaskKind]] = {}
     for event in told:
         if event.task is not None and event.correct is not None:
-            kinds.setdefault(_group(event), set()).add(_subject_kind(event.task))
+            kinds.setdefault(_group(event), set()).add(event.task.subject_kind)
     resolved = []
     for label in events:
         found = known.get(_key(label))
@@ -143,7 +134,13 @@ def resolve(
             apart = _event(label, {}, links, answers)
             resolved.append(_resolved(label, LabelState.STALE if label.stale else LabelState.LATE, apart))
         else:
-            propensity = _propensity(found, kinds.get(_group(found), set()))
+            propensity = task_links.propensity(
+                found.task,
+                found.answer,
+                label.criterion,
+                told=kinds.get(_group(found), set()),
+                links=links.values(),
+            )
             resolved.append(_resolved(label, states[_key(label)], found, propensity=propensity))
     return tuple(resolved)
 
@@ -176,12 +173,8 @@ def _event(
         answer=answer,
         about=about,
         correct=correctness(label, answer),
-        rank=_RANKS.get(label.channel, 0) if task is None else _TASK_RANKS.get(task.kind, 4),
+        rank=_RANKS.get(label.channel, 0) if task is None else _TASK_RANKS.get(task.kind, _SINGLE),
     )
-
-
-def _subject_kind(task: TaskLink) -> TaskKind:
-    return task.origin_kind or task.kind
 
 
 def _corrected(label: Label, in_time: Mapping[tuple[str, str], Label]) -> tuple[Label, ...]:
@@ -236,20 +229,38 @@ def _states(
             groups.setdefault(_group(event), []).append(event)
     for group in groups.values():
         current = _not_replaced(group)
-        top = max(event.rank for event in current.values())
-        strongest = sorted((event for event in current.values() if event.rank == top), key=_precedence)
+        agreed = _agreed(current.values())
+        ranks = {
+            key: _AGREED if event.task is not None and event.task.task_id in agreed else event.rank
+            for key, event in current.items()
+        }
+        top = max(ranks.values())
+        strongest = sorted((event for key, event in current.items() if ranks[key] == top), key=_precedence)
         conflict = len({event.correct for event in strongest}) > 1
         for key, event in ((_key(event.label), event) for event in group):
             if key not in current:
                 states[key] = LabelState.SUPERSEDED
             elif conflict:
-                states[key] = LabelState.CONFLICTING if event.rank == top else LabelState.SUPERSEDED
+                states[key] = LabelState.CONFLICTING if ranks[key] == top else LabelState.SUPERSEDED
             elif event is strongest[0]:
                 states[key] = LabelState.COUNTED
             else:
                 agrees = event.correct == strongest[0].correct
                 states[key] = LabelState.REPEATED if agrees else LabelState.SUPERSEDED
     return states
+
+
+def _agreed(events: Iterable[_Event]) -> set[str]:
+    """The tasks on which at least two reviewers say the same, and none the contrary."""
+    told: dict[str, list[_Event]] = {}
+    for event in events:
+        if event.task is not None and event.rank == _SINGLE:
+            told.setdefault(event.task.task_id, []).append(event)
+    return {
+        task_id
+        for task_id, said in told.items()
+        if len({event.voice for event in said}) > 1 and len({event.correct for event in said}) == 1
+    }
 
 
 def _not_replaced(group: Sequence[_Event]) -> dict[tuple[str, str], _Event]:
@@ -270,20 +281,6 @@ def _moment(label: Label) -> tuple[float, float, str]:
 
 def _precedence(event: _Event) -> tuple[float, float, str, str]:
     return event.label.observed_at, event.label.recorded_at, event.label.source, event.label.event_id
-
-
-def _propensity(event: _Event, kinds: Set[TaskKind]) -> float | None:
-    """With which probability the label was planned, given the kinds of task that this answer got labels from.
-
-    Where a task of every such decision gave one too, the answer was sure to be labelled, audit or not.
-    """
-    if event.task is None:
-        return None
-    if kinds & BLOCKING_KINDS:
-        return 1.0
-    if _subject_kind(event.task) is TaskKind.AUDIT and event.answer.audit_rate > 0.0:
-        return event.answer.audit_rate
-    return None
 
 
 def _resolved(

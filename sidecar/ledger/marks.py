@@ -64,3 +64,16 @@ def keep(connection: sa.Connection, sidecar_id: str, journal_id: str, mark: Mark
         statement.on_conflict_do_update(index_elements=["sidecar_id", "journal_id"], set_=place),
         [{"sidecar_id": sidecar_id, "journal_id": journal_id} | place],
     )
+
+
+def set_aside(connection: sa.Connection, sidecar_id: str, journal_id: str, refused: Refused) -> None:
+    """Keeps a record that could not be taken in."""
+    row = msgspec.structs.asdict(refused) | {"sidecar_id": sidecar_id, "journal_id": journal_id}
+    database.insert_new(connection, schema.set_aside, [row])
+
+
+def strike_off(connection: sa.Connection, sidecar_id: str, journal_id: str, sequence: int) -> None:
+    """Forgets a record that was set aside."""
+    table = schema.set_aside.c
+    own = (table.sidecar_id == sidecar_id, table.journal_id == journal_id, table.sequence == sequence)
+    connection.execute(sa.delete(schema.set_aside).where(*own))

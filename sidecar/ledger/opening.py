@@ -8,9 +8,19 @@ from sidecar.ledger import database, labels, schema, tasks
 from sidecar.ledger.records import Decision, PlannedTask
 
 
-def open_tasks(connection: sa.Connection, opened: Mapping[str, tuple[Decision, PlannedTask]]) -> None:
-    """Opens the tasks of these ids that are not there yet, with a slot for each review that they ask for."""
+def open_tasks(
+    connection: sa.Connection,
+    opened: Mapping[str, tuple[Decision, PlannedTask]],
+    *,
+    created_at: float | None = None,
+) -> None:
+    """Opens the tasks of these ids that are not there yet, with a slot for each review that they ask for.
+
+    They are created when their decisions were made, if not at `created_at`.
+    """
     rows = [_task_row(task_id, *opened[task_id]) for task_id in sorted(opened)]
+    if created_at is not None:
+        rows = [row | {"created_at": created_at} for row in rows]
     present = set(
         connection.execute(
             sa.select(schema.review_tasks.c.task_id).where(schema.review_tasks.c.task_id.in_(opened))

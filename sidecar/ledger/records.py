@@ -17,6 +17,16 @@ LabelSubject = Literal["FINAL", "PRIMARY", "SECONDARY", "RULE"]
 LabelChannel = Literal["REVIEW_TASK", "AUDIT_TASK", "OUTCOME", "VOLUNTEERED", "IMPORTED"]
 StepOutcome = Literal["CLEARED", "NOT_CLEARED", "NO_ANSWER", "FAILED", "SKIPPED"]
 ArtifactKind = Literal["policy", "floors", "calibrator"]
+GovernanceKind = Literal[
+    "PROMOTED",
+    "RETRAINED",
+    "ROLLED_BACK",
+    "REVOKED",
+    "MOVED_BY_HAND",
+    "POLICY_CHANGED",
+    "FLOORS_CHANGED",
+    "ADMISSION_REFUSED",
+]
 
 
 class CalibratorReference(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -39,6 +49,7 @@ class FallbackStep(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     answer_class: str = ""
     raw_confidence: float | None = None
     calibrated_confidence: float | None = None
+    lower_bound: float | None = None
     calibrator: CalibratorReference | None = None
 
 
@@ -93,6 +104,9 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, ta
     band: str = ""
     raw_confidence: float | None = None
     calibrated_confidence: float | None = None
+    lower_bound: float | None = (
+        None  # of the calibrated confidence, where the calibrator carries a lower curve
+    )
     reasons: tuple[Reason, ...] = ()
     final_class: str = ""
     source: AnswerSource = AnswerSource.PRIMARY
@@ -112,6 +126,8 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, ta
     audit_rate: float = 0.0  # the planned propensity of the audit draw
     audit_key_id: str = ""
     drawn: bool = False
+    audit_budget: int = 0  # at most so many of a week's drawn ones are sampled; 0: all, and at once
+    audit_draw: float | None = None  # of a drawn one under a budget, for the ledger, which has no keys
     tasks: tuple[PlannedTask, ...] = ()
 
 
@@ -155,6 +171,7 @@ class InForce(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag
 
     `slot` is `policy`, `floors` or `calibrator:MODEL` (`calibrator:MODEL:VERSION` for a version of its own);
     an empty `digest` says that nothing is in force there any more. Slot `sidecar` marks a clean stop.
+    `challenger:MODEL` is what is evaluated beside `calibrator:MODEL` and decides nothing.
     """
 
     sidecar_id: str
@@ -165,7 +182,66 @@ class InForce(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag
     since: float
 
 
-Record = Decision | Label | Artifact | InForce | Suspension | Resumption
+class Governance(msgspec.Struct, frozen=True, kw_only=True, tag="governance", rename={"from_": "from"}):
+    """Who changed what decides, from what to what, and on which evidence, as a sidecar came to see it.
+
+    Attributes:
+        event_id: derived from what happened, so that many sidecars that see one event keep it once.
+        kind: RETRAINED is a promotion by a retrain that its gate accepted.
+        subject: `NAME@alias` of a registered model, `NAME` for what concerns a version, `policy` or `floors`.
+        from_: the version or digest before; empty: none.
+        to: the one after, or, of REVOKED and ADMISSION_REFUSED, the one in question; empty: none.
+        by: who; `unknown` where nobody wrote it down.
+        reason: why, in their words.
+        evidence: the MLflow run that it was based on; empty: none was named.
+        happened_at: when; where nobody wrote it down, when it was seen.
+        seen_at: when this sidecar saw it.
+    """
+
+    event_id: str
+    kind: GovernanceKind
+    subject: str
+    from_: str = ""
+    to: str = ""
+    by: str = "unknown"
+    reason: str = ""
+    evidence: str = ""
+    happened_at: float
+    seen_at: float
+    sidecar_id: str
+
+
+class ShadowPair(msgspec.Struct, frozen=True, kw_only=True):
+    """How many answers the champion put in one band and the challenger in another; empty: in none."""
+
+    band: str
+    shadow_band: str
+    n: int
+
+
+class ShadowCounts(msgspec.Struct, frozen=True, kw_only=True, tag="shadow_counts"):
+    """Where a challenger would have put the answers of one UTC day, so far.
+
+    The numbers are totals since the process began the day, not steps: a later record of the same `run_id`
+    replaces an earlier one, so that repeating one, or taking in both, counts nothing twice.
+
+    Attributes:
+        run_id: of the process that counted.
+        day: days since 1970-01-01.
+        champion: digest of the calibrator that decided.
+        challenger: digest of the one that was evaluated beside it.
+    """
+
+    run_id: str
+    sidecar_id: str
+    day: int
+    model: str
+    champion: str
+    challenger: str
+    pairs: tuple[ShadowPair, ...]
+
+
+Record = Decision | Label | Artifact | InForce | Suspension | Resumption | Governance | ShadowCounts
 
 _encoder = msgspec.json.Encoder()
 _decoder: msgspec.json.Decoder[Record] = msgspec.json.Decoder(Record)

@@ -238,6 +238,30 @@ strata = sa.Table(
 )
 """Exact counts of answers. Each sidecar counts in rows of its own, so that none waits for another."""
 
+governance = sa.Table(
+    "governance",
+    metadata,
+    _text("event_id", key=True),
+    _text("kind"),
+    _text("subject"),
+    _number("happened_at"),
+    _text("sidecar_id"),
+    sa.Column("body", sa.Text, nullable=False),
+    sa.Index(None, "happened_at", "event_id"),
+)
+"""Who changed what decides. One row for each event, by whichever sidecar told of it first."""
+
+shadow_counts = sa.Table(
+    "shadow_counts",
+    metadata,
+    sa.Column("day", sa.Date, primary_key=True),
+    *(_text(name, key=True) for name in ("sidecar_id", "run_id", "model", "champion", "challenger")),
+    *(_text(name, key=True) for name in ("band", "shadow_band")),
+    _count("n"),
+    sa.Index(None, "model", "day"),
+)
+"""Where challengers would have put answers. Each process counts its day in rows of its own, which only grow."""
+
 journal_positions = sa.Table(
     "journal_positions",
     metadata,
@@ -260,3 +284,14 @@ set_aside = sa.Table(
     _number("set_aside_at"),
 )
 """Records that could not be taken in, byte for byte, and why."""
+
+watch_states = sa.Table(
+    "watch_states",
+    metadata,
+    _text("model", key=True),
+    _text("stream", key=True),
+    _count("version"),
+    _number("updated_at"),
+    sa.Column("body", sa.Text, nullable=False),
+)
+"""What the alarms remember; written by `training watch` alone, and only over the version that it read."""

@@ -4,11 +4,11 @@ from collections.abc import Callable, Collection, Sequence
 from types import TracebackType
 from typing import Self, TypeVar
 
-import msgspec
 import sqlalchemy as sa
 
 from sidecar.ledger import (
     database,
+    governance,
     intake,
     labelled,
     marks,
@@ -16,9 +16,13 @@ from sidecar.ledger import (
     outcomes,
     queries,
     queue,
-    schema,
+    shadow,
     suspensions,
 )
+from sidecar.ledger.audit_view import AuditView
+from sidecar.ledger.calibrator_history import CalibratorHistory
+from sidecar.ledger.facts_view import FactsView
+from sidecar.ledger.governance import TraceEvent
 from sidecar.ledger.labelled import Labelled
 from sidecar.ledger.labels import ResolvedLabel
 from sidecar.ledger.leases import ReviewTransaction
@@ -26,8 +30,10 @@ from sidecar.ledger.marks import Mark, Refused
 from sidecar.ledger.outcomes import NumberedOutcome, Progress
 from sidecar.ledger.pages import Page
 from sidecar.ledger.queries import StoredDecision, Stratum
-from sidecar.ledger.records import Artifact, InForce, Record
+from sidecar.ledger.records import Artifact, Governance, InForce, Record
+from sidecar.ledger.shadow import ShadowCount
 from sidecar.ledger.tasks import Task, TaskState
+from sidecar.ledger.watch_states import WatchView
 from sidecar.policy.actions import TaskKind
 from sidecar.policy.suspensions import Event
 
@@ -102,23 +108,17 @@ class Ledger:
         """Keeps a record that cannot be taken in, byte for byte, and goes on behind it."""
 
         def work(connection: sa.Connection) -> None:
-            row = msgspec.structs.asdict(refused) | {"sidecar_id": sidecar_id, "journal_id": journal_id}
-            connection.execute(database.insert(connection, schema.set_aside).on_conflict_do_nothing(), [row])
+            marks.set_aside(connection, sidecar_id, journal_id, refused)
             marks.keep(connection, sidecar_id, journal_id, mark)
 
         database.writing(self._engine, work)
 
     def restore(self, sidecar_id: str, journal_id: str, sequence: int, record: Record) -> None:
         """Takes in a record that was set aside, and strikes it off."""
-        table = schema.set_aside.c
 
         def work(connection: sa.Connection) -> None:
             intake.take_in(connection, [record])
-            connection.execute(
-                sa.delete(schema.set_aside).where(
-                    table.sidecar_id == sidecar_id, table.journal_id == journal_id, table.sequence == sequence
-                )
-            )
+            marks.strike_off(connection, sidecar_id, journal_id, sequence)
 
         database.writing(self._engine, work)
 
@@ -130,7 +130,17 @@ class Ledger:
             own_locks=True,
         )
 
-    # Reading: the forwarder's part.
+    def audits(self) -> AuditView:
+        """The audits: closing their periods, and reading them."""
+        return AuditView(self._engine, self._clock)
+
+    def facts(self) -> FactsView:
+        """What a report counts."""
+        return FactsView(self._engine, self._clock)
+
+    def watch(self) -> WatchView:
+        """What `training watch` remembers, and reads beside labels."""
+        return WatchView(self._engine)
 
     def mark(self, sidecar_id: str, journal_id: str) -> Mark | None:
         """Up to where a journal has been taken in; None: nothing of it."""
@@ -141,8 +151,6 @@ class Ledger:
         """What was set aside, with its sidecar and journal; None: by any sidecar."""
         with database.reading(self._engine) as connection:
             return marks.refused(connection, sidecar_id)
-
-    # Reading.
 
     def decision(self, decision_id: str) -> StoredDecision | None:
         """The decision of that id with all its answers, or None."""
@@ -178,7 +186,12 @@ class Ledger:
     ) -> tuple[ResolvedLabel, ...]:
         """The labels of a decision and what they come to, oldest first; see `labels.resolve`."""
         with database.reading(self._engine) as connection:
-            return labelled.resolved(connection, decision_id, label_window_seconds=label_window_seconds)
+            return labelled.resolved(
+                connection,
+                decision_id,
+                now=self._clock(connection),
+                label_window_seconds=label_window_seconds,
+            )
 
     def tasks(
         self,
@@ -215,6 +228,21 @@ class Ledger:
         with database.reading(self._engine) as connection:
             return suspensions.events(connection, held)
 
+    def governance(self, since: float | None = None, *, subject: str = "") -> list[Governance]:
+        """Who changed what decides, oldest first; see `governance.events`."""
+        with database.reading(self._engine) as connection:
+            return governance.events(connection, since=since, subject=subject)
+
+    def history(self, since: float | None = None) -> list[TraceEvent]:
+        """What `governance` says, and everything that was suspended or resumed; see `governance.history`."""
+        with database.reading(self._engine) as connection:
+            return governance.history(connection, since)
+
+    def shadow_counts(self, model: str = "", since: float | None = None) -> list[ShadowCount]:
+        """Where challengers would have put answers, per day and pair of bands; see `shadow.counts`."""
+        with database.reading(self._engine) as connection:
+            return shadow.counts(connection, model, since)
+
     def progress(self, decision_id: str) -> Progress | None:
         """How a decision that waits for a person ended so far; None: the ledger does not have it."""
         with database.reading(self._engine) as connection:
@@ -231,6 +259,10 @@ class Ledger:
         """The text behind a digest, or None."""
         with database.reading(self._engine) as connection:
             return queries.artifact(connection, digest)
+
+    def calibrators(self) -> CalibratorHistory:
+        """Which calibrators were in force, and after which."""
+        return CalibratorHistory(self._engine)
 
     def in_force(self, sidecar_id: str, slot: str, at: float) -> InForce | None:
         """What a sidecar decided with in a slot at a moment; see `queries.in_force`."""
@@ -250,6 +282,7 @@ class Ledger:
         until: float | None = None,
         criterion: str = "correct",
         label_window_seconds: float = float("inf"),
+        as_of: float | None = None,
     ) -> list[Labelled]:
         """Every answer of a model whose correctness is settled; see `labelled.labelled`."""
         with database.reading(self._engine) as connection:
@@ -257,9 +290,11 @@ class Ledger:
                 labelled.labelled(
                     connection,
                     model,
+                    now=self._clock(connection),
                     since=since,
                     until=until,
                     criterion=criterion,
                     label_window_seconds=label_window_seconds,
+                    as_of=as_of,
                 )
             )

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from sidecar.ledger.records import FallbackStep
 from sidecar.policy import checks, conclusion
-from sidecar.policy.actions import AUTOMATIC_ACTIONS, PERSON_ACTIONS, Action, AnswerSource, Intent, Reason
-from sidecar.policy.decide import Assessment, settle
+from sidecar.policy.actions import AUTOMATIC_ACTIONS, PERSON_ACTIONS, Action, AnswerSource, Intent
+from sidecar.policy.decide import settle
 from sidecar.policy.fallback import StepTable
 from sidecar.policy.tables import CategoryTable, ModelTable
 
@@ -38,14 +38,17 @@ def enumerate_cells(table: ModelTable, chain: Sequence[StepTable]) -> Iterator[C
     """Every cell of one model: categories x bands x states x steps (a rule for each action) x bands."""
     named = ((name, table.category(name)) for name in sorted(table.listed))
     for name, category in itertools.chain(named, ((checks.UNLISTED, table.unlisted),)):
-        for lower, state in itertools.product(_lowers(category), (None, *checks.PROBLEMS)):
-            known = state in (None, Reason.CALIBRATOR_STALE)
+        for lower, state in itertools.product(_lowers(category), (None, *checks.problems(table))):
             given = "" if name == checks.UNLISTED else name
-            verdict = settle(Assessment(lower, lower if known else None, state), given, Intent.LIVE, table)
+            verdict = settle(checks.assessed(lower, state), given, Intent.LIVE, table)
             for step, rule in _answers(chain):
                 for step_lower in _lowers(category):
                     taken = FallbackStep(
-                        step=step.step, outcome="CLEARED", rule=rule, calibrated_confidence=step_lower
+                        step=step.step,
+                        outcome="CLEARED",
+                        rule=rule,
+                        calibrated_confidence=step_lower,
+                        lower_bound=step_lower,
                     )
                     result = conclusion.conclude(
                         verdict, (taken,), final_class="", category=category, chain=chain
@@ -91,7 +94,7 @@ def violations(table: ModelTable, chain: Sequence[StepTable]) -> list[str]:
             found.append(f"{where} for a category that the policy does not list")
         if category.cell_at(cell.step_lower).action not in AUTOMATIC_ACTIONS:
             found.append(f"{where} in a band that does not act")
-        own = category.floor_at(cell.step_lower)
+        own = category.floor_at(cell.step_lower, cell.step_lower)
         if own is not None and cell.action not in own.permitted:
             found.append(f"{where} against the floor {own.floor}")
     return found

@@ -19,11 +19,15 @@ PROBLEMS = (
     Reason.ANSWER_UNCALIBRATED,
     Reason.TRUNCATED_GENERATION,
 )
+"""What may stand in the way of a confidence; NO_LOWER_BOUND too where bands are cut on that, see `problems`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EnumeratedCell:
-    """One cell of the table: what happens to a confidence of a category in a state of the service."""
+    """One cell of the table: what happens to a confidence of a category in a state of the service.
+
+    `lower` and `upper` are of the number that bands are cut on.
+    """
 
     model: str
     category: str
@@ -36,15 +40,25 @@ class EnumeratedCell:
     mandatory: bool
 
 
+def problems(table: ModelTable) -> tuple[Reason, ...]:
+    """What may stand in the way of the number that bands are cut on."""
+    return (*PROBLEMS, Reason.NO_LOWER_BOUND) if table.on_lower_bound else PROBLEMS
+
+
+def assessed(confidence: float, state: Reason | None) -> Assessment:
+    """An answer of a confidence, which stands for its lower bound as well, in a state of the service."""
+    if state in (None, Reason.CALIBRATOR_STALE):
+        return Assessment(confidence, confidence, state, confidence)
+    return Assessment(confidence, confidence if state is Reason.NO_LOWER_BOUND else None, state)
+
+
 def enumerate_cells(table: ModelTable) -> Iterator[EnumeratedCell]:
     """Every cell of one model: categories x bands (cut further by mandatory ranges) x states."""
     named = ((name, table.category(name)) for name in sorted(table.listed))
     for name, category in itertools.chain(named, ((UNLISTED, table.unlisted),)):
         for lower, upper in intervals(category):
-            for state in (None, *PROBLEMS):
-                known = state in (None, Reason.CALIBRATOR_STALE)
-                assessment = Assessment(lower, lower if known else None, state)
-                verdict = settle(assessment, "" if name == UNLISTED else name, Intent.LIVE, table)
+            for state in (None, *problems(table)):
+                verdict = settle(assessed(lower, state), "" if name == UNLISTED else name, Intent.LIVE, table)
                 yield EnumeratedCell(
                     model=table.name,
                     category=name,
@@ -105,6 +119,12 @@ def widened(old: Mapping[str, ModelTable], new: Mapping[str, ModelTable]) -> lis
                         f"model {name}, category {category or UNLISTED}, confidence {lower:g} to {upper:g}: "
                         "review is mandatory and would not be"
                     )
+            ranges = before.category(category).floored_ranges
+            if ranges and before.on_lower_bound and not after.on_lower_bound:
+                found.append(
+                    f"model {name}, category {category or UNLISTED}: the confidence ranges of mandatory review bind "
+                    "answers whose lower bound lies in them, and would not"
+                )
     return found
 
 
@@ -115,7 +135,7 @@ def intervals(*tables: CategoryTable) -> list[tuple[float, float]]:
 
 def mandatory_at(table: ModelTable, category: str, confidence: float) -> bool:
     """Whether review is mandatory at a calibrated confidence, through what decides."""
-    return settle(Assessment(confidence, confidence), category, Intent.LIVE, table).mandatory
+    return settle(assessed(confidence, None), category, Intent.LIVE, table).mandatory
 
 
 def _cuts(category: CategoryTable) -> list[float]:

@@ -77,24 +77,33 @@ def barred(verdict: Verdict, floors: Sequence[FloorHit] = ()) -> str:
 
 
 def judge(
-    step: StepTable, rule: str, confidence: float, category: CategoryTable, floors: Sequence[FloorHit]
+    step: StepTable,
+    rule: str,
+    confidence: float,
+    lower_bound: float | None,
+    category: CategoryTable,
+    floors: Sequence[FloorHit],
 ) -> Judgement:
     """Whether a step's answer clears, given the rule that made it, if any, and its calibrated confidence.
 
-    Its band must act; the stricter of the band's action and the rule's is taken; and every floor, those at
+    Where bands are cut on the lower bound, they are for a step's answer too, and one without a bound clears
+    nothing. Its band must act; the stricter of the band's action and the rule's is taken; and every floor, those at
     this confidence included, must permit that: a floor never leads to another action here, since the hold
     that the chain was started with stands anyway.
     """
     mildest = step.actions.get(rule) if step.step == "rules" else Action.AUTO_ROUTE
     if mildest is None:
         return Judgement(None, "UNKNOWN_RULE")
-    if not 0.0 <= confidence <= 1.0:  # NaN too, which would fall into the topmost band
+    number = category.cut_on(confidence, lower_bound)
+    if number is None:
+        return Judgement(None, Reason.NO_LOWER_BOUND.value)
+    if not (0.0 <= number <= 1.0 and 0.0 <= confidence <= 1.0):  # NaN too, which would fall into the top band
         return Judgement(None, "OUT_OF_RANGE")
-    cell = category.cell_at(confidence)
+    cell = category.cell_at(number)
     if cell.action not in AUTOMATIC_ACTIONS:
         return Judgement(None, "BAND_NOT_AUTOMATIC")
     action = mildest if STRICTNESS[mildest] > STRICTNESS[cell.action] else cell.action
-    own = category.floor_at(confidence)
+    own = category.floor_at(confidence, lower_bound)
     binding = tuple(floors) if own is None or own in floors else (*floors, own)
     for floor in binding:
         if action not in floor.permitted:
@@ -134,10 +143,11 @@ def conclude(
         binding = (*verdict.floors, *floors.get(source, ()))
         if barred(verdict, binding):
             continue
-        judgement = judge(table, step.rule, step.calibrated_confidence, category, binding)
-        if judgement.action is None:
+        judgement = judge(table, step.rule, step.calibrated_confidence, step.lower_bound, category, binding)
+        number = category.cut_on(step.calibrated_confidence, step.lower_bound)
+        if judgement.action is None or number is None:
             continue
-        cell = category.cell_at(step.calibrated_confidence)
+        cell = category.cell_at(number)
         return Conclusion(
             verdict=_cleared(kept, judgement.action, judgement.floors, cell, SOURCE_REASONS[source]),
             source=source,
@@ -163,8 +173,8 @@ def closing_steps(action: Action, reasons: Sequence[Reason]) -> tuple[FallbackSt
 
 
 def _acts(category: CategoryTable, verdict: Verdict) -> bool:
-    confidence = verdict.calibrated_confidence
-    return confidence is not None and category.cell_at(confidence).action in AUTOMATIC_ACTIONS
+    number = category.cut_on(verdict.calibrated_confidence, verdict.lower_bound)
+    return number is not None and category.cell_at(number).action in AUTOMATIC_ACTIONS
 
 
 def _cleared(
@@ -172,10 +182,10 @@ def _cleared(
 ) -> Verdict:
     acting = verdict.enforced and Reason.SHADOW not in verdict.reasons
     tasks: tuple[TaskKind, ...] = ()
-    audit_rate = cell.audit_rate
+    audit_rate, audit_budget = cell.audit_rate, cell.audit_budget
     if acting and action in BLOCKING_TASKS:
         # A person sees it anyway, so it is not drawn: as for an answer of the primary.
-        tasks, audit_rate = (BLOCKING_TASKS[action],), 0.0
+        tasks, audit_rate, audit_budget = (BLOCKING_TASKS[action],), 0.0, 0
     elif acting and action is Action.AUTO_ROUTE_FLAGGED:
         # A flag that a rule raised, in a band without one, has no setting of its own: a person looks at it.
         looked_at = cell.batch_review or cell.action is not Action.AUTO_ROUTE_FLAGGED
@@ -188,5 +198,6 @@ def _cleared(
         reasons=(*verdict.reasons, reason),
         floors=floors,
         audit_rate=audit_rate,
+        audit_budget=audit_budget,
         tasks=tasks,
     )

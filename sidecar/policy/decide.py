@@ -35,18 +35,22 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Assessment(msgspec.Struct, frozen=True):
-    """What the evidence is worth: confidences in [0, 1], and what stands in the way of using them."""
+    """What the evidence is worth: confidences in [0, 1], and what stands in the way of using them.
+
+    `lower_bound` is that of the calibrated one, where the calibrator carries a lower curve.
+    """
 
     raw: float | None
     calibrated: float | None = None
     problem: Reason | None = None
+    lower_bound: float | None = None
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     """What may happen to the answer, and why.
 
-    `audit_rate` is the planned propensity of the audit draw; `tasks` are the review tasks that are opened
-    without a draw.
+    `audit_rate` is the planned propensity of the audit draw, `audit_budget` the most that are sampled of what it
+    draws in a week (0: all); `tasks` are the review tasks that are opened without a draw.
     """
 
     action: Action
@@ -55,10 +59,12 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     band: str
     raw_confidence: float | None
     calibrated_confidence: float | None
+    lower_bound: float | None = None
     reasons: tuple[Reason, ...]
     floors: tuple[FloorHit, ...]
     mandatory: bool
     audit_rate: float
+    audit_budget: int = 0
     tasks: tuple[TaskKind, ...]
 
 
@@ -92,12 +98,16 @@ def assess(case: Case, table: ModelTable, calibrator: Calibrator | None) -> Asse
     if mismatch is not None:
         return Assessment(raw, None, Reason(mismatch))
     try:
-        calibrated = calibrator.confidence(given)
+        calibrated = calibrator.confidence(given, case.category)
     except EvidenceUnusable:
         return Assessment(raw, None, Reason.EVIDENCE_MISMATCH)
-    if case.stale_seconds is None or case.stale_seconds > table.stale_after_seconds:
-        return Assessment(raw, calibrated, Reason.CALIBRATOR_STALE)
-    return Assessment(raw, calibrated)
+    lower_bound = calibrator.bound_of(calibrated)
+    problem = None
+    if table.on_lower_bound and lower_bound is None:
+        problem = Reason.NO_LOWER_BOUND
+    elif case.stale_seconds is None or case.stale_seconds > table.stale_after_seconds:
+        problem = Reason.CALIBRATOR_STALE
+    return Assessment(raw, calibrated, problem, lower_bound)
 
 
 def version_permitted(model_version: str, rule: str) -> bool:
@@ -109,9 +119,9 @@ def version_permitted(model_version: str, rule: str) -> bool:
 
 def band_of(assessment: Assessment, category_name: str, table: ModelTable) -> str:
     """The name of the band that an assessed answer falls into; empty where there is none."""
-    if assessment.calibrated is None:
-        return ""
-    return table.category(category_name).cell_at(assessment.calibrated).name
+    category = table.category(category_name)
+    number = category.cut_on(assessment.calibrated, assessment.lower_bound)
+    return "" if number is None else category.cell_at(number).name
 
 
 def settle(
@@ -123,12 +133,16 @@ def settle(
 ) -> Verdict:
     """The verdict on an assessed answer.
 
-    The band proposes an action; whatever stands in the way of the confidence proposes to hold instead; then
-    the floors take actions away, and nothing can widen what they leave.
+    The band of the calibrated confidence, or of its lower bound where the policy says so, proposes an action; one
+    that the bound alone rejects is held, since few labels prove nothing bad either. Whatever stands in the way
+    of the confidence proposes to hold instead; then the floors take actions away, and nothing can widen what they
+    leave.
     """
     category = table.category(category_name)
-    calibrated, problem = assessment.calibrated, assessment.problem
-    cell = None if calibrated is None else category.cell_at(calibrated)
+    calibrated, lower_bound = assessment.calibrated, assessment.lower_bound
+    problem = assessment.problem
+    number = category.cut_on(calibrated, lower_bound)
+    cell = None if number is None else category.cell_at(number)
     proposed: Action
     if problem is not None:
         proposed = table.stale_action if problem is Reason.CALIBRATOR_STALE else Action.HOLD_FOR_REVIEW
@@ -136,11 +150,14 @@ def settle(
     elif cell is not None:
         proposed = cell.action
         reasons = (Reason.BAND,)
+        if proposed is Action.REJECT and category.reject_unproven(calibrated):
+            proposed = Action.HOLD_FOR_REVIEW
+            reasons = (Reason.BAND, Reason.REJECT_UNPROVEN)
     else:
         proposed = Action.HOLD_FOR_REVIEW
         reasons = (Reason.NO_CALIBRATOR,)
 
-    own = category.floor_at(calibrated)
+    own = category.floor_at(calibrated, lower_bound)
     if own is not None:
         floors = (own, *floors)
     action = proposed
@@ -158,7 +175,7 @@ def settle(
         reasons += (Reason.OBSERVE_MODE,)
     if not live:
         reasons += (Reason.SHADOW,)
-    audit_rate, tasks = _follow_up(action, acting, cell)
+    audit_rate, audit_budget, tasks = _follow_up(action, acting, cell)
     return Verdict(
         action=action,
         may_act=acting and action in AUTOMATIC_ACTIONS,
@@ -166,24 +183,26 @@ def settle(
         band="" if cell is None else cell.name,
         raw_confidence=assessment.raw,
         calibrated_confidence=calibrated,
+        lower_bound=lower_bound,
         reasons=reasons,
         floors=floors,
         mandatory=mandatory,
         audit_rate=audit_rate,
+        audit_budget=audit_budget,
         tasks=tasks,
     )
 
 
-def _follow_up(action: Action, acting: bool, cell: Cell | None) -> tuple[float, tuple[TaskKind, ...]]:
-    """The planned propensity, and the tasks.
+def _follow_up(action: Action, acting: bool, cell: Cell | None) -> tuple[float, int, tuple[TaskKind, ...]]:
+    """The planned propensity, the budget, and the tasks.
 
     An enforced hold reaches a person anyway, so it is not drawn. Where nothing is enforced, a hold opens no
     task and is drawn like everything else, or there would be no truth about it.
     """
     blocking = BLOCKING_TASKS.get(action)
     if acting and blocking is not None:
-        return 0.0, (blocking,)
+        return 0.0, 0, (blocking,)
     if cell is None:
-        return DEFAULT_AUDIT_RATE, ()
+        return DEFAULT_AUDIT_RATE, 0, ()
     batch = acting and action is Action.AUTO_ROUTE_FLAGGED and cell.batch_review
-    return cell.audit_rate, (TaskKind.BATCH,) if batch else ()
+    return cell.audit_rate, cell.audit_budget, (TaskKind.BATCH,) if batch else ()

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from sidecar.policy import checks, floors_file
 from sidecar.policy.actions import Action, Intent, Reason
-from sidecar.policy.decide import Assessment, settle
+from sidecar.policy.decide import settle
 from sidecar.policy.detectors import Detector
 from sidecar.policy.floors_file import LoadedFloors
 from sidecar.policy.loading import LoadedPolicy
@@ -152,9 +152,7 @@ def _intervals(
 
 
 def _action(table: ModelTable, category: str, confidence: float, state: Reason | None) -> Action:
-    known = state in (None, Reason.CALIBRATOR_STALE)
-    assessment = Assessment(confidence, confidence if known else None, state)
-    return settle(assessment, category, Intent.LIVE, table).action
+    return settle(checks.assessed(confidence, state), category, Intent.LIVE, table).action
 
 
 def _join(found: list[CellChange], change: CellChange) -> None:

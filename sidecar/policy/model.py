@@ -78,7 +78,8 @@ class Model(Strict):
     """The policy of one model.
 
     `band_on: lower_bound` cuts bands on the lower curve that the calibrator's document carries, so that
-    automation grows with evidence.
+    automation grows with evidence. `shadow: false` leaves the registry's challenger alone, which otherwise is
+    evaluated beside the champion, and decides nothing.
     """
 
     mode: Literal["enforce", "observe"] = "enforce"
@@ -100,6 +101,7 @@ class Model(Strict):
     watch: Watch = Watch()
     retrain: Retrain = Retrain()
     admission: Admission = Admission()
+    shadow: bool = True
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

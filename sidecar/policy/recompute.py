@@ -29,10 +29,12 @@ COMPARED = (
     "band",
     "raw_confidence",
     "calibrated_confidence",
+    "lower_bound",
     "reasons",
     "floors",
     "mandatory",
     "audit_rate",
+    "audit_budget",
 )
 
 

@@ -22,6 +22,8 @@ class Review(Strict):
     """When review tasks are due, who judges them, and how far behind the queue may fall.
 
     Attributes:
+        audit_grace: how long after the end of a week the sample of an audit budget waits for decisions that
+            sidecars have not forwarded yet; what comes later is counted, and never sampled.
         blind_share: of the tasks, those whose reviewer sees neither prediction nor confidence, so that it can
             be measured how much seeing them leads a reviewer.
         overlap: how many different reviewers judge a task of a kind; 1 where it is not named.
@@ -34,6 +36,7 @@ class Review(Strict):
     hold_due: Duration = 14400.0
     escalation_due: Duration = 3600.0
     audit_due: Duration = 604800.0
+    audit_grace: Duration = 21600.0
     max_backlog_age: Duration = 14400.0
     blind_share: Rate = 0.0
     overlap: dict[Kind, Reviewers] = Field(default_factory=dict)

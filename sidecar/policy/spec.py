@@ -11,6 +11,7 @@ from sidecar.policy import (
     cost_ratios,
     floors_file,
     model,
+    spec_audit,
     spec_chain,
     spec_floors,
     spec_review,
@@ -42,8 +43,8 @@ def render(loaded: LoadedPolicy, floors: LoadedFloors | None = None) -> str:
         "",
         (
             "A *calibrated confidence* is the probability that the answer is correct, as measured on past "
-            "answers with known outcomes. Bands are cut on it, never on the model's own score. An interval "
-            "is closed below and open above; the top one includes 1."
+            "answers with known outcomes. Bands are cut on it, or on its lower bound where a model says so, "
+            "never on the model's own score. An interval is closed below and open above; the top one includes 1."
         ),
     ]
     for name, entry in loaded.policy.models.items():
@@ -68,6 +69,20 @@ def render(loaded: LoadedPolicy, floors: LoadedFloors | None = None) -> str:
     return "\n".join(parts)
 
 
+def _newcomers(entry: model.Model) -> Iterator[str]:
+    """What another calibrator must pass, and what is evaluated beside the one in force."""
+    admission = entry.admission
+    if admission.recent == 0:
+        yield "* What another calibrator would change about the share of automatic answers is not measured."
+    elif entry.calibrator.startswith("models:"):
+        yield (
+            f"* Another calibrator that would change the share of automatic answers, among the last "
+            f"{admission.recent:,}, by more than {admission.max_auto_shift:.0%} waits for a person's approval."
+        )
+    if entry.shadow and entry.calibrator.endswith("@champion"):
+        yield "* The registry's challenger is evaluated on the same answers, and decides nothing."
+
+
 def _model(name: str, entry: model.Model, table: ModelTable, floors: Floors | None) -> Iterator[str]:
     yield f"## Model `{name}`"
     yield ""
@@ -86,8 +101,22 @@ def _model(name: str, entry: model.Model, table: ModelTable, floors: Floors | No
     yield f"* Judged by criterion: {entry.criterion}"
     yield f"* Model version: {entry.model_version}"
     yield f"* A permission to act holds for {_hours(entry.expires_after)}."
+    yield from _newcomers(entry)
     yield ""
     yield "### Bands"
+    yield ""
+    if table.on_lower_bound:
+        yield (
+            "**Cut on the lower bound.** An interval here is of the *lower confidence bound* of the calibrated "
+            "confidence: what it is at least, by the labels that its calibrator was fitted on. The fewer they "
+            "are, the lower it lies, so that automation grows with evidence. A calibrator that carries no bound "
+            "holds (NO_LOWER_BOUND). It holds for the answers of a rule and of the secondary model too. A range of "
+            "mandatory review binds where either number lies in it. An answer is rejected only where the calibrated "
+            "confidence itself lies in a band that rejects; where only the bound does, it waits for a person "
+            "(REJECT_UNPROVEN)."
+        )
+    else:
+        yield "Cut on the calibrated confidence."
     yield ""
     yield "| category | band | from | below | action | which means | drawn for audit |"
     yield "|---|---|---|---|---|---|---|"
@@ -98,12 +127,16 @@ def _model(name: str, entry: model.Model, table: ModelTable, floors: Floors | No
             rate = model.audit_rate_of(band, category)
             waits = band.action in (Action.HOLD_FOR_REVIEW, Action.ESCALATE)
             drawn = "reviewed anyway" if waits and not table.observes else _percent(rate)
+            if band.audit_budget and rate > 0.0 and drawn != "reviewed anyway":
+                drawn += f", at most {band.audit_budget} a week"
             lower = _edge(float(band.from_))
             yield (
                 f"| {title} | {band.name} | {lower} | {upper} | {band.action} | "
                 f"{MEANING[band.action]} | {drawn} |"
             )
             upper = lower
+    yield ""
+    yield from spec_audit.section(entry, _band_rows(entry), percent=_percent, edge=_edge)
     yield ""
     yield "### What the cut-offs say about costs"
     yield ""
@@ -139,7 +172,9 @@ def _model(name: str, entry: model.Model, table: ModelTable, floors: Floors | No
     yield ""
     yield "### Every cell"
     yield ""
-    without_confidence = [problem for problem in checks.PROBLEMS if problem is not Reason.CALIBRATOR_STALE]
+    without_confidence = [
+        problem for problem in checks.problems(table) if problem is not Reason.CALIBRATOR_STALE
+    ]
     yield (
         "Enumerated through the code that decides. *In force*: a calibrator is in force and was confirmed "
         f"within {_hours(entry.stale.after)}. *Stale*: it was not. *None to use*: there is no calibrated "
@@ -152,7 +187,7 @@ def _model(name: str, entry: model.Model, table: ModelTable, floors: Floors | No
 def _band_rows(entry: model.Model) -> Iterator[tuple[str, model.Category | None]]:
     yield "(all others)" if entry.categories else "(all)", None
     for name, category in entry.categories.items():
-        if category.bands is not None or category.audit_rate is not None:
+        if (category.bands, category.audit_rate, category.promise) != (None, None, None):
             yield f"`{categories.normalise(name)}`", category
 
 

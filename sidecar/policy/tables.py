@@ -22,6 +22,7 @@ class Cell:
     action: Action
     audit_rate: float
     batch_review: bool
+    audit_budget: int = 0  # none, or nothing is drawn
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,8 @@ class CategoryTable:
     """The bands and the floor of one category.
 
     `cells[i]` holds for confidences from `edges[i]` on, up to the next edge. `floor` binds whatever the
-    confidence; `floored_ranges` bind from `from` to `to`.
+    confidence; `floored_ranges` bind from `from` to `to`. `on_lower_bound` says on which of two numbers bands
+    are cut: the lower bound of the calibrated confidence, or the confidence itself.
     """
 
     name: str
@@ -37,19 +39,42 @@ class CategoryTable:
     cells: tuple[Cell, ...]
     floor: FloorHit | None
     floored_ranges: tuple[tuple[float, float, FloorHit], ...]
+    on_lower_bound: bool = False
+
+    def cut_on(self, calibrated: float | None, lower_bound: float | None) -> float | None:
+        """The number that bands are cut on; None where there is none."""
+        return lower_bound if self.on_lower_bound else calibrated
+
+    def reject_unproven(self, calibrated: float | None) -> bool:
+        """Whether an answer whose lower bound lies in a band that rejects is not to be rejected for that."""
+        return (
+            self.on_lower_bound
+            and calibrated is not None
+            and self.cell_at(calibrated).action is not Action.REJECT
+        )
 
     def cell_at(self, confidence: float) -> Cell:
-        """The band of a calibrated confidence in [0, 1]: closed below, open above, the top one closed."""
+        """The band of a number in [0, 1] (see `cut_on`): closed below, open above, the top one closed."""
         return self.cells[bisect.bisect_right(self.edges, confidence) - 1]
 
-    def floor_at(self, confidence: float | None) -> FloorHit | None:
-        """The floor that binds at a calibrated confidence; where there is none, every range binds."""
+    def floor_at(self, calibrated: float | None, lower_bound: float | None = None) -> FloorHit | None:
+        """The floor that binds at a calibrated confidence; where there is none, every range binds.
+
+        Where bands are cut on the lower bound, a range binds if it holds either number: whichever a policy cuts
+        its bands on, it cannot lead an answer out of a range.
+        """
         if self.floor is not None:
             return self.floor
         for lower, upper, hit in self.floored_ranges:
-            if confidence is None or lower <= confidence < upper or (upper == 1.0 == confidence):
+            if _within(calibrated, lower, upper) or (
+                self.on_lower_bound and _within(lower_bound, lower, upper)
+            ):
                 return hit
         return None
+
+
+def _within(confidence: float | None, lower: float, upper: float) -> bool:
+    return confidence is None or lower <= confidence < upper or upper == 1.0 == confidence
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +96,11 @@ class ModelTable:
     stale_action: Literal[Action.HOLD_FOR_REVIEW, Action.ESCALATE]
     expires_after_seconds: float
     chain: tuple[StepTable, ...] = ()
+
+    @property
+    def on_lower_bound(self) -> bool:
+        """Whether bands are cut on the lower bound of the calibrated confidence; alike in every category."""
+        return self.unlisted.on_lower_bound
 
     def category(self, normalised: str) -> CategoryTable:
         """What holds for a category in its normal form, listed or not."""
@@ -122,6 +152,7 @@ def _category_table(name: str, entry: model.Model, category: model.Category | No
             action=band.action,
             audit_rate=model.audit_rate_of(band, category),
             batch_review=band.review == "next_day",
+            audit_budget=(band.audit_budget or 0) if model.audit_rate_of(band, category) > 0.0 else 0,
         )
         for band in bands
     )
@@ -133,4 +164,11 @@ def _category_table(name: str, entry: model.Model, category: model.Category | No
             (lower, upper, floors.mandatory_range(name, lower, upper))
             for lower, upper in ((float(item.from_), float(item.to)) for item in mandatory)
         )
-    return CategoryTable(name, tuple(cell.lower for cell in cells), cells, floor, ranges)
+    return CategoryTable(
+        name=name,
+        edges=tuple(cell.lower for cell in cells),
+        cells=cells,
+        floor=floor,
+        floored_ranges=ranges,
+        on_lower_bound=entry.band_on == "lower_bound",
+    )

@@ -1,6 +1,13 @@
 """The registry: from what an alias says to the calibrator in force, and never a bad one."""
 
-from sidecar.registry.slots import CalibratorInForce, Expectation, Slot, SlotStatus, expectations
+from sidecar.registry.slots import (
+    CalibratorInForce,
+    Expectation,
+    Slot,
+    SlotStatus,
+    challengers,
+    expectations,
+)
 from sidecar.registry.sources import Resolved, Source
 from sidecar.registry.watcher import RegistryWatcher
 
@@ -12,5 +19,6 @@ __all__ = [
     "Slot",
     "SlotStatus",
     "Source",
+    "challengers",
     "expectations",
 ]

@@ -1,15 +1,23 @@
 """Asking: one round of questions to a source, from its alias to an admitted calibrator."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from calibrators import Calibrator
 from calibrators.errors import CalibratorRefused
 from sidecar.errors import RegistryFailure
 from sidecar.registry import admission, sources
-from sidecar.registry.slots import Expectation, Slot
+from sidecar.registry.slots import CalibratorInForce, Expectation, Slot
 from sidecar.registry.sources import Resolved, Source
 
 ROUNDS = 3
+SHIFTS_ROUTING = "CALIBRATOR_SHIFTS_ROUTING"
+
+Judge = Callable[[Calibrator, Resolved], CalibratorRefused | None]
+"""Looks at what an admitted newcomer would change; its refusal, or None."""
+
+SlotJudge = Callable[[Slot, CalibratorInForce, Calibrator, Resolved], CalibratorRefused | None]
+"""The same, told which slot it is about and what is in force there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +42,7 @@ def ask(
     expected: Expectation,
     known: Resolved | None = None,
     refused: Answer | None = None,
+    judge: Judge | None = None,
 ) -> Answer:
     """What the source says now; its document is read only if that is news.
 
@@ -46,6 +55,7 @@ def ask(
         expected: what the policy expects there.
         known: what is in force.
         refused: an earlier refusal, which stands for as long as the source says the same.
+        judge: asked last about a newcomer that may otherwise be taken.
 
     Raises:
         RegistryFailure: the source cannot be read, or its answer changed each time.
@@ -58,7 +68,7 @@ def ask(
             return Answer(resolved=resolved)
         if refused is not None and resolved == refused.resolved:
             return refused
-        answer = _examine(source, resolved, slot, expected)
+        answer = _examine(source, resolved, slot, expected, judge)
         again = source.current()
         if again == resolved:
             return answer
@@ -69,13 +79,23 @@ def ask(
     )
 
 
-def _examine(source: Source, resolved: Resolved, slot: Slot, expected: Expectation) -> Answer:
+def _examine(
+    source: Source, resolved: Resolved, slot: Slot, expected: Expectation, judge: Judge | None
+) -> Answer:
     try:
         data = source.fetch(resolved)
         calibrator = admission.admit(data, slot=slot, expected=expected, resolved=resolved)
     except CalibratorRefused as refusal:
         return Answer(resolved=resolved, refusal=refusal)
+    refused = None if judge is None else judge(calibrator, resolved)
+    if refused is not None:
+        return Answer(resolved=resolved, refusal=refused)
     return Answer(resolved=resolved, calibrator=calibrator)
+
+
+def shifts(answer: Answer) -> bool:
+    """Whether a newcomer was refused for what it would change, and for nothing else."""
+    return answer.refusal is not None and answer.refusal.code == SHIFTS_ROUTING
 
 
 def revoked(source: Source, known: Resolved | None, answer: Answer | None, failure: Exception | None) -> bool:

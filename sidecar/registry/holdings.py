@@ -11,7 +11,7 @@ from calibrators import Calibrator
 from sidecar.ledger import records
 from sidecar.registry import admission
 from sidecar.registry.cache import Cached, CalibratorCache
-from sidecar.registry.slots import CalibratorInForce, Expectation, Slot
+from sidecar.registry.slots import CalibratorInForce, ChallengerSlot, Expectation, Slot
 from sidecar.registry.sources import Resolved
 
 CACHE_REFRESH_SECONDS = 60.0
@@ -122,7 +122,8 @@ class Holdings:
             except Exception:
                 _log.exception("calibrator_withdrawal_unrecorded", extra={"slot": slot.name})
             self._assign({key: value for key, value in self.current.items() if key != slot})
-            _log.error(
+            _log.log(
+                logging.INFO if isinstance(slot, ChallengerSlot) else logging.ERROR,
                 "calibrator_withdrawn",
                 extra={"slot": slot.name, "digest": held.reference.digest, "reason": reason},
             )

@@ -34,6 +34,14 @@ def open_source(uri: str, *, registry_uri: str | None = None, scratch: Path | No
     return MlflowSource(name=name, alias=alias, version=version, registry_uri=registry_uri, scratch=scratch)
 
 
+def alias_of(uri: str) -> tuple[str, str] | None:
+    """The registered model and the alias that a URI names; None where it names no alias."""
+    match = MODELS_URI.fullmatch(uri)
+    if match is None or match.group(2) is None:
+        return None
+    return match.group(1), match.group(2)
+
+
 def file_path(uri: str) -> Path:
     """The path that a `file:` URI names: `file:PATH` as it stands, `file:///PATH` decoded as RFC 8089 says.
 

@@ -20,6 +20,8 @@ from sidecar.registry.sources import Resolved
 DOCUMENT = "calibrator.json"
 DIGEST_TAG = "trueband.sha256"
 REVOKED_TAG = "trueband.revoked"
+APPROVED_TAG = "trueband.approved"
+OWN_TAGS = "trueband."
 DOWNLOAD_SECONDS = 10.0
 CHUNK_BYTES = 64 * 1024
 
@@ -83,15 +85,19 @@ class MlflowSource:
 
     def revoked(self, version: str) -> bool:
         """Whether a version carries the mark of revocation. One that was deleted carries none."""
+        return REVOKED_TAG in self.tags(version)
+
+    def tags(self, version: str) -> Mapping[str, str]:
+        """The tags of a version, as far as they are Trueband's."""
         registry, client = self._client()
         try:
-            return self._resolved(client.get_model_version(self._name, version)).revoked
+            return self._resolved(client.get_model_version(self._name, version)).tags
         except Exception as error:
             try:
                 self._fail(error, registry, version=version)
             except RegistryFailure as failure:
                 if failure.code in ("VERSION_UNKNOWN", "REGISTERED_MODEL_UNKNOWN"):
-                    return False
+                    return {}
                 raise
 
     def fetch(self, resolved: Resolved) -> bytes:
@@ -130,11 +136,14 @@ class MlflowSource:
             raise RegistryFailure(
                 f"the registry calls a version {version[:40]!r}: that is no MLflow registry"
             )
+        own = {key: value for key, value in found.tags.items() if key.startswith(OWN_TAGS)}
         return Resolved(
             name=self._name,
             version=version,
-            digest=found.tags.get(DIGEST_TAG),
-            revoked=REVOKED_TAG in found.tags,
+            digest=own.get(DIGEST_TAG),
+            revoked=REVOKED_TAG in own,
+            approved=bool(own.get(APPROVED_TAG, "").strip()),
+            tags=own,
         )
 
     def _download(self, location: str, registry: str, resolved: Resolved) -> bytes:

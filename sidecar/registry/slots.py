@@ -1,6 +1,6 @@
 """Slots: the places that a calibrator is in force in, what each expects, and what each holds."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from calibrators import Calibrator
@@ -8,6 +8,9 @@ from calibrators.evidence import Aggregation, EvidenceKind
 from sidecar.ledger import records
 from sidecar.policy import fallback
 from sidecar.policy import model as policy_model
+
+CHAMPION, CHALLENGER = "@champion", "@challenger"
+"""The ends of the URIs of what decides, and of what is only evaluated."""
 
 
 class Slot(NamedTuple):
@@ -24,13 +27,22 @@ class Slot(NamedTuple):
     @property
     def name(self) -> str:
         """The name by which the ledger keeps the slot's history: `calibrator:MODEL[:VERSION][:SOURCE]`."""
-        parts = [
-            "calibrator",
-            self.model,
-            self.model_version,
-            "" if self.source == "primary" else self.source,
-        ]
-        return ":".join(part for part in parts if part)
+        return self._named("calibrator")
+
+    def _named(self, role: str) -> str:
+        source = "" if self.source == "primary" else self.source
+        return ":".join(part for part in (role, self.model, self.model_version, source) if part)
+
+
+class ChallengerSlot(Slot):
+    """The slot of what is evaluated beside the champion of the equal `Slot`, and decides nothing."""
+
+    __slots__ = ()
+
+    @property
+    def name(self) -> str:
+        """The name by which the ledger keeps the slot's history: `challenger:MODEL[:VERSION]`."""
+        return self._named("challenger")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +55,7 @@ class Expectation:
         aggregation: how token log-probabilities become one number; `none` for other evidence.
         criterion: by which labels count as correct.
         model_version: the one version whose answers the slot serves; empty when it may be several.
+        optional: whether the source may name nothing: then nothing is in force, and that is no failure.
     """
 
     uri: str
@@ -50,6 +63,7 @@ class Expectation:
     aggregation: Aggregation = "none"
     criterion: str = "correct"
     model_version: str = ""
+    optional: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,15 +116,9 @@ def expectations(policy: policy_model.Policy) -> dict[Slot, Expectation]:
     """The slots of a policy: one for each model, and one for each version with a calibrator of its own."""
     found: dict[Slot, Expectation] = {}
     for name, model in policy.models.items():
-        fixed = "" if model.model_version in ("any", "required") else model.model_version
+        fixed = _fixed_version(model)
         for version, uri in (("", model.calibrator), *model.versions.items()):
-            found[Slot(name, version)] = Expectation(
-                uri=uri,
-                evidence=model.evidence,
-                aggregation=model.aggregated_by(),
-                criterion=model.criterion,
-                model_version=version or fixed,
-            )
+            found[Slot(name, version)] = _primary(model, uri, version or fixed)
         for source, step in fallback.calibrators(model.fallback).items():
             found[Slot(name, "", source)] = Expectation(
                 uri=step.uri,
@@ -119,3 +127,34 @@ def expectations(policy: policy_model.Policy) -> dict[Slot, Expectation]:
                 model_version=step.model_version,
             )
     return found
+
+
+def challengers(policy: policy_model.Policy) -> dict[Slot, Expectation]:
+    """The slots of the challengers: one beside each that the registry's alias `champion` fills.
+
+    A model whose policy says `shadow: false` has none, nor has what a file or a fixed version fills.
+    """
+    found: dict[Slot, Expectation] = {}
+    for name, model in policy.models.items():
+        if not model.shadow:
+            continue
+        for version, uri in (("", model.calibrator), *model.versions.items()):
+            if uri.startswith("models:/") and uri.endswith(CHAMPION):
+                challenger = uri.removesuffix(CHAMPION) + CHALLENGER
+                expected = _primary(model, challenger, version or _fixed_version(model))
+                found[ChallengerSlot(name, version)] = replace(expected, optional=True)
+    return found
+
+
+def _primary(model: policy_model.Model, uri: str, model_version: str) -> Expectation:
+    return Expectation(
+        uri=uri,
+        evidence=model.evidence,
+        aggregation=model.aggregated_by(),
+        criterion=model.criterion,
+        model_version=model_version,
+    )
+
+
+def _fixed_version(model: policy_model.Model) -> str:
+    return "" if model.model_version in ("any", "required") else model.model_version

@@ -3,7 +3,8 @@
 import hashlib
 import os
 import stat
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -18,6 +19,9 @@ ANSWERED = frozenset(
 )
 """Codes of failures in which the source is well and answers: asking again soon costs it little."""
 
+NAMES_NOTHING = frozenset({"ALIAS_UNKNOWN", "REGISTERED_MODEL_UNKNOWN"})
+"""Codes of failures in which a registry says that there is no such alias."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resolved:
@@ -29,6 +33,8 @@ class Resolved:
         digest: the digest that the document must have; None where the source states none.
         content: a digest of the bytes themselves, where the source is cheap enough to read for it.
         revoked: whether the version must not be used any more.
+        approved: whether a person lets it change the routing by more than the policy does.
+        tags: of the version, as far as they are Trueband's; what they tell of the past is no news.
     """
 
     name: str
@@ -36,6 +42,8 @@ class Resolved:
     digest: str | None = None
     content: str = ""
     revoked: bool = False
+    approved: bool = False
+    tags: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
 
 
 class Source(Protocol):
@@ -66,6 +74,14 @@ class Source(Protocol):
         """
         ...
 
+    def tags(self, version: str) -> Mapping[str, str]:
+        """The tags of a version, as far as they are Trueband's; none where there is no such version.
+
+        Raises:
+            RegistryFailure: the source cannot be read.
+        """
+        ...
+
 
 class FileSource:
     """A calibrator document in a file, for air-gapped use. A changed file is a new calibrator."""
@@ -85,6 +101,10 @@ class FileSource:
     def revoked(self, version: str) -> bool:  # noqa: ARG002
         """Never: whoever withdraws a file's calibrator replaces the file."""
         return False
+
+    def tags(self, version: str) -> Mapping[str, str]:  # noqa: ARG002
+        """None: a file has no tags."""
+        return {}
 
     def _read(self) -> bytes:
         try:

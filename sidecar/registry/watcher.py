@@ -10,12 +10,13 @@ from pathlib import Path
 
 from calibrators.errors import CalibratorRefused
 from sidecar.errors import RegistryFailure
-from sidecar.registry import admission, asking, locations
-from sidecar.registry.asking import Answer
+from sidecar.registry import admission, asking, locations, sources
+from sidecar.registry.asking import Answer, SlotJudge
 from sidecar.registry.cache import CacheUnusable
 from sidecar.registry.holdings import Holdings, OnChange
 from sidecar.registry.slots import CalibratorInForce, Expectation, Slot, SlotStatus
 from sidecar.registry.sources import Resolved, Source
+from sidecar.registry.trace import UNTRACED, Trace, tell
 from sidecar.registry.watch import Watch
 
 _log = logging.getLogger(__name__)
@@ -42,6 +43,8 @@ class RegistryWatcher:
         monotonic: Callable[[], float] = time.monotonic,
         jitter: Callable[[], float] = random.random,
         open_source: Callable[[str], Source] | None = None,
+        judge: SlotJudge | None = None,
+        trace: Trace = UNTRACED,
     ) -> None:
         """A watcher that has done nothing yet.
 
@@ -55,11 +58,16 @@ class RegistryWatcher:
             monotonic: seconds of a clock that only goes forward.
             jitter: a random number in [0, 1).
             open_source: makes the source of a URI.
+            judge: asked before a calibrator takes another's place; never about the first, nor about one that
+                the cache restores.
+            trace: told what the sources say, beside what goes in force.
         """
         self._holdings = Holdings(directory, on_change=on_change, clock=clock)
         self._open_source = open_source or partial(
             locations.open_source, registry_uri=registry_uri, scratch=directory
         )
+        self._judge = judge
+        self._trace = trace
         self._poll_seconds = poll_seconds
         self._clock = clock
         self._monotonic = monotonic
@@ -234,26 +242,45 @@ class RegistryWatcher:
 
     def _refresh(self, watch: Watch, known: Resolved | None, refused: Answer | None) -> None:
         answer: Answer | None = None
-        failure: Exception | None = None
+        failure: RegistryFailure | CalibratorRefused | None = None
         try:
             if watch.source is None:
                 watch.source = self._open_source(watch.expected.uri)
             answer = asking.ask(
-                watch.source, slot=watch.slot, expected=watch.expected, known=known, refused=refused
+                watch.source,
+                slot=watch.slot,
+                expected=watch.expected,
+                known=known,
+                refused=refused,
+                judge=self._judge_of(watch.slot),
             )
         except (RegistryFailure, CalibratorRefused) as raised:
             failure = raised
         revoked = watch.source is not None and asking.revoked(watch.source, known, answer, failure)
+        if watch.source is not None:
+            tell(self._trace, watch, watch.source, known if revoked else None, answer, failure)
         with self._changed:
             if self._watches.get(watch.slot) is not watch:
                 return  # the policy changed meanwhile: nobody wants the answer any more
             if revoked:
-                watch.known = None
-                self._holdings.withdraw(watch.slot, "its version was revoked", forget=True)
+                self._withdraw(watch, "its version was revoked")
+                if answer is not None and asking.shifts(answer):
+                    watch.request()  # there is nothing in force any more whose routing could be shifted
             if failure is not None:
-                raise failure
+                if not (watch.expected.optional and failure.code in sources.NAMES_NOTHING):
+                    raise failure
+                self._withdraw(watch, "its alias is gone")
             if answer is not None:
                 self._accept(watch, answer)
+
+    def _judge_of(self, slot: Slot) -> asking.Judge | None:
+        held = self._holdings.current.get(slot)
+        return None if held is None or self._judge is None else partial(self._judge, slot, held)
+
+    def _withdraw(self, watch: Watch, reason: str) -> None:
+        if watch.known is not None or watch.slot in self._holdings.current:
+            watch.known = watch.refused = None
+            self._holdings.withdraw(watch.slot, reason, forget=True)
 
     def _accept(self, watch: Watch, answer: Answer) -> None:
         if answer.refusal is not None:

@@ -5,7 +5,7 @@ import hashlib
 import msgspec
 
 from calibrators import evidence
-from sidecar.ledger.records import FallbackStep
+from sidecar.ledger.records import Decision, FallbackStep
 from sidecar.ledger.tasks import Task
 from sidecar.policy.actions import Reason, TaskKind
 
@@ -37,6 +37,7 @@ class Shown(msgspec.Struct, frozen=True, kw_only=True):
     reasons: tuple[Reason, ...]
     predicted_class: str
     calibrated_confidence: float | None
+    lower_bound: float | None = None
     context: dict[str, str]
     steps: tuple[FallbackStep, ...]
     candidates: tuple[ShownCandidate, ...]
@@ -66,6 +67,7 @@ def shown(task: Task, classes: tuple[str, ...] = ()) -> Shown:
         reasons=answer.reasons,
         predicted_class="" if task.blind else answer.final_class or answer.predicted_class,
         calibrated_confidence=None if task.blind else confidence(task),
+        lower_bound=None if task.blind else lower_bound(task),
         context=answer.context,
         steps=tuple(_without_answer(step) for step in answer.steps) if task.blind else answer.steps,
         candidates=() if task.blind else candidates(task, classes),
@@ -79,11 +81,18 @@ def digest(given: Shown) -> str:
 
 def confidence(task: Task) -> float | None:
     """The calibrated confidence in the judged answer: the primary's, or that of the step that gave it."""
+    return _judged(task).calibrated_confidence
+
+
+def lower_bound(task: Task) -> float | None:
+    """The lower bound of `confidence`, where its calibrator carries a lower curve."""
+    return _judged(task).lower_bound
+
+
+def _judged(task: Task) -> Decision | FallbackStep:
     answer = task.decision
-    for step in answer.steps:
-        if step.outcome == "CLEARED" and step.answer_class == answer.final_class:
-            return step.calibrated_confidence
-    return answer.calibrated_confidence
+    cleared = (step for step in answer.steps if step.outcome == "CLEARED")
+    return next((step for step in cleared if step.answer_class == answer.final_class), answer)
 
 
 def candidates(task: Task, classes: tuple[str, ...]) -> tuple[ShownCandidate, ...]:

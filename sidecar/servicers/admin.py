@@ -1,5 +1,6 @@
 """`AdminService`: what is in force, reload, the policy, the brake."""
 
+import time
 from collections.abc import Callable
 
 import grpc
@@ -39,6 +40,7 @@ class AdminServicer(admin_pb2_grpc.AdminServiceServicer):
             journal=self._journal(),
             mandatory_without_human_total=control.metrics.mandatory_without_human_total(),
             serving=control.health.serving,
+            challengers=[self._calibrator(status) for status in control.challengers.statuses()],
         )
 
     def ReloadNow(
@@ -51,9 +53,13 @@ class AdminServicer(admin_pb2_grpc.AdminServiceServicer):
             raise errors.UnknownModel(f"the policy has no model {request.model!r}")
         remaining = context.time_remaining()
         timeout = RELOAD_SECONDS if remaining is None else min(RELOAD_SECONDS, 0.9 * remaining)
+        began = time.monotonic()
         statuses = control.watcher.reload_now(request.model or None, timeout)
+        left = max(0.0, timeout - (time.monotonic() - began))
+        challengers = control.challengers.reload_now(request.model or None, left)
         return admin_pb2.ReloadNowResponse(
             calibrators=[self._calibrator(status) for status in statuses],
+            challengers=[self._calibrator(status) for status in challengers],
             policy_digest=control.policy_file.current.loaded.digest,
             policy_error=control.policy_file.last_error,
         )

@@ -54,6 +54,8 @@ def write_decision(message: decision_pb2.Decision, given: records.Decision) -> N
         message.raw_confidence = given.raw_confidence
     if given.calibrated_confidence is not None:
         message.calibrated_confidence = given.calibrated_confidence
+    if given.lower_bound is not None:
+        message.lower_confidence = given.lower_bound
     message.reasons.extend([REASONS[reason] for reason in given.reasons])
     for name in WRITTEN_TEXTS:
         text = getattr(given, name)
@@ -125,6 +127,7 @@ def fallback_step(given: records.FallbackStep) -> decision_pb2.FallbackStep:
         answer_class=given.answer_class,
         raw_confidence=given.raw_confidence,
         calibrated_confidence=given.calibrated_confidence,
+        lower_confidence=given.lower_bound,
         calibrator=None if given.calibrator is None else calibrator(given.calibrator, None),
     )
 

@@ -31,6 +31,7 @@ def task(given: Task, shown: Shown, own: Slot | None = None) -> review_pb2.Task:
         category=shown.category,
         predicted_class=shown.predicted_class,
         calibrated_confidence=shown.calibrated_confidence,
+        lower_confidence=shown.lower_bound,
         blind=shown.blind,
         context=shown.context,
         steps=[responses.fallback_step(step) for step in shown.steps],

@@ -90,6 +90,7 @@ def in_force(
     source: str = "primary",
     epsilon: float = 1e-6,
     confirmed_at: float = NOW,
+    **carried: Any,
 ) -> CalibratorInForce:
     applies_to = AppliesTo(
         model=model,
@@ -100,7 +101,7 @@ def in_force(
         answer=answer,  # type: ignore[arg-type]
         criterion=criterion,
     )
-    calibrator = Calibrator(mapping or Identity(), epsilon=epsilon, applies_to=applies_to)
+    calibrator = Calibrator(mapping or Identity(), epsilon=epsilon, applies_to=applies_to, **carried)
     return CalibratorInForce(
         calibrator=calibrator,
         reference=CalibratorReference(

@@ -28,6 +28,13 @@ def test_tasks_are_due_as_the_policy_says(now):
     ]
 
 
+def test_an_audit_whose_task_opens_later_is_due_later_and_nothing_else_is(now):
+    kinds = (TaskKind.BATCH, TaskKind.HOLD, TaskKind.AUDIT)
+    at_once = due.plan(kinds, now, Review())
+    later = due.plan(kinds, now, Review(), audit_opens_at=now + 1000.0)
+    assert [b.due_at - a.due_at for a, b in zip(at_once, later, strict=True)] == [0.0, 0.0, 1000.0]
+
+
 def test_what_the_policy_says_about_a_kind_goes_with_the_task(now):
     review = Review.model_validate(
         {

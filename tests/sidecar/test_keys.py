@@ -37,6 +37,21 @@ def test_each_key_may_come_from_another_place(tmp_path):
     assert keys.load("", f"k9:{FIRST}", tmp_path).decision == stored.decision
 
 
+def test_who_only_reads_makes_no_keys(tmp_path):
+    assert keys.known_audit("", tmp_path) == {}
+    assert keys.known_audit(f"k1:{FIRST}", tmp_path / "nowhere") == {"k1": b"\x11" * 32}
+    assert list(tmp_path.iterdir()) == []
+    stored = keys.load("", "", tmp_path)
+    assert keys.known_audit("", tmp_path) == dict(stored.audit)
+    assert list(keys.known_audit(f"k1:{FIRST},k2:{SECOND}", tmp_path)) == ["k1", "k2"]
+    for wrong in ("nonsense", f"k1:{FIRST},k1:{SECOND}", "k1:00"):
+        with pytest.raises(errors.SettingsRefused, match="TRUEBAND_AUDIT_KEYS"):
+            keys.known_audit(wrong, tmp_path)
+    (tmp_path / "keys.json").write_text("{}")
+    with pytest.raises(errors.SettingsRefused, match="not a key file"):
+        keys.known_audit("", tmp_path)
+
+
 def test_keys_do_not_show_themselves(tmp_path):
     loaded = keys.load(DECISION, f"k1:{FIRST}", tmp_path)
     assert repr(loaded) == "Keys(audit ids: k1)"

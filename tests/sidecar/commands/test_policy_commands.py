@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+import calibrators
 from sidecar import cli
 from sidecar.policy import loading
 
@@ -36,6 +37,16 @@ def test_a_good_policy_is_proven_and_its_digest_told(policy, capsys):
     # 4 mandatory and 2 other rows x 4 bands x 7 states.
     assert "lead-classifier: 168 cells enumerated, 112 mandatory, every one of them ends with a person" in out
     assert loading.read(policy).digest in out
+
+
+def test_what_is_never_audited_is_a_warning_and_no_mistake(policy, capsys):
+    assert "warning" not in run(capsys, "check", policy)[1]
+    policy.write_text(GOOD.replace("general: {}", "general: {audit_rate: 0}"), encoding="utf-8")
+    code, out, err = run(capsys, "check", policy)
+    assert (code, err) == (0, "")
+    assert "warning: model lead-classifier, category general, band auto: it acts and is never audited" in out
+    assert out.count("warning: ") == 3
+    assert ": good, digest " in out
 
 
 def test_a_mistake_is_named_and_the_exit_code_is_2(policy, capsys):
@@ -114,3 +125,23 @@ def test_check_proves_the_fallback_chain_too(policy, capsys, monkeypatch):
     code, out, err = run(capsys, "check", policy)
     assert (code, out) == (2, "")
     assert "a broken chain" in err
+
+
+def test_check_tells_of_a_calibrator_file_without_the_curve_that_bands_are_cut_on(policy, capsys, tmp_path):
+    bare, curved = tmp_path / "bare.json", tmp_path / "curved.json"
+    curve = calibrators.LowerCurve(level=0.95, method="m", confidences=(0.9,), bounds=(0.8,))
+    bare.write_text(calibrators.dumps(calibrators.Calibrator(calibrators.Identity())))
+    curved.write_text(calibrators.dumps(calibrators.Calibrator(calibrators.Identity(), lower=curve)))
+    for uri, band_on, told in (
+        (f"file:{bare}", "lower_bound", "carries no lower curve"),
+        (f"file:{tmp_path}/none.json", "lower_bound", "cannot be read here"),
+        (f"file:{curved}", "lower_bound", ""),
+        (f"file:{bare}", "calibrated", ""),
+        ("models:/c@champion", "lower_bound", ""),
+    ):
+        text = GOOD.replace("models:/c@champion", uri) + f"    band_on: {band_on}\n"
+        policy.write_text(text, encoding="utf-8")
+        code, out, _ = run(capsys, "check", policy)
+        assert code == 0
+        assert told in out
+        assert ("note:" in out) == bool(told)

@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sidecar.ledger import labels
-from sidecar.ledger.labels import LabelState, ResolvedLabel, TaskLink
+from sidecar.ledger.labels import LabelState, ResolvedLabel
 from sidecar.ledger.records import Decision, FallbackStep, Label
+from sidecar.ledger.task_links import TaskLink
 from sidecar.policy.actions import AnswerSource, TaskKind
 
 MakeDecision = Callable[..., Decision]
@@ -55,6 +56,38 @@ TABLE: dict[str, tuple[list[tuple[str, object, dict[str, object]]], list[str]]] 
     "a conflict of weak labels below a strong one": (
         [("a/1", True, {"task_id": "hold"}), ("b/1", False, {"task_id": "audit"}), ("c/1", True, {})],
         ["CONFLICTING", "CONFLICTING", "SUPERSEDED"],
+    ),
+    "two reviewers of a task who agree outrank one of another": (
+        [
+            ("a/1", True, {"task_id": "audit"}),
+            ("b/1", True, {"task_id": "audit"}),
+            ("c/1", False, {"task_id": "hold"}),
+        ],
+        ["COUNTED", "REPEATED", "SUPERSEDED"],
+    ),
+    "two reviewers of a task who disagree outrank nobody": (
+        [
+            ("a/1", True, {"task_id": "audit"}),
+            ("b/1", False, {"task_id": "audit"}),
+            ("c/1", False, {"task_id": "hold"}),
+        ],
+        ["CONFLICTING", "CONFLICTING", "CONFLICTING"],
+    ),
+    "two looks at the next day that agree do not replace a drawn label": (
+        [
+            ("a/1", True, {"task_id": "audit"}),
+            ("b/1", False, {"task_id": "batch"}),
+            ("c/1", False, {"task_id": "batch"}),
+        ],
+        ["COUNTED", "SUPERSEDED", "SUPERSEDED"],
+    ),
+    "one voice twice is not two": (
+        [
+            ("a/1", True, {"task_id": "audit", "observed_at": 1.0}),
+            ("a/2", True, {"task_id": "audit", "observed_at": 2.0}),
+            ("c/1", False, {"task_id": "hold"}),
+        ],
+        ["SUPERSEDED", "CONFLICTING", "CONFLICTING"],
     ),
     "a claimed task that does not exist is volunteered": (
         [

@@ -20,10 +20,13 @@ from sidecar.ledger.records import (
     Decision,
     FallbackStep,
     FloorHit,
+    Governance,
     InForce,
     Label,
     PlannedTask,
     Record,
+    ShadowCounts,
+    ShadowPair,
 )
 from sidecar.ledger.segments import Position
 from sidecar.ledger.store import Ledger
@@ -35,7 +38,10 @@ MakeDecision = Callable[..., Decision]
 MakeLabel = Callable[..., Label]
 A = "sidecar-a"
 
-NOT_OF_THE_STREAM = ("set_aside", "review_events", "outcomes", "suspensions")
+NOT_OF_THE_STREAM = (
+    *("set_aside", "review_events", "outcomes", "suspensions"),
+    *("audit_periods", "watch_states"),
+)
 
 
 def held(make_decision: MakeDecision, number: int, **changes: object) -> Decision:
@@ -410,7 +416,7 @@ def test_labelled_decisions_carry_the_probability_with_which_they_were_drawn(
         ("1", True, True, 1.0, "PRIMARY"),
         ("2", True, True, 1.0, "PRIMARY"),
         ("3", True, True, 0.125, "PRIMARY"),
-        ("4", True, True, None, "PRIMARY"),
+        ("4", True, True, 1.0, "PRIMARY"),  # all that its day flagged
         ("5", False, False, None, "PRIMARY"),
         ("6", True, False, None, "PRIMARY"),
         ("7", False, False, None, "PRIMARY"),
@@ -429,7 +435,11 @@ def stream_of(make_decision: MakeDecision, make_label: MakeLabel) -> list[Record
     records: list[Record] = []
     for number in range(1, 41):
         kind = rng.choice(list(TaskKind))
-        decision = rng.choice([make_decision(number), held(make_decision, number, kind=kind)])
+        draw = rng.random()
+        budgeted = make_decision(
+            number, audit_rate=0.5, audit_budget=3, drawn=draw < 0.5, audit_draw=draw if draw < 0.5 else None
+        )
+        decision = rng.choice([make_decision(number), held(make_decision, number, kind=kind), budgeted])
         records.append(decision)
         if rng.random() < 0.3:
             records.append(
@@ -452,6 +462,27 @@ def stream_of(make_decision: MakeDecision, make_label: MakeLabel) -> list[Record
             brake = {"suspension_id": f"{number % 3:032x}", "explanation": "why", "sidecar_id": A}
             records.append(Suspension(**brake, scope=Scope(), suspended_by="ada", suspended_at=1.0))
             records.append(Resumption(**brake, resumed_by="bob", resumed_at=float(number)))
+            records.append(
+                Governance(
+                    event_id=str(number % 3),
+                    kind="PROMOTED",
+                    subject="leads@champion",
+                    happened_at=1.0,
+                    seen_at=2.0,
+                    sidecar_id=A,
+                )
+            )
+            records.append(
+                ShadowCounts(
+                    run_id="r",
+                    sidecar_id=A,
+                    day=number // 20,
+                    model="lead-classifier",
+                    champion="c",
+                    challenger="d",
+                    pairs=(ShadowPair(band="auto", shadow_band="hold", n=number),),
+                )
+            )
     return records
 
 

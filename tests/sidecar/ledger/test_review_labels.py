@@ -3,11 +3,13 @@
 import math
 from collections.abc import Callable
 
+import msgspec
 import pytest
 
 from sidecar.ledger import labels
-from sidecar.ledger.labels import LabelState, TaskLink
+from sidecar.ledger.labels import LabelState
 from sidecar.ledger.records import Decision, Label
+from sidecar.ledger.task_links import TaskLink
 from sidecar.policy.actions import TaskKind
 
 MakeDecision = Callable[..., Decision]
@@ -62,6 +64,24 @@ def test_an_adjudication_settles_a_conflict_with_the_propensity_of_its_origin(
     by_event = {each.label.event_id: each for each in found}
     assert (by_event["3"].state, by_event["3"].propensity) == (LabelState.COUNTED, 0.05)
     assert [each.state for each in found].count(LabelState.COUNTED) == 1
+
+
+@pytest.mark.parametrize("inclusion", [None, 0.0125])
+def test_under_a_budget_the_closed_period_says_the_propensity_of_an_audit_and_its_adjudication(
+    make_decision: MakeDecision, make_label: MakeLabel, inclusion: float | None
+) -> None:
+    events = [
+        review(make_label, "1", "ada", task_id="audit"),
+        review(make_label, "2", "bob", task_id="audit", correct=False),
+        review(make_label, "3", "carol", task_id="third"),
+    ]
+    tasks = [
+        msgspec.structs.replace(task, inclusion=inclusion) if task.kind is TaskKind.AUDIT else task
+        for task in TASKS
+    ]
+    answer = make_decision(1, audit_rate=0.05, audit_budget=100)
+    found = labels.resolve(events, [answer], tasks, label_window_seconds=math.inf)
+    assert [(each.drawn, each.propensity) for each in found] == [(True, inclusion)] * 3
 
 
 def test_a_stale_label_counts_for_nothing_and_supersedes_nothing(

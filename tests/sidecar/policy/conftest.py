@@ -15,6 +15,7 @@ from calibrators import (
     Evidence,
     Identity,
     Isotonic,
+    LowerCurve,
     Map,
     Platt,
     Temperature,
@@ -128,6 +129,7 @@ def model_sections(draw: Any, troubles: list[str]) -> dict[str, Any]:
         "model_version": draw(st.sampled_from(("required", "v7"))) if "version rule" in troubles else "any",
         "evidence": kind,
         "bands": draw(band_lists()),
+        "band_on": draw(st.sampled_from(("calibrated", "calibrated", "lower_bound"))),
         "categories": draw(categories_sections()),
         "unknown_category": draw(st.sampled_from(("HOLD_FOR_REVIEW", "ESCALATE"))),
         "stale": {
@@ -179,6 +181,25 @@ def maps(draw: Any, vector: bool) -> Map:
             st.just(Isotonic(tuple(x), tuple(y))),
         )
     )
+
+
+@st.composite
+def carried(draw: Any, certainly: bool) -> dict[str, Any]:
+    """What a calibrator may carry beside its map."""
+    given: dict[str, Any] = {}
+    if draw(st.booleans()):
+        named = draw(st.lists(st.sampled_from(BASE_NAMES), unique=True, max_size=4))
+        given["category_offsets"] = {name: draw(st.floats(-5, 5)) for name in named}
+    if certainly or draw(st.booleans()):
+        confidences = sorted(draw(st.lists(st.floats(0, 1), min_size=1, max_size=4, unique=True)))
+        share = draw(st.floats(0, 1))
+        given["lower"] = LowerCurve(
+            level=0.95,
+            method="drawn",
+            confidences=tuple(confidences),
+            bounds=tuple(share * confidence for confidence in confidences),
+        )
+    return given
 
 
 @dataclasses.dataclass(frozen=True)
@@ -236,6 +257,7 @@ def scenario_strategy(
             confirmed_at=now - draw(st.sampled_from(ages)),
             epsilon=draw(st.sampled_from((1e-12, 1e-6, 0.1))),
             **fitted_for,
+            **draw(carried(section["band_on"] == "lower_bound" and draw(st.integers(0, 3)) > 0)),
         )
     category = draw(st.sampled_from((*BASE_NAMES, "")))
     if draw(st.booleans()):

@@ -168,7 +168,7 @@ def test_a_calibrator_that_cannot_take_the_evidence_holds(identity):
     class Failing:
         applies_to = identity.applies_to
 
-        def confidence(self, given):
+        def confidence(self, given, _):
             raise EvidenceUnusable(f"not with a {given.kind}")
 
     verdict = decide(case(), table(), Failing())

@@ -164,7 +164,10 @@ def test_the_cells_told_are_all_that_change(data, scenarios):
     known = problem in (None, checks.PROBLEMS[0])
     was, becomes = (
         settle(
-            Assessment(confidence, confidence if known else None, problem), category, Intent.LIVE, table
+            Assessment(confidence, confidence if known else None, problem, confidence if known else None),
+            category,
+            Intent.LIVE,
+            table,
         ).action
         for table in (before, after)
     )

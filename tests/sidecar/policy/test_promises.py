@@ -25,8 +25,20 @@ def section_of(scenario):
     return listed.get(wanted)
 
 
-def is_mandatory(scenario, confidence):
-    """Read off the policy file, not off its compiled tables."""
+def number_of(scenario, decision):
+    """What bands are cut on."""
+    on_lower = scenario.section["band_on"] == "lower_bound"
+    return decision.lower_bound if on_lower else decision.calibrated_confidence
+
+
+def is_mandatory(scenario, decision):
+    """Read off the policy file, not off its compiled tables; a range binds by either number."""
+    return is_mandatory_at(scenario, decision.calibrated_confidence) or is_mandatory_at(
+        scenario, number_of(scenario, decision)
+    )
+
+
+def is_mandatory_at(scenario, confidence):
     if scenario.category in BUILT_IN:
         return True
     rule = (section_of(scenario) or {}).get("mandatory_review", False)
@@ -78,11 +90,11 @@ def test_no_promise_bends(data, scenarios, make_service, now):
         assert not made.journal.records
         return
     decision = answer.decision
-    confidence = decision.calibrated_confidence
+    confidence, number = decision.calibrated_confidence, number_of(scenario, decision)
 
     assert made.metrics.mandatory_without_human_total() == 0
     assert Reason.INVARIANT_GUARD not in decision.reasons
-    if is_mandatory(scenario, confidence):
+    if is_mandatory(scenario, decision):
         assert not decision.may_act
         assert decision.action in PERSON_ACTIONS
         assert decision.mandatory
@@ -101,11 +113,15 @@ def test_no_promise_bends(data, scenarios, make_service, now):
         assert decision.intent is Intent.SHADOW or scenario.section["mode"] == "observe"
     if decision.action in DECISIVE:
         assert is_usable(scenario, now)
-        assert decision.action == band_at(scenario, confidence)["action"]
+        assert decision.action == band_at(scenario, number)["action"]
+        if decision.action is Action.REJECT:
+            assert band_at(scenario, confidence)["action"] == "REJECT"
+    assert decision.band == ("" if number is None else band_at(scenario, number)["name"])
     if confidence is not None:
-        assert decision.band == band_at(scenario, confidence)["name"]
         assert 0.0 < confidence < 1.0
         assert decision.calibrator is not None
+    if decision.lower_bound is not None:
+        assert 0.0 < decision.lower_bound <= confidence
 
     if scenario.journal_fails:
         assert decision.action is Action.UNCERTAIN
@@ -151,9 +167,17 @@ def test_a_usable_request_gets_its_band(data, scenarios, make_service, now):
         assert unfit
         assert Reason.ANSWER_UNCALIBRATED in decision.reasons
         return
+    number = number_of(scenario, decision)
+    if number is None:
+        assert Reason.NO_LOWER_BOUND in decision.reasons
+        assert decision.action in PERSON_ACTIONS
+        return
     listed = section_of(scenario) is not None or not scenario.section["categories"]
-    if listed and not is_mandatory(scenario, decision.calibrated_confidence):
-        assert decision.action == band_at(scenario, decision.calibrated_confidence)["action"]
+    if listed and not is_mandatory(scenario, decision):
+        expected = band_at(scenario, number)["action"]
+        if expected == "REJECT" != band_at(scenario, decision.calibrated_confidence)["action"]:
+            expected = "HOLD_FOR_REVIEW"
+        assert decision.action == expected
         live = decision.intent is Intent.LIVE and scenario.section["mode"] == "enforce"
         assert decision.may_act == (live and decision.action in AUTOMATIC_ACTIONS)
 

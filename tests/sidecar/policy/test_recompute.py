@@ -59,6 +59,8 @@ TAMPERINGS = {
     "band": lambda d: {"band": f"{d.band}_x"},
     "raw_confidence": lambda d: {"raw_confidence": nudged(d.raw_confidence)},
     "calibrated_confidence": lambda d: {"calibrated_confidence": nudged(d.calibrated_confidence)},
+    "lower_bound": lambda d: {"lower_bound": nudged(d.lower_bound)},
+    "lower_bound, lost": lambda _: {"lower_bound": None},
     "reasons": lambda d: {"reasons": (*d.reasons, Reason.DETECTOR)},
     "reasons, of the guard": lambda d: {"reasons": (*d.reasons, Reason.INVARIANT_GUARD)},
     "floors": lambda d: {"floors": () if d.floors else (mandatory_category("pricing"),)},
@@ -75,7 +77,11 @@ TAMPERINGS = {
 @pytest.mark.parametrize("what", TAMPERINGS)
 @pytest.mark.parametrize("category", ["general", "pricing"])
 def test_a_changed_record_is_noticed(what, category, make_service, make_query, make_in_force):
-    slot = {("lead-classifier", ""): make_in_force(calibrators.Platt(1.5, 0.25), versions=("v7",))}
+    curve = calibrators.LowerCurve(level=0.95, method="m", confidences=(0.9,), bounds=(0.85,))
+    platt = make_in_force(
+        calibrators.Platt(1.5, 0.25), versions=("v7",), category_offsets={"general": -0.3}, lower=curve
+    )
+    slot = {("lead-classifier", ""): platt}
     made = make_service(calibrators=slot)
     made.router.route(make_query(0.95, category=category, model_version="v7"))
     decision, policy, calibrator = stored(made)
@@ -135,3 +141,11 @@ def test_a_decision_without_a_calibrator_recomputes_without_one(make_service, ma
     decision, policy, calibrator = stored(made)
     assert calibrator is None
     assert recompute.differences(decision, recompute.recompute(decision, policy, None)) == []
+
+
+def test_a_record_from_before_there_were_lower_bounds_recomputes(make_service, make_query):
+    made = make_service()
+    made.router.route(make_query(0.95))
+    decision, policy, calibrator = stored(made)
+    assert b"lower_bound" not in records.encode(decision)
+    assert recompute.differences(decision, recompute.recompute(decision, policy, calibrator)) == []

@@ -194,3 +194,24 @@ def test_the_document_says_what_the_chain_tries():
     assert "calibrator `models:/second@champion`" in text
     assert "3. A person" in text
     assert "4. UNCERTAIN" in text
+
+
+@pytest.mark.parametrize(
+    ("changes", "says", "not_says"),
+    [
+        ("", ["among the last 1,000, by more than 10% waits", "challenger is evaluated"], ["not measured"]),
+        (
+            "admission: {max_auto_shift: 0.25, recent: 50}, shadow: false",
+            ["among the last 50, by more than 25% waits"],
+            ["challenger is evaluated"],
+        ),
+        ("admission: {recent: 0}", ["is not measured"], ["waits for a person's approval"]),
+        ("calibrator: 'file:x'", [], ["waits for a person's approval", "challenger is evaluated"]),
+    ],
+)
+def test_what_newcomers_must_pass_is_said(changes: str, says: list[str], not_says: list[str]) -> None:
+    calibrator = "" if "calibrator" in changes else "calibrator: 'models:/c@champion', "
+    text = f"version: 1\nmodels:\n  m: {{{calibrator}evidence: score, {changes}}}\n"
+    document = spec.render(loading.parse(text))
+    assert [each for each in says if each not in document] == []
+    assert [each for each in not_says if each in document] == []

@@ -223,6 +223,8 @@ class Shelf:
         self.asked = 0
         self.fetched: list[str] = []
         self.revoked_versions: set[str] = set()
+        self.approved_versions: set[str] = set()
+        self.tags_of: dict[str, dict[str, str]] = {}
         self.moves: list[Callable[[], None]] = []
         self.body: bytes | None = None
         if calibrator is not None:
@@ -245,6 +247,8 @@ class Shelf:
             version=self.version,
             digest=self.calibrator.digest,
             revoked=self.version in self.revoked_versions,
+            approved=self.version in self.approved_versions,
+            tags=self.tags(self.version),
         )
 
     def fetch(self, resolved: Resolved) -> bytes:
@@ -256,6 +260,9 @@ class Shelf:
 
     def revoked(self, version: str) -> bool:
         return version in self.revoked_versions
+
+    def tags(self, version: str) -> dict[str, str]:
+        return self.tags_of.get(version, {})
 
 
 @pytest.fixture

@@ -178,6 +178,21 @@ def test_revocation_is_read_from_the_version(lying, source: MlflowSource, first:
         source.revoked("4")
 
 
+def test_only_our_own_tags_are_kept_and_an_empty_approval_is_none(
+    lying_registry, make_calibrator: Make
+) -> None:
+    lying_registry.add("1", make_calibrator(), approved=" ")
+    lying_registry.add("2", make_calibrator(), approved='{"by": "ada"}')
+    lying_registry.versions["2"].tags["team"] = "blue"
+    lying_registry.aliases["champion"] = "1"
+    source = MlflowSource(name="cal", alias="champion", registry_uri=lying_registry.address)
+    assert not source.current().approved
+    lying_registry.aliases["champion"] = "2"
+    assert source.current().approved
+    assert source.tags("2").keys() == {"trueband.sha256", "trueband.approved"}
+    assert source.tags("7") == {}  # deleted
+
+
 def test_a_version_without_the_digest_tag_is_refused_unread(
     lying, source: MlflowSource, first: Calibrator
 ) -> None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from trueband.v1 import decision_pb2, label_pb2, routing_pb2
 
-from calibrators import Evidence
+from calibrators import Evidence, LowerCurve
 from sidecar import errors
 from sidecar.ledger import records
 from sidecar.policy.actions import Action, AnswerSource, Intent, Reason
@@ -240,3 +240,12 @@ def test_every_status_of_a_label_can_be_told():
     for name in ("ACCEPTED", "DUPLICATE", "REJECTED"):
         message = label_pb2.RecordLabelResponse(status=responses.label_status(name))
         assert label_pb2.LabelStatus.Name(message.status) == f"LABEL_STATUS_{name}"
+
+
+def test_the_lower_bound_is_told_where_there_is_one(make_service, make_query, make_in_force):
+    curve = LowerCurve(level=0.95, method="by_hand", confidences=(0.9,), bounds=(0.8,))
+    made = make_service(calibrators={("lead-classifier", ""): make_in_force(lower=curve)})
+    assert answered(made, make_query(0.9)).lower_confidence == 0.8
+    assert not answered(make_service(), make_query(0.9)).HasField("lower_confidence")
+    step = records.FallbackStep(step="rules", outcome="CLEARED", calibrated_confidence=0.9, lower_bound=0.8)
+    assert responses.fallback_step(step).lower_confidence == 0.8

@@ -60,7 +60,7 @@ class GetStatusRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class GetStatusResponse(_message.Message):
-    __slots__ = ("sidecar_id", "engine_version", "started_at", "policy_digest", "policy_in_force_since", "policy_last_error", "floors_digest", "calibrators", "journal", "mandatory_without_human_total", "serving")
+    __slots__ = ("sidecar_id", "engine_version", "started_at", "policy_digest", "policy_in_force_since", "policy_last_error", "floors_digest", "calibrators", "journal", "mandatory_without_human_total", "serving", "challengers")
     SIDECAR_ID_FIELD_NUMBER: _ClassVar[int]
     ENGINE_VERSION_FIELD_NUMBER: _ClassVar[int]
     STARTED_AT_FIELD_NUMBER: _ClassVar[int]
@@ -72,6 +72,7 @@ class GetStatusResponse(_message.Message):
     JOURNAL_FIELD_NUMBER: _ClassVar[int]
     MANDATORY_WITHOUT_HUMAN_TOTAL_FIELD_NUMBER: _ClassVar[int]
     SERVING_FIELD_NUMBER: _ClassVar[int]
+    CHALLENGERS_FIELD_NUMBER: _ClassVar[int]
     sidecar_id: str
     engine_version: str
     started_at: _timestamp_pb2.Timestamp
@@ -83,7 +84,8 @@ class GetStatusResponse(_message.Message):
     journal: JournalStatus
     mandatory_without_human_total: int
     serving: bool
-    def __init__(self, sidecar_id: _Optional[str] = ..., engine_version: _Optional[str] = ..., started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., policy_digest: _Optional[str] = ..., policy_in_force_since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., policy_last_error: _Optional[str] = ..., floors_digest: _Optional[str] = ..., calibrators: _Optional[_Iterable[_Union[CalibratorStatus, _Mapping]]] = ..., journal: _Optional[_Union[JournalStatus, _Mapping]] = ..., mandatory_without_human_total: _Optional[int] = ..., serving: _Optional[bool] = ...) -> None: ...
+    challengers: _containers.RepeatedCompositeFieldContainer[CalibratorStatus]
+    def __init__(self, sidecar_id: _Optional[str] = ..., engine_version: _Optional[str] = ..., started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., policy_digest: _Optional[str] = ..., policy_in_force_since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., policy_last_error: _Optional[str] = ..., floors_digest: _Optional[str] = ..., calibrators: _Optional[_Iterable[_Union[CalibratorStatus, _Mapping]]] = ..., journal: _Optional[_Union[JournalStatus, _Mapping]] = ..., mandatory_without_human_total: _Optional[int] = ..., serving: _Optional[bool] = ..., challengers: _Optional[_Iterable[_Union[CalibratorStatus, _Mapping]]] = ...) -> None: ...
 
 class ReloadNowRequest(_message.Message):
     __slots__ = ("model",)
@@ -92,14 +94,16 @@ class ReloadNowRequest(_message.Message):
     def __init__(self, model: _Optional[str] = ...) -> None: ...
 
 class ReloadNowResponse(_message.Message):
-    __slots__ = ("calibrators", "policy_digest", "policy_error")
+    __slots__ = ("calibrators", "policy_digest", "policy_error", "challengers")
     CALIBRATORS_FIELD_NUMBER: _ClassVar[int]
     POLICY_DIGEST_FIELD_NUMBER: _ClassVar[int]
     POLICY_ERROR_FIELD_NUMBER: _ClassVar[int]
+    CHALLENGERS_FIELD_NUMBER: _ClassVar[int]
     calibrators: _containers.RepeatedCompositeFieldContainer[CalibratorStatus]
     policy_digest: str
     policy_error: str
-    def __init__(self, calibrators: _Optional[_Iterable[_Union[CalibratorStatus, _Mapping]]] = ..., policy_digest: _Optional[str] = ..., policy_error: _Optional[str] = ...) -> None: ...
+    challengers: _containers.RepeatedCompositeFieldContainer[CalibratorStatus]
+    def __init__(self, calibrators: _Optional[_Iterable[_Union[CalibratorStatus, _Mapping]]] = ..., policy_digest: _Optional[str] = ..., policy_error: _Optional[str] = ..., challengers: _Optional[_Iterable[_Union[CalibratorStatus, _Mapping]]] = ...) -> None: ...
 
 class GetPolicyRequest(_message.Message):
     __slots__ = ()

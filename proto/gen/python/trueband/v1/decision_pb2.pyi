@@ -57,6 +57,8 @@ class Reason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     REASON_DEADLINE: _ClassVar[Reason]
     REASON_ANSWER_UNCALIBRATED: _ClassVar[Reason]
     REASON_INVARIANT_GUARD: _ClassVar[Reason]
+    REASON_NO_LOWER_BOUND: _ClassVar[Reason]
+    REASON_REJECT_UNPROVEN: _ClassVar[Reason]
 
 class StepOutcome(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -100,6 +102,8 @@ REASON_SECONDARY: Reason
 REASON_DEADLINE: Reason
 REASON_ANSWER_UNCALIBRATED: Reason
 REASON_INVARIANT_GUARD: Reason
+REASON_NO_LOWER_BOUND: Reason
+REASON_REJECT_UNPROVEN: Reason
 STEP_OUTCOME_UNSPECIFIED: StepOutcome
 STEP_OUTCOME_CLEARED: StepOutcome
 STEP_OUTCOME_NOT_CLEARED: StepOutcome
@@ -122,7 +126,7 @@ class CalibratorReference(_message.Message):
     def __init__(self, name: _Optional[str] = ..., version: _Optional[str] = ..., kind: _Optional[str] = ..., digest: _Optional[str] = ..., stale_age: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class FallbackStep(_message.Message):
-    __slots__ = ("step", "outcome", "code", "duration", "answer_class", "raw_confidence", "calibrated_confidence", "calibrator", "rule")
+    __slots__ = ("step", "outcome", "code", "duration", "answer_class", "raw_confidence", "calibrated_confidence", "calibrator", "rule", "lower_confidence")
     STEP_FIELD_NUMBER: _ClassVar[int]
     OUTCOME_FIELD_NUMBER: _ClassVar[int]
     CODE_FIELD_NUMBER: _ClassVar[int]
@@ -132,6 +136,7 @@ class FallbackStep(_message.Message):
     CALIBRATED_CONFIDENCE_FIELD_NUMBER: _ClassVar[int]
     CALIBRATOR_FIELD_NUMBER: _ClassVar[int]
     RULE_FIELD_NUMBER: _ClassVar[int]
+    LOWER_CONFIDENCE_FIELD_NUMBER: _ClassVar[int]
     step: str
     outcome: StepOutcome
     code: str
@@ -141,7 +146,8 @@ class FallbackStep(_message.Message):
     calibrated_confidence: float
     calibrator: CalibratorReference
     rule: str
-    def __init__(self, step: _Optional[str] = ..., outcome: _Optional[_Union[StepOutcome, str]] = ..., code: _Optional[str] = ..., duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., answer_class: _Optional[str] = ..., raw_confidence: _Optional[float] = ..., calibrated_confidence: _Optional[float] = ..., calibrator: _Optional[_Union[CalibratorReference, _Mapping]] = ..., rule: _Optional[str] = ...) -> None: ...
+    lower_confidence: float
+    def __init__(self, step: _Optional[str] = ..., outcome: _Optional[_Union[StepOutcome, str]] = ..., code: _Optional[str] = ..., duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., answer_class: _Optional[str] = ..., raw_confidence: _Optional[float] = ..., calibrated_confidence: _Optional[float] = ..., calibrator: _Optional[_Union[CalibratorReference, _Mapping]] = ..., rule: _Optional[str] = ..., lower_confidence: _Optional[float] = ...) -> None: ...
 
 class FloorHit(_message.Message):
     __slots__ = ("floor", "reason", "permitted")

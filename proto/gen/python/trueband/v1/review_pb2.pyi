@@ -82,7 +82,7 @@ OUTCOME_KIND_EXPIRED: OutcomeKind
 OUTCOME_KIND_RECALLED: OutcomeKind
 
 class Task(_message.Message):
-    __slots__ = ("task_id", "kind", "state", "decision_id", "answer_id", "reasons", "tenant", "model", "model_version", "category", "predicted_class", "calibrated_confidence", "blind", "context", "steps", "created_at", "due_at", "mandatory", "lease", "subject_ref", "candidates", "skill", "origin_kind")
+    __slots__ = ("task_id", "kind", "state", "decision_id", "answer_id", "reasons", "tenant", "model", "model_version", "category", "predicted_class", "calibrated_confidence", "blind", "context", "steps", "created_at", "due_at", "mandatory", "lease", "subject_ref", "candidates", "skill", "origin_kind", "lower_confidence")
     class ContextEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -113,6 +113,7 @@ class Task(_message.Message):
     CANDIDATES_FIELD_NUMBER: _ClassVar[int]
     SKILL_FIELD_NUMBER: _ClassVar[int]
     ORIGIN_KIND_FIELD_NUMBER: _ClassVar[int]
+    LOWER_CONFIDENCE_FIELD_NUMBER: _ClassVar[int]
     task_id: str
     kind: TaskKind
     state: TaskState
@@ -136,7 +137,8 @@ class Task(_message.Message):
     candidates: _containers.RepeatedCompositeFieldContainer[_decision_pb2.Candidate]
     skill: str
     origin_kind: TaskKind
-    def __init__(self, task_id: _Optional[str] = ..., kind: _Optional[_Union[TaskKind, str]] = ..., state: _Optional[_Union[TaskState, str]] = ..., decision_id: _Optional[str] = ..., answer_id: _Optional[str] = ..., reasons: _Optional[_Iterable[_Union[_decision_pb2.Reason, str]]] = ..., tenant: _Optional[str] = ..., model: _Optional[str] = ..., model_version: _Optional[str] = ..., category: _Optional[str] = ..., predicted_class: _Optional[str] = ..., calibrated_confidence: _Optional[float] = ..., blind: _Optional[bool] = ..., context: _Optional[_Mapping[str, str]] = ..., steps: _Optional[_Iterable[_Union[_decision_pb2.FallbackStep, _Mapping]]] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., due_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., mandatory: _Optional[bool] = ..., lease: _Optional[_Union[Lease, _Mapping]] = ..., subject_ref: _Optional[str] = ..., candidates: _Optional[_Iterable[_Union[_decision_pb2.Candidate, _Mapping]]] = ..., skill: _Optional[str] = ..., origin_kind: _Optional[_Union[TaskKind, str]] = ...) -> None: ...
+    lower_confidence: float
+    def __init__(self, task_id: _Optional[str] = ..., kind: _Optional[_Union[TaskKind, str]] = ..., state: _Optional[_Union[TaskState, str]] = ..., decision_id: _Optional[str] = ..., answer_id: _Optional[str] = ..., reasons: _Optional[_Iterable[_Union[_decision_pb2.Reason, str]]] = ..., tenant: _Optional[str] = ..., model: _Optional[str] = ..., model_version: _Optional[str] = ..., category: _Optional[str] = ..., predicted_class: _Optional[str] = ..., calibrated_confidence: _Optional[float] = ..., blind: _Optional[bool] = ..., context: _Optional[_Mapping[str, str]] = ..., steps: _Optional[_Iterable[_Union[_decision_pb2.FallbackStep, _Mapping]]] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., due_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., mandatory: _Optional[bool] = ..., lease: _Optional[_Union[Lease, _Mapping]] = ..., subject_ref: _Optional[str] = ..., candidates: _Optional[_Iterable[_Union[_decision_pb2.Candidate, _Mapping]]] = ..., skill: _Optional[str] = ..., origin_kind: _Optional[_Union[TaskKind, str]] = ..., lower_confidence: _Optional[float] = ...) -> None: ...
 
 class Lease(_message.Message):
     __slots__ = ("reviewer", "fence", "expires_at")

@@ -1,0 +1,88 @@
+"""Keeps who changed what decides, and tells it again together with the brake."""
+
+from collections.abc import Iterable
+
+import msgspec
+import sqlalchemy as sa
+
+from sidecar import errors
+from sidecar.ledger import schema
+from sidecar.ledger.records import Governance, Record, encode
+from sidecar.policy.suspensions import Resumption, Suspension
+
+TraceEvent = Governance | Suspension | Resumption
+
+_events: msgspec.json.Decoder[TraceEvent] = msgspec.json.Decoder(TraceEvent)
+
+
+def rows(records: Iterable[Record]) -> list[dict[str, object]]:
+    """The rows of the governance events among these records."""
+    return [
+        {
+            "event_id": record.event_id,
+            "kind": record.kind,
+            "subject": record.subject,
+            "happened_at": record.happened_at,
+            "sidecar_id": record.sidecar_id,
+            "body": encode(record).decode(),
+        }
+        for record in records
+        if isinstance(record, Governance)
+    ]
+
+
+def events(connection: sa.Connection, *, since: float | None, subject: str = "") -> list[Governance]:
+    """Every change of what decides, oldest first.
+
+    Args:
+        connection: in a transaction.
+        since: that happened at or after, in seconds since the epoch; None: all.
+        subject: only about it; empty: any.
+
+    Raises:
+        errors.LedgerUnavailable: a newer version wrote one of them.
+    """
+    table = schema.governance.c
+    query = sa.select(table.body).order_by(table.happened_at, table.event_id)
+    if since is not None:
+        query = query.where(table.happened_at >= since)
+    if subject:
+        query = query.where(table.subject == subject)
+    found = [_decoded(body) for body in connection.execute(query).scalars()]
+    return [event for event in found if isinstance(event, Governance)]
+
+
+def history(connection: sa.Connection, since: float | None) -> list[TraceEvent]:
+    """Every change of what decides, and everything that was suspended or resumed, oldest first.
+
+    A suspension that was told of more than once is in it once, with its first account.
+
+    Raises:
+        errors.LedgerUnavailable: a newer version wrote one of them.
+    """
+    table = schema.suspensions.c
+    query = sa.select(table.body).order_by(table.happened_at, table.sidecar_id)
+    if since is not None:
+        query = query.where(table.happened_at >= since)
+    braked: dict[tuple[str, str], TraceEvent] = {}
+    for body in connection.execute(query).scalars():
+        event = _decoded(body)
+        if isinstance(event, Suspension | Resumption):
+            braked.setdefault((type(event).__name__, event.suspension_id), event)
+    return sorted([*events(connection, since=since), *braked.values()], key=moment)
+
+
+def moment(event: TraceEvent) -> float:
+    """When it happened, in seconds since the epoch."""
+    if isinstance(event, Governance):
+        return event.happened_at
+    return event.suspended_at if isinstance(event, Suspension) else event.resumed_at
+
+
+def _decoded(body: str) -> TraceEvent:
+    try:
+        return _events.decode(body)
+    except msgspec.DecodeError as error:
+        raise errors.LedgerUnavailable(
+            f"an event in the ledger cannot be read by this version: run the one that wrote it ({error})"
+        ) from error

@@ -1,0 +1,383 @@
+"""What a report counts, against a ledger that was counted by hand."""
+
+import os
+import uuid
+from collections.abc import Callable, Iterator
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from sidecar.ledger.facts_view import FactsView
+from sidecar.ledger.leases import Event, ReviewTransaction
+from sidecar.ledger.outcomes import Outcome
+from sidecar.ledger.records import CalibratorReference, Decision, InForce, Label, PlannedTask, Record
+from sidecar.ledger.review_facts import Silence
+from sidecar.ledger.store import Ledger
+from sidecar.ledger.tasks import Completion, TaskState, task_id
+from sidecar.policy.actions import Action, AnswerSource, Intent, TaskKind
+
+MakeDecision = Callable[..., Decision]
+MakeLabel = Callable[..., Label]
+
+POSTGRESQL = "TRUEBAND_TEST_POSTGRESQL"
+MODEL = "lead-classifier"
+MIDNIGHT = datetime(2026, 2, 3, tzinfo=UTC).timestamp()
+HOUR, DAY = 3600.0, 86400.0
+LATER = MIDNIGHT + 40 * DAY
+FOREVER = float("inf")
+
+
+def planned(kind: TaskKind, due_at: float, **changes: object) -> tuple[PlannedTask, ...]:
+    return (PlannedTask(kind=kind, due_at=due_at, **changes),)  # type: ignore[arg-type]
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def ledger_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path}/ledger.db"
+        return
+    server = os.environ.get(POSTGRESQL)
+    if not server:
+        pytest.skip(f"set {POSTGRESQL} to the URL of a server to hold the contract for PostgreSQL too")
+    name = f"trueband_{uuid.uuid4().hex}"
+    engine = sa.create_engine(server, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(sa.text(f"CREATE DATABASE {name}"))
+    try:
+        yield sa.make_url(server).set(database=name).render_as_string(hide_password=False)
+    finally:
+        with engine.connect() as connection:
+            connection.execute(sa.text(f"DROP DATABASE {name} WITH (FORCE)"))
+        engine.dispose()
+
+
+@pytest.fixture
+def facts(ledger: Ledger) -> FactsView:
+    return ledger.facts()
+
+
+def test_answers_that_are_alike_are_counted_together(
+    ledger: Ledger, facts: FactsView, make_decision: MakeDecision
+) -> None:
+    calibrator = CalibratorReference(name="c", version="1", kind="platt", digest="d1")
+    ledger.apply(
+        "s",
+        [
+            make_decision(1, calibrated_confidence=0.9, drawn=True, calibrator=calibrator),
+            make_decision(2, calibrated_confidence=0.96, calibrator=calibrator),
+            make_decision(3, calibrated_confidence=None, calibrator=calibrator),
+            make_decision(4, category="refunds", calibrator=calibrator),
+            make_decision(5, source=AnswerSource.RULES, calibrator=calibrator),
+            make_decision(6, may_act=False, enforced=False, calibrator=calibrator),
+            make_decision(7, may_act=False, mandatory=True, action=Action.HOLD_FOR_REVIEW, audit_rate=0.0),
+            make_decision(8, intent=Intent.SHADOW, may_act=False, calibrator=calibrator),
+            make_decision(9, model="another"),
+        ],
+    )
+    counts = facts.answers(MODEL, None, None)
+    assert sum(count.n for count in counts) == 8
+    general = next(count for count in counts if count.n == 3)
+    assert (general.category, general.band, general.action) == ("general", "auto", Action.AUTO_ROUTE)
+    assert (general.n_drawn, general.n_calibrated) == (1, 2)
+    assert general.calibrated_sum == pytest.approx(1.86)
+    assert (general.calibrator_digest, general.policy_digest) == ("d1", "p" * 64)
+    assert [count.source for count in counts].count(AnswerSource.RULES) == 1
+    assert sum(count.n for count in counts if count.mandatory) == 1
+    assert sum(count.n for count in counts if not count.enforced) == 1
+    assert sum(count.n for count in counts if count.intent is Intent.SHADOW) == 1
+    assert facts.answers("nobody", None, None) == []
+
+
+def test_a_window_is_closed_below_and_open_above(
+    ledger: Ledger, facts: FactsView, make_decision: MakeDecision
+) -> None:
+    times = [MIDNIGHT - 1.0, MIDNIGHT, MIDNIGHT + HOUR, MIDNIGHT + DAY, MIDNIGHT + DAY + HOUR]
+    ledger.apply("s", [make_decision(n, decided_at=time) for n, time in enumerate(times)])
+
+    def counted(since: float | None, until: float | None) -> tuple[int, int]:
+        by_stratum = sum(each.n for each in facts.strata(MODEL, since, until))
+        return by_stratum, sum(each.n for each in facts.answers(MODEL, since, until))
+
+    assert counted(None, None) == (5, 5)
+    assert counted(MIDNIGHT, MIDNIGHT + DAY) == (2, 2)
+    assert counted(MIDNIGHT, MIDNIGHT + DAY + 1) == (3, 3)
+    assert counted(MIDNIGHT + 1, MIDNIGHT + DAY + 1) == (2, 2)
+    assert counted(MIDNIGHT + 1, MIDNIGHT + HOUR) == (0, 0)
+    assert counted(MIDNIGHT + HOUR, MIDNIGHT + HOUR + 1) == (1, 1)
+    assert counted(MIDNIGHT - 1, None) == (5, 5)
+    assert counted(None, MIDNIGHT + HOUR) == (2, 2)
+    assert counted(MIDNIGHT - 0.5, MIDNIGHT + 0.5) == (1, 1)
+
+
+def test_a_cut_day_has_the_same_strata_as_a_whole_one(
+    ledger: Ledger, facts: FactsView, make_decision: MakeDecision
+) -> None:
+    ledger.apply(
+        "a",
+        [
+            make_decision(1, decided_at=MIDNIGHT + HOUR, drawn=True),
+            make_decision(2, decided_at=MIDNIGHT + HOUR, band="flagged", action=Action.AUTO_ROUTE_FLAGGED),
+        ],
+    )
+    ledger.apply("b", [make_decision(3, decided_at=MIDNIGHT + 2 * HOUR, may_act=False, sidecar_id="b")])
+    whole = facts.strata(MODEL, MIDNIGHT, MIDNIGHT + DAY)
+    cut = facts.strata(MODEL, MIDNIGHT + 1, MIDNIGHT + DAY - 1)
+    assert whole == cut
+    auto = next(each for each in whole if each.band == "auto")
+    assert (auto.day, auto.n, auto.n_drawn, auto.n_acted) == (date(2026, 2, 3), 2, 1, 1)
+
+
+def test_answers_of_one_decision_are_told(
+    ledger: Ledger, facts: FactsView, make_decision: MakeDecision
+) -> None:
+    ledger.apply("s", [make_decision(1), make_decision(2), make_decision(1, answer_id="again")])
+    assert facts.repeated(MODEL, None, None) == 1
+    assert facts.repeated("nobody", None, None) == 0
+
+
+def test_what_was_in_force_when_the_window_began_is_of_it(ledger: Ledger, facts: FactsView) -> None:
+    def force(slot: str, since: float, digest: str, sidecar: str = "s") -> InForce:
+        return InForce(sidecar_id=sidecar, slot=slot, digest=digest, name="c", version="1", since=since)
+
+    records: list[Record] = [
+        force(f"calibrator:{MODEL}", 10.0, "old"),
+        force(f"calibrator:{MODEL}", 20.0, "before"),
+        force(f"calibrator:{MODEL}", 40.0, "within"),
+        force(f"calibrator:{MODEL}", 60.0, "after"),
+        force(f"calibrator:{MODEL}:v7", 30.5, "own"),
+        force(f"challenger:{MODEL}", 35.0, "challenger"),
+        force(f"calibrator:{MODEL}", 5.0, "elsewhere", sidecar="t"),
+        force(f"calibrator:{MODEL}-two", 35.0, "another model"),
+        force("policy", 35.0, "a policy"),
+    ]
+    ledger.apply("s", records)
+    assert [each.digest for each in facts.in_force(MODEL, 30.0, 50.0)] == [
+        "elsewhere",
+        "before",
+        "own",
+        "challenger",
+        "within",
+    ]
+    assert len(facts.in_force(MODEL, None, None)) == 7
+
+
+def test_reviews_as_they_stood(
+    ledger: Ledger, facts: FactsView, make_decision: MakeDecision, make_label: MakeLabel
+) -> None:
+    def audited(number: int, kind: TaskKind = TaskKind.AUDIT) -> Decision:
+        return make_decision(
+            number,
+            decided_at=MIDNIGHT + number,
+            drawn=kind is TaskKind.AUDIT,
+            tasks=planned(kind, MIDNIGHT + DAY),
+        )
+
+    def answer(number: int, kind: TaskKind = TaskKind.AUDIT) -> Label:
+        return make_label(
+            number,
+            task_id=task_id(f"decision-{number:06d}", kind),
+            channel="AUDIT_TASK",
+            recorded_at=MIDNIGHT + 10 * HOUR,
+        )
+
+    ledger.apply("s", [audited(n) for n in (1, 2, 3)])
+    ledger.apply("s", [audited(4, TaskKind.BATCH), audited(5, TaskKind.HOLD), make_decision(6)])
+    ledger.apply("s", [answer(1)])
+
+    def end(transaction: ReviewTransaction) -> None:
+        expired = transaction.lock(task_id("decision-000002", TaskKind.AUDIT))
+        assert expired is not None
+        transaction.end(expired, TaskState.EXPIRED)
+
+    ledger.review(end)
+    found = facts.reviews(MODEL, None, None, as_of=4e9)
+    assert [(each.decision_id[-1], each.kind, each.state) for each in found] == [
+        ("1", TaskKind.AUDIT, TaskState.COMPLETED),
+        ("2", TaskKind.AUDIT, TaskState.EXPIRED),
+        ("3", TaskKind.AUDIT, TaskState.OPEN),
+        ("4", TaskKind.BATCH, TaskState.OPEN),
+        ("5", TaskKind.HOLD, TaskState.OPEN),
+    ]
+    assert [each.certain for each in found] == [False, False, False, False, True]
+    before = facts.reviews(MODEL, None, None, as_of=MIDNIGHT + 9 * HOUR)
+    assert {each.state for each in before} == {TaskState.OPEN}
+    assert all(each.ended_at is None for each in before)
+    assert facts.reviews(MODEL, None, None, as_of=MIDNIGHT) == []
+    assert [each.decision_id[-1] for each in facts.reviews(MODEL, MIDNIGHT + 5, None, as_of=4e9)] == ["5"]
+    ledger.apply("s", [answer(4, TaskKind.BATCH)])
+    by_kind = {each.kind: each for each in facts.reviews(MODEL, None, None, as_of=4e9)}
+    assert by_kind[TaskKind.BATCH].certain, "all of that day's batch was reviewed"
+    cut = {each.kind: each for each in facts.reviews(MODEL, None, None, as_of=MIDNIGHT + 9 * HOUR)}
+    assert not cut[TaskKind.BATCH].certain
+
+
+def test_declining_is_counted(ledger: Ledger, facts: FactsView, make_decision: MakeDecision) -> None:
+    ledger.apply("s", [make_decision(1, drawn=True, tasks=planned(TaskKind.AUDIT, LATER))])
+    identity = task_id("decision-000001", TaskKind.AUDIT)
+
+    def decline(transaction: ReviewTransaction) -> None:
+        event = Event(task_id=identity, slot=0, fence=1, action="DECLINED", principal="ada", by_person=True)
+        transaction.record(event)
+
+    ledger.review(decline)
+    assert facts.reviews(MODEL, None, None, as_of=4e9)[0].declined == 1
+    assert facts.reviews(MODEL, None, None, as_of=MIDNIGHT)[0].declined == 0
+
+
+def test_why_nothing_is_told(
+    ledger: Ledger, facts: FactsView, make_decision: MakeDecision, make_label: MakeLabel
+) -> None:
+    numbers = (1, 2, 3, 4)
+    ledger.apply(
+        "s",
+        [
+            make_decision(n, drawn=True, audit_rate=0.25, tasks=planned(TaskKind.AUDIT, LATER))
+            for n in numbers
+        ],
+    )
+    ledger.apply("s", [make_decision(5, drawn=True, audit_budget=3, audit_draw=0.01)])
+
+    def says(number: int, event: str, source: str = "desk", **said: object) -> Label:
+        identity = task_id(f"decision-{number:06d}", TaskKind.AUDIT)
+        return make_label(number, event_id=event, source=source, task_id=identity, **said)
+
+    ledger.apply(
+        "s",
+        [
+            says(1, "1", cannot_tell=True),
+            says(2, "2", correct=True),
+            says(2, "2b", source="other", correct=False),
+            says(3, "3", correct=True, criterion="tone"),
+        ],
+    )
+    ids = [f"decision-{number:06d}" for number in (1, 2, 3, 4, 5)]
+    found = facts.unlabelled(MODEL, ids, criterion="correct", label_window_seconds=FOREVER, as_of=4e9)
+    silences = [found[each].silence for each in ids]
+    assert silences[:2] == [Silence.CANNOT_TELL, Silence.CONFLICTING]
+    assert set(silences[2:]) == {Silence.UNUSABLE}
+    assert found[ids[0]].propensities == {"answer-000001": 0.25}
+    assert found[ids[4]].propensities == {}, "its period is not closed"
+    early = facts.unlabelled(
+        MODEL, ids, criterion="correct", label_window_seconds=FOREVER, as_of=MIDNIGHT - 40 * DAY
+    )
+    assert {each.silence for each in early.values()} <= {Silence.UNUSABLE}
+
+
+def test_the_queue(ledger: Ledger, facts: FactsView, make_decision: MakeDecision) -> None:
+    def held(number: int, decided_at: float, due_at: float, kind: TaskKind = TaskKind.HOLD) -> Decision:
+        return make_decision(number, decided_at=decided_at, tasks=planned(kind, due_at))
+
+    ledger.apply(
+        "s",
+        [
+            held(1, MIDNIGHT, MIDNIGHT + HOUR),
+            held(2, MIDNIGHT + 4 * HOUR, MIDNIGHT + 9 * HOUR),
+            held(3, MIDNIGHT + 6 * HOUR, MIDNIGHT + 11 * HOUR),
+            held(4, MIDNIGHT + 12 * HOUR, MIDNIGHT + 20 * HOUR),
+            held(5, MIDNIGHT, MIDNIGHT + 5 * DAY, TaskKind.AUDIT),
+        ],
+    )
+    found = {each.kind: each for each in facts.queue(MODEL, as_of=MIDNIGHT + 10 * HOUR)}
+    assert found.keys() == {TaskKind.HOLD, TaskKind.AUDIT}
+    hold = found[TaskKind.HOLD]
+    assert (hold.waiting, hold.overdue) == (3, 2)
+    assert (hold.median_age_seconds, hold.oldest_age_seconds) == (6 * HOUR, 10 * HOUR)
+    assert facts.queue("nobody", as_of=LATER) == []
+
+
+def test_how_held_decisions_ended(ledger: Ledger, facts: FactsView, make_decision: MakeDecision) -> None:
+    ledger.apply(
+        "s",
+        [
+            make_decision(
+                n, action=Action.HOLD_FOR_REVIEW, may_act=False, tasks=planned(TaskKind.HOLD, LATER)
+            )
+            for n in (1, 2, 3, 4)
+        ],
+    )
+    ledger.apply("s", [make_decision(5)])
+
+    def ended(number: int, kind: str, at: float) -> Callable[[ReviewTransaction], None]:
+        outcome = Outcome(
+            decision_id=f"decision-{number:06d}",
+            tenant="",
+            task_id=task_id(f"decision-{number:06d}", TaskKind.HOLD),
+            kind=kind,  # type: ignore[arg-type]
+            by_person=kind != "EXPIRED",
+            decided_at=at,
+        )
+        return lambda transaction: transaction.add_outcome(outcome)
+
+    for number, kind, at in (
+        (1, "RELEASED", 1.0),
+        (1, "RECALLED", 9.0),
+        (2, "RELEASED", 2.0),
+        (3, "EXPIRED", 3.0),
+    ):
+        ledger.review(ended(number, kind, MIDNIGHT + at))
+    found = {(each.kind, each.by_person): each.n for each in facts.endings(MODEL, None, None, as_of=LATER)}
+    assert found == {("RECALLED", True): 1, ("RELEASED", True): 1, ("EXPIRED", False): 1, (None, False): 1}
+    then = {each.kind: each.n for each in facts.endings(MODEL, None, None, as_of=MIDNIGHT + 2.5)}
+    assert then == {"RELEASED": 2, None: 2}
+    assert facts.endings("nobody", None, None, as_of=LATER) == []
+
+
+def test_what_reviewers_said(ledger: Ledger, facts: FactsView, make_decision: MakeDecision) -> None:
+    ledger.apply(
+        "s",
+        [
+            make_decision(
+                number,
+                drawn=True,
+                tasks=planned(TaskKind.AUDIT, LATER, blind=blind, overlap=2 if blind else 1),
+            )
+            for number, blind in ((1, True), (2, True), (3, False), (4, False), (5, False))
+        ],
+    )
+
+    def complete(number: int, slot: int, correct: bool | None) -> Callable[[ReviewTransaction], None]:
+        def work(transaction: ReviewTransaction) -> None:
+            task = transaction.lock(task_id(f"decision-{number:06d}", TaskKind.AUDIT))
+            assert task is not None
+            completion = Completion(
+                reviewer=f"r{slot}", by_person=True, verdict=None, correct=correct, completed_at=MIDNIGHT
+            )
+            transaction.complete(task, slot, completion)
+
+        return work
+
+    for number, slot, correct in (
+        (1, 0, False),
+        (1, 1, False),
+        (2, 0, True),
+        (2, 1, False),
+        (3, 0, True),
+        (4, 0, False),
+        (5, 0, None),
+    ):
+        ledger.review(complete(number, slot, correct))
+    found = facts.judgements(MODEL, None, None, as_of=LATER)
+    assert (found.blind, found.blind_disagree, found.seen, found.seen_disagree) == (4, 3, 2, 1)
+    assert (found.doubled, found.agreed) == (2, 1)
+    assert facts.judgements(MODEL, None, None, as_of=MIDNIGHT - 1).blind == 0
+
+
+def test_labels_as_they_were_known(
+    ledger: Ledger, make_decision: MakeDecision, make_label: MakeLabel
+) -> None:
+    ledger.apply("s", [make_decision(1), make_decision(2, decided_at=LATER)])
+    ledger.apply(
+        "s",
+        [
+            make_label(1, correct=True, recorded_at=MIDNIGHT, event_id="first"),
+            make_label(1, correct=False, recorded_at=LATER, event_id="second", observed_at=LATER),
+            make_label(2, correct=True, recorded_at=MIDNIGHT),
+        ],
+    )
+    then = ledger.labelled(MODEL, as_of=MIDNIGHT + HOUR)
+    assert [(each.decision.decision_id[-1], each.correct) for each in then] == [("1", True)]
+    now = ledger.labelled(MODEL)
+    assert [(each.decision.decision_id[-1], each.correct) for each in now] == [("1", False), ("2", True)]
+    assert ledger.labelled(MODEL, as_of=MIDNIGHT - HOUR) == []

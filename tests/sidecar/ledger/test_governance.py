@@ -1,0 +1,75 @@
+"""The trace of who changed what decides: kept once for each event, told oldest first."""
+
+import json
+
+import msgspec
+import pytest
+
+from sidecar import errors
+from sidecar.ledger import records
+from sidecar.ledger.records import Governance
+from sidecar.ledger.store import Ledger
+from sidecar.policy.suspensions import Resumption, Scope, Suspension
+
+PROMOTED = Governance(
+    event_id="e1",
+    kind="PROMOTED",
+    subject="leads@champion",
+    from_="1",
+    to="2",
+    by="ada",
+    reason="better",
+    evidence="run-7",
+    happened_at=100.0,
+    seen_at=104.0,
+    sidecar_id="sidecar-a",
+)
+CHANGED = msgspec.structs.replace(
+    PROMOTED, event_id="e2", kind="POLICY_CHANGED", subject="policy", happened_at=50.0
+)
+SUSPENDED = Suspension(
+    suspension_id="s1",
+    scope=Scope(model="leads"),
+    explanation="odd",
+    suspended_by="grace",
+    suspended_at=75.0,
+    sidecar_id="sidecar-a",
+)
+RESUMED = Resumption(
+    suspension_id="s1", explanation="mended", resumed_by="ada", resumed_at=120.0, sidecar_id="sidecar-b"
+)
+
+
+def test_a_record_survives_the_journal() -> None:
+    assert records.decode(records.encode(PROMOTED)) == PROMOTED
+    assert json.loads(records.encode(PROMOTED))["from"] == "1"
+
+
+def test_events_are_told_by_time_and_by_subject(ledger: Ledger) -> None:
+    ledger.apply("sidecar-a", [PROMOTED, CHANGED])
+    assert ledger.governance() == [CHANGED, PROMOTED]
+    assert ledger.governance(since=100.0) == [PROMOTED]
+    assert ledger.governance(since=100.5) == []
+    assert ledger.governance(subject="policy") == [CHANGED]
+
+
+def test_what_many_sidecars_see_is_one_event_and_the_first_account_stays(ledger: Ledger) -> None:
+    ledger.apply("sidecar-a", [PROMOTED, PROMOTED])
+    ledger.apply("sidecar-b", [msgspec.structs.replace(PROMOTED, sidecar_id="sidecar-b", seen_at=109.0)])
+    assert ledger.governance() == [PROMOTED]
+
+
+def test_the_history_holds_the_brake_too(ledger: Ledger) -> None:
+    again = msgspec.structs.replace(SUSPENDED, sidecar_id="sidecar-b")
+    ledger.apply("sidecar-a", [PROMOTED, RESUMED, CHANGED, SUSPENDED])
+    ledger.apply("sidecar-b", [again])
+    assert ledger.history() == [CHANGED, SUSPENDED, PROMOTED, RESUMED]
+    assert ledger.history(since=100.0) == [PROMOTED, RESUMED]
+
+
+def test_an_event_of_a_newer_version_is_said_to_be_one(ledger: Ledger) -> None:
+    ledger.apply("sidecar-a", [PROMOTED])
+    with ledger._engine.begin() as connection:
+        connection.exec_driver_sql("""UPDATE governance SET body = '{"type":"governance","kind":"LATER"}'""")
+    with pytest.raises(errors.LedgerUnavailable, match="cannot be read by this version"):
+        ledger.governance()
