@@ -1,0 +1,1 @@
+"""The band report: what every band and category promised, what the labels show of it, and how surely."""
