@@ -1,7 +1,12 @@
 """The chart, rendered by the real engine, and the documents that come of it."""
 
 import json
+import os
 import re
+import shutil
+import socket
+import sys
+import tempfile
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,6 +60,26 @@ class Release:
         assert len(found) == 1, f"{len(found)} of {kind}"
         return found[0]
 
+    def jobs(self, *components: str) -> list[Document]:
+        """The CronJobs of these components."""
+        return [
+            job
+            for job in self.kind("CronJob")
+            if job["metadata"]["labels"]["app.kubernetes.io/component"] in components
+        ]
+
+    def config(self, key: str) -> str:
+        """The text of the one ConfigMap that has this key."""
+        (text,) = [config["data"][key] for config in self.kind("ConfigMap") if key in config["data"]]
+        assert isinstance(text, str)
+        return text
+
+    @staticmethod
+    def pod(job: Document) -> Document:
+        """The specification of the pods that a CronJob makes."""
+        spec: Document = job["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+        return spec
+
     @property
     def pods(self) -> dict[str, Document]:
         """The specification of each pod, by what makes it."""
@@ -66,7 +91,7 @@ class Release:
             elif document["kind"] == "Deployment":
                 found[name] = document["spec"]["template"]["spec"]
             elif document["kind"] == "CronJob":
-                found[name] = document["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+                found[name] = self.pod(document)
         return found
 
     @staticmethod
@@ -92,6 +117,64 @@ class Release:
         """The sidecar's container."""
         container: Document = self.server["initContainers"][-1]
         return container
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Local:
+    """Containers of a pod as processes of this computer: each volume is a folder, each Secret's key a text."""
+
+    folder: Path
+    secrets: dict[str, str]
+
+    def volume(self, name: str) -> Path:
+        """The folder that stands for a volume."""
+        path = self.folder / name
+        path.mkdir(exist_ok=True)
+        return path
+
+    def variables(self, release: Release, container: Document, **changes: str) -> dict[str, str]:
+        """The container's environment, with the paths of its volumes' folders; keywords replace what it has."""
+        found = {**os.environ}
+        for name, value in release.environment(container).items():
+            text = value if isinstance(value, str) else self.secrets[name]
+            text = changes.get(name, text)
+            for mount in container["volumeMounts"]:
+                if f"{text.removeprefix('unix:')}/".startswith(f"{mount['mountPath']}/"):
+                    text = text.replace(mount["mountPath"], str(self.volume(mount["name"])), 1)
+                    break
+            found[name] = text
+        return found
+
+    @staticmethod
+    def command(container: Document) -> list[str]:
+        """The container's command, with this Python."""
+        assert container["command"][0] == "python"
+        return [sys.executable, *container["command"][1:]]
+
+
+@pytest.fixture
+def local() -> Iterator[Local]:
+    """In a folder with a short name: the path of a Unix socket has room for some hundred characters."""
+    folder = Path(tempfile.mkdtemp(prefix="tb-"))
+    yield Local(folder=folder, secrets={})
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def free_ports() -> Callable[[int], list[int]]:
+    """`free_ports(3)`: so many ports of which nobody listens."""
+
+    def found(count: int) -> list[int]:
+        sockets = [socket.socket() for _ in range(count)]
+        try:
+            for each in sockets:
+                each.bind(("127.0.0.1", 0))
+            return [each.getsockname()[1] for each in sockets]
+        finally:
+            for each in sockets:
+                each.close()
+
+    return found
 
 
 @pytest.fixture(scope="session")
@@ -161,6 +244,12 @@ def release(values: dict[str, Any], render: Callable[..., Release]) -> Release:
 def retraining() -> dict[str, Any]:
     """Values with which the retrain job is accepted."""
     return case_values("retrain")
+
+
+@pytest.fixture
+def watching() -> dict[str, Any]:
+    """Values with which the watch is accepted."""
+    return case_values("watch")
 
 
 @pytest.fixture

@@ -182,10 +182,10 @@ def test_common_labels_are_everywhere_and_names_unique(release: Any) -> None:
 
 
 def test_an_image_with_a_digest_is_taken_by_it(release: Any) -> None:
-    wanted = {"trueband": "sidecar", "status": "sidecar", "model-server": "modelServer", "retrain": "retrain"}
+    wanted = {"trueband": "sidecar", "status": "sidecar", "model-server": "modelServer"}
     for pod in release.pods.values():
         for container in release.containers(pod):
-            image = release.values[wanted[container["name"]]]["image"]
+            image = release.values[wanted.get(container["name"], "training")]["image"]
             if image["digest"]:
                 assert container["image"] == f"{image['repository']}@{image['digest']}"
             else:
@@ -241,6 +241,7 @@ def test_the_notes_give_commands_that_fit_the_release(release: Any) -> None:
     assert ("helm test demo" in release.notes) is release.values["tests"]["enabled"]
     for job in release.kind("CronJob"):
         assert f"--from=cronjob/{job['metadata']['name']} " in release.notes
+    assert ("--token-file" in release.notes) is bool(release.values["principals"]["existingSecret"]["name"])
 
 
 def test_the_notes_warn_of_what_would_be_lost(render: Callable[..., Any]) -> None:

@@ -2,14 +2,10 @@
 
 import json
 import os
-import shutil
-import socket
 import subprocess
-import sys
-import tempfile
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +14,8 @@ import pytest
 import yaml
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from sidecar import health
-from sidecar.policy import loading
+from sidecar import health, policy_file
+from sidecar.policy import floors_file, loading
 from sidecar.settings import Settings
 
 SECRETS = {"TRUEBAND_DECISION_KEY": "0" * 64, "TRUEBAND_AUDIT_KEYS": "k1:" + "0" * 64}
@@ -35,16 +31,20 @@ def given(release: Any, container: dict[str, Any]) -> dict[str, str]:
     }
 
 
-def test_the_sidecar_takes_the_policy(release: Any) -> None:
-    existing = release.values["policy"]["existingConfigMap"]
-    assert bool(release.kind("ConfigMap")) is not bool(existing)
-    for config in release.kind("ConfigMap"):
-        policy = loading.parse(config["data"]["policy.yaml"]).policy
-        assert set(release.values["retrain"]["models"]) <= set(policy.models)
+def test_the_sidecar_takes_policy_and_floors(release: Any) -> None:
+    wanted = {key for key in ("policy", "floors") if release.values[key]["document"]}
+    wanted -= {key for key in wanted if release.values[key]["existingConfigMap"]}
+    assert len(release.kind("ConfigMap")) == len(wanted)
+    floors = floors_file.parse(release.config("floors.yaml")) if "floors" in wanted else None
+    if "policy" in wanted:
+        loaded = loading.parse(release.config("policy.yaml"))
+        named = {*release.values["retrain"]["models"], *release.values["watch"]["models"]}
+        assert named <= set(loaded.policy.models)
+        policy_file.admit(loaded, floors, since=0.0)
 
 
 def test_the_default_policy_says_what_the_design_says(render: Callable[..., Any]) -> None:
-    text = render({}).one("ConfigMap")["data"]["policy.yaml"]
+    text = render({}).config("policy.yaml")
     model = loading.parse(text).policy.models["lead-classifier"]
     assert [(float(band.from_), band.action.value) for band in model.bands] == [
         (0.9, "AUTO_ROUTE"),
@@ -83,30 +83,16 @@ def test_probes_ask_for_names_that_there_are(release: Any) -> None:
         assert release.sidecar[probe]["grpc"]["service"] in (health.ALL, health.LIVENESS)
 
 
-@pytest.fixture
-def short_path() -> Iterator[Path]:
-    """A folder with a short name: the path of a Unix socket has room for some hundred characters."""
-    folder = Path(tempfile.mkdtemp(prefix="tb-"))
-    yield folder
-    shutil.rmtree(folder)
-
-
-def free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()
-
-
 @pytest.mark.parametrize(
     ("mode", "ready"), [("socket", False), ("loopback", True)], ids=["socket-strict", "loopback-lenient"]
 )
 def test_a_sidecar_started_as_rendered_answers_its_probes_and_the_check(
-    render: Callable[..., Any], short_path: Path, root: Path, mode: str, ready: bool
+    render: Callable[..., Any],
+    local: Any,
+    free_ports: Callable[[int], list[int]],
+    root: Path,
+    mode: str,
+    ready: bool,
 ) -> None:
     """The rendered command, environment and policy, with the volumes' paths moved to a temporary folder."""
     api, health_port, metrics_port = free_ports(3)
@@ -123,27 +109,12 @@ def test_a_sidecar_started_as_rendered_answers_its_probes_and_the_check(
         }
     )
 
-    def moved(container: dict[str, Any]) -> dict[str, str]:
-        variables = given(release, container)
-        folders = {mount["mountPath"]: short_path / mount["name"] for mount in container["volumeMounts"]}
-        for folder in folders.values():
-            folder.mkdir(exist_ok=True)
-        for name, value in variables.items():
-            mounted = [path for path in folders if value.removeprefix("unix:").startswith(path)]
-            if mounted:
-                variables[name] = value.replace(mounted[0], str(folders[mounted[0]]), 1)
-        return {**os.environ, **variables}
-
-    def command(container: dict[str, Any]) -> list[str]:
-        assert container["command"][0] == "python"
-        return [sys.executable, *container["command"][1:]]
-
-    variables = moved(release.sidecar)
-    Path(variables["TRUEBAND_POLICY"]).write_text(release.one("ConfigMap")["data"]["policy.yaml"])
-    log = short_path / "log"
+    variables = local.variables(release, release.sidecar)
+    Path(variables["TRUEBAND_POLICY"]).write_text(release.config("policy.yaml"))
+    log = local.folder / "log"
     with (
         log.open("w") as output,
-        subprocess.Popen(command(release.sidecar), env=variables, cwd=root, stderr=output) as process,
+        subprocess.Popen(local.command(release.sidecar), env=variables, cwd=root, stderr=output) as process,
     ):
         try:
             probes = {
@@ -174,8 +145,8 @@ def test_a_sidecar_started_as_rendered_answers_its_probes_and_the_check(
 
             check = release.one("Pod")["spec"]["containers"][0]
             status = subprocess.run(
-                [*command(check), "--json"],
-                env=moved(check),
+                [*local.command(check), "--json"],
+                env=local.variables(release, check),
                 cwd=root,
                 capture_output=True,
                 text=True,

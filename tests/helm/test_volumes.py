@@ -19,28 +19,38 @@ def test_mounts_and_volumes_fit(release: Any) -> None:
             assert len(paths) == len(set(paths))
 
 
-def test_the_policy_is_a_directory_that_hot_reloads(release: Any) -> None:
-    policy = release.environment(release.sidecar)["TRUEBAND_POLICY"]
-    mount = next(m for m in release.sidecar["volumeMounts"] if m["name"] == "trueband-policy")
-    assert policy == f"{mount['mountPath']}/policy.yaml"
-    assert mount["readOnly"] is True
+@pytest.mark.parametrize("kind", ["policy", "floors"])
+def test_policy_and_floors_are_directories_that_hot_reload(release: Any, kind: str) -> None:
+    file = release.environment(release.sidecar).get(f"TRUEBAND_{kind.upper()}")
+    mounts = [m for m in release.sidecar["volumeMounts"] if m["name"] == f"trueband-{kind}"]
+    given = release.values[kind]
+    assert bool(mounts) is bool(file) is bool(given["existingConfigMap"] or given["document"])
+    if not mounts:
+        return
+    assert file == f"{mounts[0]['mountPath']}/{kind}.yaml"
+    assert mounts[0]["readOnly"] is True
     assert all("subPath" not in m and "subPathExpr" not in m for m in release.sidecar["volumeMounts"])
-    volume = next(v for v in release.server["volumes"] if v["name"] == "trueband-policy")
-    maps = {config["metadata"]["name"] for config in release.kind("ConfigMap")}
-    given = release.values["policy"]["existingConfigMap"]
-    assert volume["configMap"]["name"] == given or {volume["configMap"]["name"]} == maps
+    volume = next(v for v in release.server["volumes"] if v["name"] == f"trueband-{kind}")
+    made = {
+        config["metadata"]["name"] for config in release.kind("ConfigMap") if f"{kind}.yaml" in config["data"]
+    }
+    name = volume["configMap"]["name"]
+    assert made == (set() if given["existingConfigMap"] else {name})
+    assert name == (given["existingConfigMap"] or name)
     assert "items" not in volume["configMap"]
 
 
-def test_the_policy_is_kept_byte_for_byte(release: Any) -> None:
+def test_policy_and_floors_are_kept_byte_for_byte(release: Any) -> None:
     for config in release.kind("ConfigMap"):
-        assert config["data"] == {"policy.yaml": release.values["policy"]["document"]}
+        ((key, text),) = config["data"].items()
+        assert text == release.values[key.removesuffix(".yaml")]["document"]
 
 
 @pytest.mark.parametrize("text", ["a: 'x'\nb: |\n  \n  text \t\n", "version: 1 # ü → €\nmodels: {a: {}}"])
-def test_odd_bytes_of_a_policy_survive(render: Callable[..., Any], text: str) -> None:
+def test_odd_bytes_survive(render: Callable[..., Any], text: str) -> None:
     document = text if "models" in text else f"version: 1\nmodels:\n  a: {{}}\n{text}"
-    assert render({"policy": {"document": document}}).one("ConfigMap")["data"]["policy.yaml"] == document
+    release = render({"policy": {"document": document}, "floors": {"document": document}})
+    assert release.config("policy.yaml") == release.config("floors.yaml") == document
 
 
 def test_the_data_volume_is_where_the_sidecar_keeps_its_data(release: Any) -> None:
@@ -66,9 +76,12 @@ def test_an_uninstall_keeps_the_journal(render: Callable[..., Any]) -> None:
     assert claim["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
 
 
-def test_the_test_pod_shares_no_data_with_the_release(release: Any) -> None:
+def test_no_other_pod_shares_data_with_the_release(release: Any) -> None:
+    """Neither the journal nor what the model server alone mounts: a claim may be of one pod only."""
+    for pod in release.pods.values():
+        claims = [v for v in pod["volumes"] if "persistentVolumeClaim" in v]
+        assert pod is release.server or claims == []
     for pod in release.kind("Pod"):
-        assert not [v for v in pod["spec"]["volumes"] if "persistentVolumeClaim" in v]
         assert pod["metadata"]["annotations"]["helm.sh/hook"] == "test"
         assert pod["spec"]["containers"][0]["command"] == ["python", "-m", "sidecar", "status"]
         assert pod["spec"]["restartPolicy"] == "Never"

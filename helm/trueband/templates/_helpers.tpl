@@ -23,12 +23,14 @@
 {{- printf "%s-%s" (include "trueband.fullname" .root | trunc $room | trimSuffix "-") .suffix -}}
 {{- end -}}
 
-{{/* Name of one model's CronJob: at most 52 characters, unique per model, valid whatever the model is called.
-     Takes root, model. */}}
-{{- define "trueband.retrainName" -}}
-{{- $prefix := include "trueband.fullname" .root | trunc 20 | trimSuffix "-" -}}
+{{/* Name of a CronJob: at most 52 characters, unique per release and model, valid whatever the model is called.
+     Takes root, job, model (empty: all of them). */}}
+{{- define "trueband.jobName" -}}
+{{- $fullname := include "trueband.fullname" .root -}}
+{{- $prefix := $fullname | trunc 20 | trimSuffix "-" -}}
 {{- $model := regexReplaceAll "[^a-z0-9]+" (lower .model) "-" | trimPrefix "-" | trunc 15 | trimSuffix "-" -}}
-{{- printf "%s-retrain-%s-%s" $prefix (default "model" $model) (sha256sum .model | trunc 7) -}}
+{{- $unique := sha256sum (printf "%s/%s" $fullname .model) | trunc 7 -}}
+{{- printf "%s-%s-%s-%s" $prefix .job (default (ternary "model" "all" (ne .model "")) $model) $unique -}}
 {{- end -}}
 
 {{/* What a selector matches. Takes root, component. */}}
@@ -71,6 +73,15 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- default (include "trueband.suffixed" (dict "root" . "suffix" "policy")) .Values.policy.existingConfigMap -}}
 {{- end -}}
 
+{{- define "trueband.floorsConfigMap" -}}
+{{- default (include "trueband.suffixed" (dict "root" . "suffix" "floors")) .Values.floors.existingConfigMap -}}
+{{- end -}}
+
+{{/* Whether there is a floors file: "true" or nothing. */}}
+{{- define "trueband.hasFloors" -}}
+{{- if or .Values.floors.existingConfigMap .Values.floors.document -}}true{{- end -}}
+{{- end -}}
+
 {{- define "trueband.claimName" -}}
 {{- default (include "trueband.suffixed" (dict "root" . "suffix" "data")) .Values.data.persistence.existingClaim -}}
 {{- end -}}
@@ -103,34 +114,33 @@ seccompProfile:
   type: RuntimeDefault
 {{- end -}}
 
+{{/* Variables that come from Secrets. Takes a dict of variable: {name, key}; a Secret without a name is none. */}}
+{{- define "trueband.secretEnv" -}}
+{{- range $variable, $secret := . }}
+{{- if and $secret.name $secret.key }}
+- name: {{ $variable }}
+  valueFrom:
+    secretKeyRef:
+      name: {{ $secret.name }}
+      key: {{ $secret.key }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
 {{/* The registry's address and credentials. Takes root, secret. */}}
 {{- define "trueband.mlflowEnv" -}}
 {{- with .root.Values.mlflow.trackingUri }}
 - name: MLFLOW_TRACKING_URI
   value: {{ . | quote }}
 {{- end }}
-{{- if .secret.name }}
-{{- $secret := .secret }}
-{{- range $variable, $key := dict "MLFLOW_TRACKING_USERNAME" .secret.usernameKey "MLFLOW_TRACKING_PASSWORD" .secret.passwordKey "MLFLOW_TRACKING_TOKEN" .secret.tokenKey }}
-{{- if $key }}
-- name: {{ $variable }}
-  valueFrom:
-    secretKeyRef:
-      name: {{ $secret.name }}
-      key: {{ $key }}
-{{- end }}
-{{- end }}
-{{- end }}
+{{- $name := .secret.name }}
+{{- include "trueband.secretEnv" (dict "MLFLOW_TRACKING_USERNAME" (dict "name" $name "key" .secret.usernameKey) "MLFLOW_TRACKING_PASSWORD" (dict "name" $name "key" .secret.passwordKey) "MLFLOW_TRACKING_TOKEN" (dict "name" $name "key" .secret.tokenKey)) }}
 {{- end -}}
 
 {{/* The ledger's address, if it is not the SQLite file in the data directory. */}}
 {{- define "trueband.ledgerEnv" -}}
 {{- if .Values.ledger.existingSecret.name }}
-- name: TRUEBAND_LEDGER_URL
-  valueFrom:
-    secretKeyRef:
-      name: {{ .Values.ledger.existingSecret.name }}
-      key: {{ .Values.ledger.existingSecret.key }}
+{{- include "trueband.secretEnv" (dict "TRUEBAND_LEDGER_URL" .Values.ledger.existingSecret) }}
 {{- else if .Values.ledger.url }}
 - name: TRUEBAND_LEDGER_URL
   value: {{ .Values.ledger.url | quote }}

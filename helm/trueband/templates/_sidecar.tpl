@@ -1,7 +1,9 @@
 {{/*
 The sidecar: its container and the volumes that it needs, in one place for every way of delivery.
-Both take a dict: root (the chart's context) and isolated (true: a copy that shares neither journal nor
-ledger with the release, as in `helm test`).
+Both take a dict: root (the chart's context) and purpose:
+  serve   the release's own
+  test    of `helm test`: its own journal and its own ledger
+  brake   beside a watch: its own journal and the release's ledger; it decides nothing, so it has no keys and no registry
 */}}
 
 {{- define "trueband.sidecar.container" -}}
@@ -17,6 +19,14 @@ command: [python, -m, sidecar, serve]
 env:
   - name: TRUEBAND_POLICY
     value: /etc/trueband/policy.yaml
+  {{- if include "trueband.hasFloors" $root }}
+  - name: TRUEBAND_FLOORS
+    value: /etc/trueband-floors/floors.yaml
+  {{- end }}
+  {{- if $root.Values.principals.existingSecret.name }}
+  - name: TRUEBAND_PRINCIPALS
+    value: /etc/trueband-principals/principals.yaml
+  {{- end }}
   - name: TRUEBAND_LISTEN
     value: {{ include "trueband.address" $root | quote }}
   - name: TRUEBAND_HEALTH_LISTEN
@@ -38,19 +48,13 @@ env:
   # The root file system is read-only; what a library keeps for itself goes to the scratch volume.
   - name: HOME
     value: /tmp
-  {{- range $variable, $secret := dict "TRUEBAND_DECISION_KEY" $root.Values.decisionKey.existingSecret "TRUEBAND_AUDIT_KEYS" $root.Values.auditKeys.existingSecret }}
-  {{- if $secret.name }}
-  - name: {{ $variable }}
-    valueFrom:
-      secretKeyRef:
-        name: {{ $secret.name }}
-        key: {{ $secret.key }}
+  {{- if ne .purpose "brake" }}
+  {{- include "trueband.secretEnv" (dict "TRUEBAND_DECISION_KEY" $root.Values.decisionKey.existingSecret "TRUEBAND_AUDIT_KEYS" $root.Values.auditKeys.existingSecret) | nindent 2 }}
+  {{- include "trueband.mlflowEnv" (dict "root" $root "secret" $root.Values.mlflow.existingSecret) | nindent 2 }}
   {{- end }}
-  {{- end }}
-  {{- if not .isolated }}
+  {{- if ne .purpose "test" }}
   {{- include "trueband.ledgerEnv" $root | nindent 2 }}
   {{- end }}
-  {{- include "trueband.mlflowEnv" (dict "root" $root "secret" $root.Values.mlflow.existingSecret) | nindent 2 }}
   {{- with $sidecar.extraEnv }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
@@ -90,10 +94,20 @@ resources:
 securityContext:
   {{- include "trueband.securityContext" $root | nindent 2 }}
 volumeMounts:
-  # A directory, never a subPath: the kubelet does not refresh a subPath, and the policy must hot-reload.
+  # Directories, never a subPath: the kubelet does not refresh a subPath, and these files must hot-reload.
   - name: trueband-policy
     mountPath: /etc/trueband
     readOnly: true
+  {{- if include "trueband.hasFloors" $root }}
+  - name: trueband-floors
+    mountPath: /etc/trueband-floors
+    readOnly: true
+  {{- end }}
+  {{- if $root.Values.principals.existingSecret.name }}
+  - name: trueband-principals
+    mountPath: /etc/trueband-principals
+    readOnly: true
+  {{- end }}
   - name: trueband-data
     mountPath: /var/lib/trueband
   - name: trueband-scratch
@@ -112,8 +126,23 @@ volumeMounts:
 - name: trueband-policy
   configMap:
     name: {{ include "trueband.policyConfigMap" $root }}
+{{- if include "trueband.hasFloors" $root }}
+- name: trueband-floors
+  configMap:
+    name: {{ include "trueband.floorsConfigMap" $root }}
+{{- end }}
+{{- with $root.Values.principals.existingSecret }}
+{{- if .name }}
+- name: trueband-principals
+  secret:
+    secretName: {{ .name }}
+    items:
+      - key: {{ .key }}
+        path: principals.yaml
+{{- end }}
+{{- end }}
 - name: trueband-data
-  {{- if and $root.Values.data.persistence.enabled (not .isolated) }}
+  {{- if and $root.Values.data.persistence.enabled (eq .purpose "serve") }}
   persistentVolumeClaim:
     claimName: {{ include "trueband.claimName" $root }}
   {{- else }}
@@ -129,7 +158,14 @@ volumeMounts:
     medium: Memory
     sizeLimit: 1Mi
 {{- end }}
-{{- with $root.Values.extraVolumes }}
-{{ toYaml . }}
+{{- $mounted := list }}
+{{- range $root.Values.sidecar.extraVolumeMounts }}
+{{- $mounted = append $mounted .name }}
+{{- end }}
+{{- range $root.Values.extraVolumes }}
+{{- /* A copy takes what the sidecar mounts: what is the model server's alone may be a claim with one writer. */}}
+{{- if or (eq $.purpose "serve") (has .name $mounted) }}
+{{ toYaml (list .) }}
+{{- end }}
 {{- end }}
 {{- end -}}
