@@ -1,6 +1,7 @@
 """Routes a history: every row is decided by the function that decides live, and drawn as it would be."""
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,17 +9,17 @@ import numpy.typing as npt
 
 from calibrators import AppliesTo, Calibrator
 from calibrators.evidence import Evidence
-from sidecar.policy import decide, draws, fallback, floors_file
-from sidecar.policy.actions import AUTOMATIC_ACTIONS, Action, TaskKind
+from sidecar.policy import decide, draws, fallback, floors_file, suspensions
+from sidecar.policy.actions import AUTOMATIC_ACTIONS, Action, AnswerSource, Intent, TaskKind
 from sidecar.policy.decide import Case
 from sidecar.policy.floors_file import Floors
 from sidecar.policy.model import Model, Policy
+from sidecar.policy.suspensions import Suspension
 from sidecar.policy.tables import ModelTable
 from training import errors
 from training.intervals import FloatArray, IntArray
 from training.replaying.history import History
 
-BLOCKING = frozenset({TaskKind.HOLD, TaskKind.ESCALATION})
 NO_BAND = ""
 """Of decisions without a calibrated confidence."""
 
@@ -98,6 +99,7 @@ def route(
     *,
     key: bytes,
     audit_rate: float | None = None,
+    brake: Sequence[Suspension] = (),
 ) -> Routed:
     """The decisions on some rows, under one policy and one calibrator.
 
@@ -108,6 +110,7 @@ def route(
         calibrator: None: there is none yet, and everything is held.
         key: of the draws.
         audit_rate: in place of the policy's, wherever it draws at all.
+        brake: suspensions in force.
     """
     count = rows.size
     confidence, rates = np.full(count, np.nan), np.zeros(count)
@@ -118,7 +121,17 @@ def route(
         zip(rows.tolist(), scores, history.categories[rows], strict=True)
     ):
         case = Case(category=category, evidence=Evidence("score", (score,)), stale_seconds=0.0)
-        verdict = decide.decide(case, table, calibrator)
+        assessment = decide.assess(case, table, calibrator)
+        binding = suspensions.hits(
+            brake,
+            tenant="",
+            model=table.name,
+            model_version="",
+            band=decide.band_of(assessment, category, table),
+            category=category,
+            source=AnswerSource.PRIMARY,
+        )
+        verdict = decide.settle(assessment, category, Intent.LIVE, table, binding)
         rate = verdict.audit_rate
         if audit_rate is not None and rate > 0.0:
             rate = audit_rate

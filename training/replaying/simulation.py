@@ -1,19 +1,22 @@
 """Lives through a history: routes, draws, labels, watches and refits, step by step, as it would have been."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 import calibrators
 from calibrators import Calibrator
 from sidecar.policy.model import Model
+from sidecar.policy.suspensions import Scope, Suspension
 from sidecar.policy.tables import ModelTable
 from training import challenge, errors
 from training.dataset import Dataset
-from training.intervals import FloatArray, IntArray
+from training.monitoring import score_shift, streams
+from training.monitoring.score_shift import ScoreShift
 from training.replaying import routing, watching
 from training.replaying.history import History
+from training.replaying.labels import Labels
 from training.replaying.routing import Routed
 from training.replaying.watching import Raised, Watched
 
@@ -74,51 +77,27 @@ class Step:
         routed: the decisions in it.
         epoch: how many calibrators had been promoted before it.
         alarms: that were raised at its end, from the labels that had become known by then.
+        shift: of its scores against those that the calibrator was fitted to; None: there was none to compare.
         retrain: at its end; None: it was the last one.
     """
 
     routed: Routed
     epoch: int
     alarms: tuple[Raised, ...]
+    shift: ScoreShift | None
     retrain: Retrain | None
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Labels:
-    """Labels by the time at which they become known: rows, propensities, times."""
-
-    rows: IntArray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
-    propensity: FloatArray = field(default_factory=lambda: np.empty(0))
-    known_at: FloatArray = field(default_factory=lambda: np.empty(0))
-
-    def with_those_of(self, routed: Routed, history: History, delay: float) -> "_Labels":
-        held, drawn = routed.held, routed.drawn & ~routed.held
-        asked = held | drawn
-        rows = routed.rows[asked]
-        propensity = np.where(held[asked], 1.0, routed.audit_rate[asked])
-        return _Labels(
-            np.concatenate((self.rows, rows)),
-            np.concatenate((self.propensity, propensity)),
-            np.concatenate((self.known_at, history.times[rows] + delay)),
-        )
-
-    def known(self, by: float) -> "_Labels":
-        kept = self.known_at <= by
-        return _Labels(self.rows[kept], self.propensity[kept], self.known_at[kept])
-
-    def decided_after(self, moment: float, history: History) -> "_Labels":
-        kept = history.times[self.rows] > moment
-        return _Labels(self.rows[kept], self.propensity[kept], self.known_at[kept])
 
 
 def live(history: History, plan: Plan) -> Iterator[Step]:
     """The steps of the past, one after the other.
 
     Labels are those that the loop would have had: of every answer that a person looked at before it acted,
-    and of every one that was drawn for audit. Whatever else the history knows is for the table alone.
+    and of every one that was drawn for audit. Whatever else the history knows is for the table alone. A band
+    that an alarm suspends (`on_breach: hold`) is held until the next promotion, as if a person lifted it then.
     """
     calibrator, epoch = plan.calibrator, 0
-    labels, watched = _Labels(), Watched()
+    labels, watched = Labels(), Watched()
+    brake: tuple[Suspension, ...] = ()
     start, end = float(history.times[0]), float(history.times[-1])
     while start <= end:
         stop = start + plan.retrain_seconds
@@ -130,20 +109,23 @@ def live(history: History, plan: Plan) -> Iterator[Step]:
             calibrator,
             key=plan.key,
             audit_rate=plan.audit_rate,
+            brake=brake,
         )
         labels = labels.with_those_of(routed, history, plan.label_seconds)
         watched, alarms = _watch(watched, routed, history, plan, calibrator, stop)
+        brake += _suspensions(alarms, plan)
+        shift = _shift(history, routed, plan, calibrator)
         if stop > end:
-            yield Step(routed=routed, epoch=epoch, alarms=alarms, retrain=None)
+            yield Step(routed=routed, epoch=epoch, alarms=alarms, shift=shift, retrain=None)
             return
         known = labels.known(stop)
         if plan.label_window_seconds is not None:
             known = known.decided_after(stop - plan.label_window_seconds, history)
         told, challenger = _retrain(history, known, plan, calibrator, stop)
-        yield Step(routed=routed, epoch=epoch, alarms=alarms, retrain=told)
+        yield Step(routed=routed, epoch=epoch, alarms=alarms, shift=shift, retrain=told)
         if challenger is not None:
             # Another champion starts other streams; a label of an answer under the old one says nothing of it.
-            calibrator, epoch, watched = challenger, epoch + 1, Watched()
+            calibrator, epoch, watched, brake = challenger, epoch + 1, Watched(), ()
         start = stop
 
 
@@ -169,8 +151,39 @@ def _watch(
     return watching.look(expecting, rate=plan.entry.watch.false_alarm_rate, by=by)
 
 
+def _suspensions(alarms: tuple[Raised, ...], plan: Plan) -> tuple[Suspension, ...]:
+    """What the alarms suspend, where the policy says `on_breach: hold`."""
+    found = []
+    for raised in alarms:
+        stream = raised.stream
+        band = streams.band_of(plan.entry, band=stream.band, category=stream.category)
+        if raised.alarm.kind == "ACCURACY" and band is not None and band.on_breach == "hold":
+            found.append(
+                Suspension(
+                    suspension_id=f"{stream.id}-{raised.alarm.labels}",
+                    scope=Scope(model=plan.model, band=stream.band, category=stream.category),
+                    explanation="an accuracy alarm",
+                    suspended_by="replay",
+                    suspended_at=raised.alarm.fired_at,
+                    sidecar_id="replay",
+                )
+            )
+    return tuple(found)
+
+
+def _shift(history: History, routed: Routed, plan: Plan, calibrator: Calibrator | None) -> ScoreShift | None:
+    if calibrator is None or calibrator.histogram is None or not routed.rows.size:
+        return None
+    return score_shift.from_histogram(
+        calibrator.histogram,
+        history.scores[routed.rows],
+        reference_n=np.inf if calibrator.fit is None else calibrator.fit.n_effective,
+        warning=plan.entry.watch.shift_warning,
+    )
+
+
 def _retrain(
-    history: History, known: _Labels, plan: Plan, champion: Calibrator | None, at: float
+    history: History, known: Labels, plan: Plan, champion: Calibrator | None, at: float
 ) -> tuple[Retrain, Calibrator | None]:
     order = np.argsort(history.times[known.rows], kind="stable")
     rows, propensity = known.rows[order], known.propensity[order]

@@ -29,7 +29,7 @@ def show(
 ) -> None:
     """Prints the table, then the events in their order, then the sums."""
     screen.print(_table(table, period))
-    events = _events(steps)
+    events = _events(history, steps)
     if events:
         screen.print("What happened")
         for at, text in events:
@@ -63,6 +63,11 @@ def document(
             for row in table
         ],
         "alarms": [_alarm(raised) for step in steps for raised in step.alarms],
+        "score_shifts": [
+            {"psi": step.shift.psi, "ks": step.shift.ks, "n": step.shift.n, "warns": step.shift.warns}
+            for step in steps
+            if step.shift is not None
+        ],
         "retrains": [
             {name: getattr(step.retrain, name) for name in Retrain.__slots__}
             for step in steps
@@ -119,11 +124,22 @@ def _table(rows: Sequence[BandPeriod], period: Period) -> Table:
     return table
 
 
-def _events(steps: Sequence[Step]) -> list[tuple[float, str]]:
+def _events(history: History, steps: Sequence[Step]) -> list[tuple[float, str]]:
     found: list[tuple[float, str]] = []
     held_back = 0
     for step in steps:
         found += [(raised.alarm.label_at, _told(raised)) for raised in step.alarms]
+        if step.shift is not None and step.shift.warns and step.routed.rows.size:
+            ended = float(history.times[step.routed.rows[-1]])
+            found.append(
+                (
+                    ended,
+                    (
+                        f"WARNING, the scores have moved: stability index {step.shift.psi:.3f}, distance "
+                        f"{step.shift.ks:.3f} from those that the calibrator was fitted to"
+                    ),
+                )
+            )
         retrain = step.retrain
         if retrain is None:
             continue
@@ -132,7 +148,7 @@ def _events(steps: Sequence[Step]) -> list[tuple[float, str]]:
             found.append(
                 (
                     retrain.at,
-                    f"PROMOTED a {retrain.kind} from {retrain.labels:,} labels{also}: {retrain.told}",
+                    f"PROMOTED: {retrain.kind}, from {retrain.labels:,} labels{also}: {retrain.told}",
                 )
             )
             held_back = 0

@@ -170,3 +170,43 @@ def test_the_table_counts_what_happened(make_history: Make, make_plan: Make) -> 
     assert sum(row.low <= (row.truth or 0.0) <= row.high for row in autos) >= 2
     rejected = [row for row in table if row.band == "reject"]
     assert all(row.truth is None and row.acted == 0 for row in rejected)
+
+
+def test_an_alarm_suspends_its_band_where_the_policy_says_so(make_history: Make, make_plan: Make) -> None:
+    bands = (
+        "bands: [{name: auto, from: 0.9, action: AUTO_ROUTE, on_breach: hold}, "
+        "{name: rest, from: 0.0, action: HOLD_FOR_REVIEW}]"
+    )
+    text = (
+        "version: 1\nmodels: {leads: {calibrator: 'models:/leads@champion', evidence: score, watch: "
+        f"{{false_alarm_rate: 0.05}}, {bands}}}}}\n"
+    )
+    history = make_history(broken_from=40)
+    plan = make_plan(text, calibrator=calibrator(), audit_rate=0.4, retrain_seconds=10 * 86400.0)
+    fired = suspended = False
+    for step in simulation.live(history, plan):
+        free = (step.routed.bands == "auto") & (history.categories[step.routed.rows] != "pricing")
+        assert set(step.routed.acted[free].tolist()) == {not fired}
+        fired = fired or any(raised.alarm.kind == "ACCURACY" for raised in step.alarms)
+        suspended = suspended or fired
+        if step.retrain is not None and step.retrain.promoted:
+            fired = False
+    assert suspended
+    mild = make_plan(
+        text.replace("on_breach: hold", "on_breach: alarm"), calibrator=calibrator(), audit_rate=0.4
+    )
+    for step in simulation.live(history, mild):
+        free = (step.routed.bands == "auto") & (history.categories[step.routed.rows] != "pricing")
+        assert step.routed.acted[free].all()
+
+
+def test_scores_that_move_are_a_warning(make_history: Make, make_plan: Make) -> None:
+    history = make_history(days=80)
+    moved = replace(
+        history,
+        scores=np.where(history.times > history.times[0] + 60 * 86400.0, history.scores**4, history.scores),
+    )
+    warned = [step.shift.warns for step in simulation.live(moved, make_plan()) if step.shift is not None]
+    calm = [step.shift.warns for step in simulation.live(history, make_plan()) if step.shift is not None]
+    assert warned[-1]
+    assert not any(calm)
