@@ -6,7 +6,21 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from calibrators import errors
-from training.commands import demo, evaluate, fit, import_labels, promote, retrain, rollback, rules
+from training.commands import (
+    bands,
+    demo,
+    evaluate,
+    fit,
+    import_labels,
+    promote,
+    recall,
+    replay,
+    report,
+    retrain,
+    rollback,
+    rules,
+    watch,
+)
 
 
 class Command(Protocol):
@@ -17,7 +31,21 @@ class Command(Protocol):
 
 
 # In the order in which a newcomer needs them.
-COMMANDS: tuple[Command, ...] = (demo, fit, evaluate, import_labels, retrain, rules, promote, rollback)
+COMMANDS: tuple[Command, ...] = (
+    demo,
+    replay,
+    fit,
+    evaluate,
+    import_labels,
+    report,
+    watch,
+    bands,
+    retrain,
+    rules,
+    promote,
+    rollback,
+    recall,
+)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -10,6 +10,7 @@ from rich.table import Table
 if TYPE_CHECKING:
     from training.dataset import Dataset
     from training.evaluation import Evaluation
+    from training.rerouting import Rerouted
     from training.selection import Selection
 
 WIDTH_OF_A_FILE = 120
@@ -61,21 +62,6 @@ def candidates_table(selection: "Selection") -> Table:
     return table
 
 
-def advice(selection: "Selection") -> str:
-    """A sentence where the rule preferred simplicity to a clear gain, else "".
-
-    The rule looks at the standard error of one mean; the difference of two means on the same rows is known
-    far better, and whoever has many labels may want to act on it.
-    """
-    chosen = selection.chosen
-    if selection.kind == selection.best or chosen.difference <= 2.0 * chosen.difference_standard_error:
-        return ""
-    return (
-        f"Row by row {selection.best} is better by {chosen.difference:.4f} \u00b1 "
-        f"{chosen.difference_standard_error:.4f} nats; --kind {selection.best.partition('-')[0]} takes it"
-    )
-
-
 def evaluations_table(title: str, columns: Sequence[tuple[str, "Evaluation"]]) -> Table:
     """The measures of several confidences on the same labels, one column each."""
     table = _table(title)
@@ -92,6 +78,17 @@ def evaluations_table(title: str, columns: Sequence[tuple[str, "Evaluation"]]) -
                 text += f" ({low:.2%} to {high:.2%})"
             cells.append(text)
         table.add_row(_NAMES.get(name, name), *cells)
+    return table
+
+
+def rerouting_table(rerouted: "Rerouted") -> Table:
+    """Where recent decisions go under the champion and under the challenger, by pair of bands."""
+    table = _table(f"band of the last {rerouted.shift.n:,} decisions, champion's")
+    table.add_column("challenger's")
+    table.add_column("decisions", justify="right")
+    ordered = sorted(rerouted.bands.items(), key=lambda item: (item[0][0] == item[0][1], -item[1], item[0]))
+    for (old, new), n in ordered:
+        table.add_row(old, "the same" if new == old else new, f"{n:,} ({n / rerouted.shift.n:.1%})")
     return table
 
 

@@ -13,6 +13,9 @@ from training.intervals import FloatArray
 CandidateKind = Literal["identity", "temperature", "platt-logit", "platt-raw", "beta", "isotonic", "constant"]
 """What can be fitted; Platt is affine in the logit of the score or in the raw score."""
 
+MERGED_FROM = 4
+"""Rows for each distinct score from which on merging them is worth its own cost."""
+
 CANDIDATE_KINDS: tuple[CandidateKind, ...] = get_args(CandidateKind)
 
 
@@ -101,7 +104,10 @@ def calibrator(
 
 def confidence(fitted: Fitted, dataset: Dataset, *, epsilon: float = losses.EPSILON) -> FloatArray:
     """(n,) what the fitted map makes of each row of any dataset of the same evidence."""
-    return dataset.confidence(calibrators.Calibrator(map=fitted.calibrator_map, epsilon=epsilon))
+    # Not by way of a calibrator, whose golden vector and digest cost more than a fit.
+    if isinstance(fitted.calibrator_map, calibrators.VectorTemperature):
+        return dataset.confidence(calibrators.Calibrator(map=fitted.calibrator_map, epsilon=epsilon))
+    return np.asarray(fitted.calibrator_map.many(dataset.scores, epsilon), dtype=np.float64)
 
 
 def _temperature(dataset: Dataset, epsilon: float) -> Fitted:
@@ -118,12 +124,12 @@ def _temperature(dataset: Dataset, epsilon: float) -> Fitted:
 
 def _platt(kind: Literal["platt-logit", "platt-raw"], dataset: Dataset, epsilon: float) -> Fitted:
     on: Literal["logit", "raw"] = "logit" if kind == "platt-logit" else "raw"
-    feature = losses.logit(dataset.scores, epsilon) if on == "logit" else dataset.scores
-    targets = _targets(dataset)
-    line = logistic.solve(feature[:, None], targets, dataset.weights)
+    scores, targets, weights = _merged(dataset)
+    feature = losses.logit(scores, epsilon) if on == "logit" else scores
+    line = logistic.solve(feature[:, None], targets, weights)
     if line.slopes[0] > 0.0:
         return Fitted(calibrator_map=calibrators.Platt(line.slopes[0], line.intercept, on), kind=kind)
-    base = logistic.flat(targets, dataset.weights)
+    base = logistic.flat(targets, weights)
     return Fitted(
         calibrator_map=calibrators.Platt(0.0, base.intercept, on),
         kind=kind,
@@ -133,20 +139,20 @@ def _platt(kind: Literal["platt-logit", "platt-raw"], dataset: Dataset, epsilon:
 
 
 def _beta(dataset: Dataset, epsilon: float) -> Fitted:
-    clipped = np.clip(dataset.scores, epsilon, 1.0 - epsilon)
+    scores, targets, weights = _merged(dataset)
+    clipped = np.clip(scores, epsilon, 1.0 - epsilon)
     features = np.column_stack((np.log(clipped), -np.log1p(-clipped)))
-    targets = _targets(dataset)
-    line = logistic.solve(features, targets, dataset.weights)
+    line = logistic.solve(features, targets, weights)
     a, b = line.slopes
     if a < 0.0 or b < 0.0:
         # The loss is convex, so the best a, b >= 0 is on a face: solve both, keep the better allowed one.
-        only_a = logistic.solve(features[:, :1], targets, dataset.weights)
-        only_b = logistic.solve(features[:, 1:], targets, dataset.weights)
+        only_a = logistic.solve(features[:, :1], targets, weights)
+        only_b = logistic.solve(features[:, 1:], targets, weights)
         faces = [
             (only_a.loss, (only_a.slopes[0], 0.0), only_a),
             (only_b.loss, (0.0, only_b.slopes[0]), only_b),
         ]
-        base = logistic.flat(targets, dataset.weights)
+        base = logistic.flat(targets, weights)
         allowed = [face for face in faces if min(face[1]) >= 0.0] or [(base.loss, (0.0, 0.0), base)]
         _, (a, b), line = min(allowed, key=lambda face: face[0])
     flat = a == 0.0 and b == 0.0
@@ -178,8 +184,21 @@ def _constant(dataset: Dataset) -> Fitted:
     return Fitted(calibrator_map=calibrators.Constant(value), kind="constant")
 
 
-def _targets(dataset: Dataset) -> FloatArray:
-    return logistic.platt_targets(dataset.correct, logistic.scaled_to_effective(dataset.weights))
+def _merged(dataset: Dataset) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Scores, Platt's targets and weights, the weights scaled to sum to the effective sample size.
+
+    Where many rows share a score and an outcome they are one row with their summed weight: the same loss, in a
+    fraction of the time.
+    """
+    scores, correct = dataset.scores, dataset.correct
+    weights = logistic.scaled_to_effective(dataset.weights)
+    distinct, codes = np.unique(scores, return_inverse=True)
+    if MERGED_FROM * distinct.size <= len(dataset):
+        mass = np.bincount(2 * codes + correct.astype(np.int64), weights=weights, minlength=2 * distinct.size)
+        there = mass > 0.0
+        scores, correct = np.repeat(distinct, 2)[there], np.tile([0.0, 1.0], distinct.size)[there]
+        weights = mass[there].astype(np.float64)
+    return scores, logistic.platt_targets(correct, weights), weights
 
 
 _UNINFORMATIVE = "the score is uninformative: it does not rise with correctness, so the base rate is answered"

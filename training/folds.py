@@ -6,8 +6,9 @@ from training.dataset import Dataset
 from training.intervals import IntArray
 
 FOLDS = 5
-# Below this many rows one random division is too much of a lottery, so there are two.
-FEW_ROWS = 500
+# Below this many independent units, groups or rows, one random division is too much of a lottery.
+FEW_UNITS = 500
+REPETITIONS = 4
 
 
 def assign(dataset: Dataset, *, seed: int, folds: int = FOLDS) -> tuple[IntArray, ...]:
@@ -19,13 +20,12 @@ def assign(dataset: Dataset, *, seed: int, folds: int = FOLDS) -> tuple[IntArray
       such folds share no group though they overlap in time. There is nothing random, hence no repetition.
     * With groups only: groups in seeded random order, larger ones first, each into the emptiest fold.
     * With neither: seeded random, each fold with its share of correct and of incorrect rows.
-      The random divisions are repeated once more below 500 rows.
+      Below 500 groups or rows there are four random divisions in place of one.
 
     There are fewer folds where there are fewer groups or rows; none (an empty tuple) where there is only one.
     """
     n = len(dataset)
     rng = np.random.default_rng(seed)
-    repetitions = 2 if n < FEW_ROWS else 1
     codes = np.arange(n)
     if dataset.groups is not None:
         codes = np.unique(dataset.groups, return_inverse=True)[1]
@@ -33,6 +33,7 @@ def assign(dataset: Dataset, *, seed: int, folds: int = FOLDS) -> tuple[IntArray
     folds = min(folds, units)
     if folds < 2:
         return ()
+    repetitions = REPETITIONS if units < FEW_UNITS else 1
     sizes = np.bincount(codes)
     if dataset.times is not None:
         moments = np.bincount(codes, weights=dataset.times) / sizes

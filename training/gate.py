@@ -1,6 +1,6 @@
 """The verdict on a challenger: one paired test on the same held-out labels, and no promise broken."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -8,20 +8,32 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
-from training import bands as band_module
-from training import errors, intervals, losses
-from training.bands import Band
+from training import errors, intervals, losses, promises
 from training.intervals import FloatArray
+from training.placement import Placement
+from training.promises import Promised
 
 ReasonCode = Literal[
     "IMPROVED",
     "NOT_IMPROVED",
+    "FIRST_CALIBRATOR",
     "TOO_FEW_LABELS",
     "BAND_PROMISE_BROKEN",
     "BAND_PROMISE_STILL_BROKEN",
     "BAND_WITHOUT_LABELS",
+    "SCORE_UNINFORMATIVE",
+    "LABELS_SET_ASIDE",
+    "CHAMPION_WINDOW_UNKNOWN",
+    "UNDRAWN_LABELS",
     "ROUTING_SHIFT",
+    "SHIFT_NEEDS_APPROVAL",
+    "ROLLED_BACK",
+    "MOVED_BY_HAND",
 ]
+Outcome = Literal["accepted", "needs_a_person", "kept_champion"]
+
+FOR_A_PERSON: frozenset[ReasonCode] = frozenset({"SHIFT_NEEDS_APPROVAL", "ROLLED_BACK", "MOVED_BY_HAND"})
+"""What blocks a promotion that nobody asked for, and that a person may decide otherwise."""
 
 LEAST_LABELS = 30
 LEAST_OF_EITHER = 5
@@ -40,9 +52,25 @@ class Reason:
 class Verdict:
     """Whether the challenger may be promoted, why, and the numbers behind it, all finite."""
 
-    accept: bool
     reasons: tuple[Reason, ...]
     statistics: dict[str, float]
+
+    @property
+    def accept(self) -> bool:
+        """Whether no reason blocks."""
+        return not any(reason.blocking for reason in self.reasons)
+
+    @property
+    def outcome(self) -> Outcome:
+        """The verdict in a word; `needs_a_person` where only such reasons block as a person may overrule."""
+        blocking = {reason.code for reason in self.reasons if reason.blocking}
+        if not blocking:
+            return "accepted"
+        return "needs_a_person" if blocking <= FOR_A_PERSON else "kept_champion"
+
+    def with_reasons(self, reasons: Iterable[Reason], statistics: Mapping[str, float] = {}) -> "Verdict":
+        """The verdict with further findings."""
+        return Verdict(reasons=(*self.reasons, *reasons), statistics={**self.statistics, **statistics})
 
 
 def judge(
@@ -52,9 +80,12 @@ def judge(
     weights: FloatArray | None = None,
     groups: npt.NDArray[Any] | None = None,
     *,
-    bands: Sequence[Band] = (),
     level: float = 0.95,
     raw_confidence: FloatArray | None = None,
+    promised: Sequence[Promised] = (),
+    before: Placement | None = None,
+    after: Placement | None = None,
+    categories: npt.NDArray[np.str_] | None = None,
 ) -> Verdict:
     """The gate of a retrain; call it once for each challenger, on labels that neither fit has seen.
 
@@ -62,9 +93,12 @@ def judge(
 
     * The one-sided `level` lower bound of the weighted mean difference in log-loss, champion minus
       challenger, paired row by row and clustered by group (Student's t with one degree of freedom less than
-      there are clusters), is above 0. Log-loss and not a calibration error: a constant has ECE 0.
-    * For each automatic band: the accuracy of what the challenger puts there is not below the band's lower
-      edge beyond its two-sided `level` Korn-Graubard interval, unless the champion's is as well.
+      there are clusters), is above 0. Log-loss and not a calibration error: a constant has ECE 0. Where
+      nothing is in force, and so everything is held, it is enough that the challenger is not shown to be
+      worse than the raw confidence: a model that is calibrated already needs no improvement to go live.
+    * For each promise of the policy: the accuracy of what the challenger lets act there is not below it beyond
+      its two-sided Korn-Graubard interval at the promise's own confidence. Where what the champion lets act
+      is below it as well, the challenger's must not be lower yet beyond both intervals.
     * There are at least 30 effective labels (and groups), and 5 of either outcome.
 
     Args:
@@ -74,35 +108,43 @@ def judge(
         correct: (n,) of 0/1.
         weights: (n,) above 0, None means equal.
         groups: (n,) keys of rows that depend on each other.
-        bands: of the policy; empty leaves promises and routing out.
-        level: of the test and of the intervals.
+        level: of the test.
         raw_confidence: (n,) the identity's answer, needed exactly where there is no champion.
+        promised: the policy's promises; they need `after`.
+        before: where the champion puts the answers; None where nothing is in force, and so nothing acts.
+        after: where the challenger puts them.
+        categories: (n,) in their normal form.
 
     Raises:
-        RequestRefused: there is neither a champion nor a raw confidence, or the bands leave a gap.
+        RequestRefused: there is neither a champion nor a raw confidence, or promises without `after`.
     """
     reference = champion_confidence if champion_confidence is not None else raw_confidence
     if reference is None:
         raise errors.RequestRefused("without a champion, pass the raw confidence to compare with")
+    if promised and after is None:
+        raise errors.RequestRefused("promises need the challenger's placement")
     opponent = "the champion" if champion_confidence is not None else "the raw confidence"
     weights = np.ones(correct.size) if weights is None else weights
     reasons, statistics = _improvement(
-        reference, challenger_confidence, correct, weights, groups, level, opponent
+        reference,
+        challenger_confidence,
+        correct,
+        weights,
+        groups,
+        level,
+        opponent,
+        first=champion_confidence is None,
     )
-    if bands and correct.size:
-        for band in bands:
-            if band.automatic:
-                found, numbers = _promise(
-                    band, reference, challenger_confidence, correct, weights, groups, level, opponent
-                )
-                reasons += found
-                statistics |= numbers
-        shift, numbers = _routing(bands, reference, challenger_confidence, weights)
-        reasons.append(shift)
-        statistics |= numbers
-    return Verdict(
-        accept=not any(reason.blocking for reason in reasons), reasons=tuple(reasons), statistics=statistics
-    )
+    if after is not None and correct.size:
+        for promise in promised:
+            found = [
+                None if side is None else promises.check(promise, side, correct, weights, groups, categories)
+                for side in (before, after)
+            ]
+            reasons += _kept(promise, found[0], found[1])
+            for who, kept in zip(("champion", "challenger"), found, strict=True):
+                statistics |= promises.as_numbers(promise.name, who, kept)
+    return Verdict(reasons=tuple(reasons), statistics=statistics)
 
 
 def _improvement(
@@ -113,6 +155,8 @@ def _improvement(
     groups: npt.NDArray[Any] | None,
     level: float,
     opponent: str,
+    *,
+    first: bool,
 ) -> tuple[list[Reason], dict[str, float]]:
     right = int(correct.sum())
     wrong = int(correct.size) - right
@@ -150,62 +194,31 @@ def _improvement(
     )
     if bound > 0.0:
         return [Reason(code="IMPROVED", text=f"the challenger is better: {numbers}")], statistics
+    if first and gain.mean + quantile * gain.standard_error >= 0.0:
+        text = f"nothing is in force, and the challenger is not shown to be worse: {numbers}"
+        return [Reason(code="FIRST_CALIBRATOR", text=text)], statistics
     text = f"the challenger is not shown to be better: {numbers}"
     return [Reason(code="NOT_IMPROVED", text=text, blocking=True)], statistics
 
 
-def _promise(
-    band: Band,
-    reference: FloatArray,
-    challenger: FloatArray,
-    correct: FloatArray,
-    weights: FloatArray,
-    groups: npt.NDArray[Any] | None,
-    level: float,
-    opponent: str,
-) -> tuple[list[Reason], dict[str, float]]:
-    def measure(confidence: FloatArray) -> tuple[intervals.WeightedMean, float, float] | None:
-        held = band.holds(confidence)
-        if not held.any():
-            return None
-        estimate = intervals.weighted_mean(
-            correct[held], weights[held], None if groups is None else groups[held]
-        )
-        return (estimate, *intervals.korn_graubard(estimate, level))
-
-    after, before = measure(challenger), measure(reference)
-    numbers: dict[str, float] = {}
-    for who, measured in (("champion", before), ("challenger", after)):
-        if measured is not None:
-            numbers[f"{who}_accuracy_{band.name}"] = measured[0].mean
-            numbers[f"{who}_accuracy_high_{band.name}"] = measured[2]
+def _kept(promise: Promised, before: promises.Kept | None, after: promises.Kept | None) -> list[Reason]:
     if after is None:
-        text = f"band {band.name}: the challenger puts no labelled decision there, so its promise is untested"
-        return [Reason(code="BAND_WITHOUT_LABELS", text=text)], numbers
-    estimate, low, high = after
-    if high >= band.low:
-        return [], numbers
+        text = (
+            f"band {promise.name}: the challenger lets no labelled decision act there, so its promise is "
+            "untested"
+        )
+        return [Reason(code="BAND_WITHOUT_LABELS", text=text)]
+    if after.high >= promise.accuracy:
+        return []
     text = (
-        f"band {band.name} promises {band.low:.2f}, but of the {estimate.n} labels that the challenger puts "
-        f"there {estimate.mean:.3f} are correct ({level:.0%} interval {low:.3f} to {high:.3f})"
+        f"band {promise.name} promises {promise.accuracy:.2f}, but of the {after.n} labels that the challenger "
+        f"lets act there {after.accuracy:.3f} are correct ({promise.confidence:.0%} interval {after.low:.3f} "
+        f"to {after.high:.3f})"
     )
-    if before is not None and before[2] < band.low:
-        text += f"; {opponent} breaks it too ({before[0].mean:.3f}, up to {before[2]:.3f})"
-        return [Reason(code="BAND_PROMISE_STILL_BROKEN", text=text)], numbers
-    return [Reason(code="BAND_PROMISE_BROKEN", text=text, blocking=True)], numbers
-
-
-def _routing(
-    bands: Sequence[Band], reference: FloatArray, challenger: FloatArray, weights: FloatArray
-) -> tuple[Reason, dict[str, float]]:
-    automatic = np.array([band.automatic for band in bands])
-    before, after = band_module.place(bands, reference), band_module.place(bands, challenger)
-    moved = float(np.average(before != after, weights=weights))
-    share_before = float(np.average(automatic[before], weights=weights))
-    share_after = float(np.average(automatic[after], weights=weights))
-    text = (
-        f"{moved:.1%} of the held-out decisions change their band; automatic {share_before:.1%} before, "
-        f"{share_after:.1%} after"
-    )
-    numbers = {"band_changed": moved, "automatic_before": share_before, "automatic_after": share_after}
-    return Reason(code="ROUTING_SHIFT", text=text), numbers
+    if before is None or before.high >= promise.accuracy:
+        return [Reason(code="BAND_PROMISE_BROKEN", text=text, blocking=True)]
+    text += f"; the champion breaks it too ({before.accuracy:.3f}, up to {before.high:.3f})"
+    if promises.worse(before, after):
+        text += f", and the challenger by more, beyond both intervals (from {before.low:.3f})"
+        return [Reason(code="BAND_PROMISE_BROKEN", text=text, blocking=True)]
+    return [Reason(code="BAND_PROMISE_STILL_BROKEN", text=text)]

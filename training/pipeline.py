@@ -4,31 +4,25 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
-
 import calibrators
 from sidecar.ledger.store import Ledger
-from sidecar.policy import loading
 from sidecar.policy import model as policy_model
-from sidecar.policy.actions import AUTOMATIC_ACTIONS
 from sidecar.policy.loading import LoadedPolicy
 from training import (
-    bands,
+    challenge,
     errors,
     evaluation,
-    fitting,
     gate,
     labelled,
+    policies,
+    publishing,
     registry,
-    reliability,
-    report,
+    rerouting,
     selection,
 )
-from training.dataset import Dataset
-from training.labelled import LabelledDecisions
-
-FIT_SHARE = 0.7
-"""Of the labels, by time, that fit; the later ones judge."""
+from training.gate import Reason
+from training.labelled import LabelledDecisions, Source
+from training.rerouting import Rerouted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +39,7 @@ class Retrained:
         verdict: the gate's.
         before: on the held-out labels, under the champion (or raw).
         after: on the held-out labels, under the challenger.
+        rerouted: recent decisions under both; None for a secondary, whose answers were not asked again.
         promoted: whether the alias was moved.
     """
 
@@ -57,6 +52,7 @@ class Retrained:
     verdict: gate.Verdict
     before: evaluation.Evaluation
     after: evaluation.Evaluation
+    rerouted: Rerouted | None
     promoted: bool
 
 
@@ -66,6 +62,7 @@ def retrain(
     *,
     policy: LoadedPolicy | None = None,
     name: str | None = None,
+    source: Source = "primary",
     model_versions: tuple[str, ...] = (),
     pool: bool = False,
     since: float | None = None,
@@ -76,14 +73,16 @@ def retrain(
 ) -> Retrained:
     """Fits a challenger on the earlier labels and judges it against the champion on the later ones.
 
-    The challenger that is judged is the one that is registered: it is not fitted again on all labels, since
-    then nothing would have been measured about it.
+    See `challenge.challenge` for the fit and `gate.judge` for the test. What the gate adds here: recent
+    decisions are routed again under both, and a shift of the automatic share beyond the policy's
+    `admission.max_auto_shift` needs a person, as does a champion that was rolled back or moved by hand.
 
     Args:
         ledger: a snapshot.
         model: a key of the policy's models.
         policy: None takes the one that the newest decision was made under, from the ledger.
         name: the registered model; None takes it from the policy's calibrator.
+        source: whose answers: the model's, or those of the fallback chain's secondary.
         model_versions: see `labelled.build`.
         pool: see `labelled.build`.
         since: only decisions made at or after, in seconds since the epoch; None: all. After a change of the
@@ -94,7 +93,7 @@ def retrain(
         clock: seconds since the epoch.
 
     Raises:
-        NotEnoughLabels: there are none, or all are of one time or group.
+        NotEnoughLabels: there are none, or none that could judge.
         RequestRefused: the policy does not fit.
         RegistryRefused: the registry cannot be used.
     """
@@ -104,177 +103,176 @@ def retrain(
         raise errors.RequestRefused(
             f"the policy has no model {model!r}; it has {', '.join(loaded.policy.models)}"
         )
-    registered = name or _registered_name(entry)
-    decisions = labelled.build(
-        ledger.labelled(
-            model,
-            since=since,
-            criterion=entry.criterion,
-            label_window_seconds=loaded.policy.label_window,
-        ),
-        entry,
-        model_versions=model_versions,
-        pool=pool,
+    registered = name or policies.registered_name(entry, source, model_versions)
+    decisions = _decisions(
+        ledger, model, loaded, source=source, model_versions=model_versions, pool=pool, since=since
     )
-    fit_on, judge_on = split_by_time(decisions.dataset)
-    chosen = selection.select(fit_on, seed=seed)
-    challenger = fitting.calibrator(
-        chosen.fitted,
-        fit_on,
-        applies_to=calibrators.AppliesTo(
-            model=model,
-            model_versions=decisions.model_versions,
-            evidence=entry.evidence,
-            aggregation=entry.aggregated_by(),
-            answer=fit_on.answer,
-            criterion=entry.criterion,
-        ),
-        note=f"retrained; {chosen.reason}"[:500],
-    )
+    table = policies.table(ledger, model, loaded)
     champion = registry.champion(registered)
-    champion_confidence = None if champion is None else judge_on.confidence(champion[1])
-    reference = judge_on.scores if champion_confidence is None else champion_confidence
-    confidence = judge_on.confidence(challenger)
-    cut = policy_bands(entry)
-    verdict = gate.judge(
-        champion_confidence,
-        confidence,
-        judge_on.correct,
-        judge_on.weights,
-        judge_on.groups,
-        bands=cut,
-        raw_confidence=judge_on.scores,
-    )
+    try:
+        made = challenge.challenge(
+            decisions.dataset,
+            None if champion is None else champion[1],
+            entry=entry,
+            applies_to=_applies_to(model, entry, decisions, source),
+            table=table,
+            undrawn=decisions.undrawn,
+            seed=seed,
+        )
+    except errors.NotEnoughLabels as problem:
+        rest = f"; left out: {decisions.told()}" if decisions.left_out else ""
+        raise errors.NotEnoughLabels(
+            f"{len(decisions.dataset)} labels were drawn: {problem}{rest}"
+        ) from problem
+    rerouted = None
+    verdict = made.verdict
+    if source == "primary":
+        rerouted = rerouting.measure(
+            rerouting.recent(ledger, model, versions=decisions.model_versions),
+            table,
+            before=None if champion is None else champion[1],
+            after=made.challenger,
+            suspended=rerouting.in_force(ledger),
+        )
+        limit = None if champion is None else entry.admission.max_auto_shift
+        verdict = verdict.with_reasons(rerouted.reasons(limit), rerouted.statistics())
+    verdict = verdict.with_reasons(_standing(registered))
     before, after = (
         evaluation.evaluate(
-            values, judge_on.correct, judge_on.weights, groups=judge_on.groups, seed=seed, use_netcal=False
+            values,
+            made.judge_on.correct,
+            made.judge_on.weights,
+            groups=made.judge_on.groups,
+            seed=seed,
+            use_netcal=False,
         )
-        for values in (reference, confidence)
+        for values in (made.reference, made.confidence)
     )
-    against = "raw confidence" if champion is None else f"champion, version {champion[0]}"
-    figure = report.draw_reliability(
-        reliability.reliability(reference, judge_on.correct, judge_on.weights),
-        reliability.reliability(confidence, judge_on.correct, judge_on.weights),
-        bands=cut,
-        title=f"{registered}: held-out labels, weighted",
-        names=(against, "challenger"),
-    )
-    window = judge_on.window
-    version = registry.publish(
-        challenger,
+    account = publishing.Account(
         name=registered,
-        alias="challenger",
-        tags={
-            "gate": "accepted" if verdict.accept else "kept_champion",
-            "gate_reasons": ", ".join(reason.code for reason in verdict.reasons),
-            "data_digest": decisions.dataset.digest,
-            "data_window": "{} to {}".format(*decisions.dataset.window),
-            "policy_digest": loaded.digest,
-            "champion_version": "none" if champion is None else champion[0],
-        },
-        metrics=_metrics(before, after, verdict),
-        figures={"reliability.png": figure},
-        documents={
-            "selection.json": chosen.as_document(),
-            "verdict.json": {
-                "accept": verdict.accept,
-                "reasons": [
-                    {"code": reason.code, "text": reason.text, "blocking": reason.blocking}
-                    for reason in verdict.reasons
-                ],
-                "statistics": verdict.statistics,
-                "judged_on": {"from": window[0], "to": window[1], "labels": len(judge_on)},
-                "left_out": decisions.left_out,
-            },
-            "policy.json": loaded.canonical,
-        },
-        description="\n".join(
-            [f"Judged against the {against}: {'accepted' if verdict.accept else 'champion kept'}.", ""]
-            + [f"* {reason.code}: {reason.text}" for reason in verdict.reasons]
-        ),
-        by=by,
-        clock=clock,
+        policy=loaded,
+        entry=entry,
+        decisions=decisions,
+        made=made,
+        verdict=verdict,
+        champion_version=None if champion is None else champion[0],
+        before=before,
+        after=after,
+        rerouted=rerouted,
     )
+    version = publishing.publish(account, by=by, clock=clock)
     if promote and verdict.accept:
         told = "; ".join(reason.text for reason in verdict.reasons)
-        registry.promote(registered, version, by=by, reason=f"the gate accepted: {told}"[:1000], clock=clock)
+        registry.promote(
+            registered,
+            version,
+            kind="retrain",
+            by=by,
+            reason=f"the gate accepted: {told}"[:1000],
+            clock=clock,
+        )
     return Retrained(
         name=registered,
         version=version,
-        challenger=challenger,
+        challenger=made.challenger,
         champion_version=None if champion is None else champion[0],
         decisions=decisions,
-        chosen=chosen,
+        chosen=made.chosen,
         verdict=verdict,
         before=before,
         after=after,
+        rerouted=rerouted,
         promoted=promote and verdict.accept,
     )
 
 
-def split_by_time(dataset: Dataset) -> tuple[Dataset, Dataset]:
-    """The earlier 70 % of the labels, which fit, and the later ones, which judge.
-
-    Decisions of one moment stay together. Groups may be on both sides: the verdict's variance is clustered by
-    group, and a calibrator has too few parameters to learn a group by heart.
+def policy_of(ledger: Ledger, model: str) -> LoadedPolicy:
+    """The policy that the model's newest decision was made under.
 
     Raises:
-        NotEnoughLabels: all labels are of one moment.
+        NotEnoughLabels: the ledger has no decision of the model.
+        RequestRefused: nor does the policy that the newest decision was made under know it; or the ledger
+            does not have the policy.
     """
-    if dataset.times is None:
-        raise errors.RequestRefused("the labels carry no times, so they cannot be split by time")
-    edge = float(np.quantile(dataset.times, FIT_SHARE, method="lower"))
-    earlier = dataset.times <= edge
-    if earlier.all() or not earlier.any():
-        raise errors.NotEnoughLabels(
-            "all labelled decisions are of one moment; later ones must judge the fit"
-        )
-    return dataset.take(earlier), dataset.take(~earlier)
-
-
-def policy_bands(entry: policy_model.Model) -> tuple[bands.Band, ...]:
-    """The bands of a model's policy, as the loop needs them."""
-    upper = 1.0
-    found = []
-    for band in entry.bands:
-        lower = float(band.from_)
-        found.append(
-            bands.Band(name=band.name, low=lower, high=upper, automatic=band.action in AUTOMATIC_ACTIONS)
-        )
-        upper = lower
-    return tuple(found)
-
-
-def _registered_name(entry: policy_model.Model) -> str:
-    scheme, _, rest = entry.calibrator.partition("models:/")
-    if scheme:
-        raise errors.RequestRefused(
-            f"the policy's calibrator is {entry.calibrator}, which is not in a registry: name the registered model "
-            "with --name"
-        )
-    return rest.partition("@")[0].partition("/")[0]
-
-
-def policy_of(ledger: Ledger, model: str) -> LoadedPolicy:
-    """The policy that the model's newest decision was made under."""
-    newest = ledger.decisions(model=model, page_size=1).items
-    if not newest:
+    newest = _newest_policy_digest(ledger, model)
+    known = newest or _newest_policy_digest(ledger, "")
+    loaded = policies.of_digest(ledger, known) if known else None
+    if newest is None:
+        if loaded is not None and model not in loaded.policy.models:
+            raise errors.RequestRefused(
+                f"the policy has no model {model!r}; it has {', '.join(loaded.policy.models)}"
+            )
         raise errors.NotEnoughLabels(f"the ledger has no decision of model {model!r}: route some first")
-    digest = newest[0].answers[-1].policy_digest
-    artifact = ledger.artifact(digest)
-    if artifact is None:
+    if loaded is None:
         raise errors.RequestRefused(
-            f"the ledger does not have the policy {digest} yet: name the file with --policy"
+            f"the ledger does not have the policy {newest} yet: name the file with --policy"
         )
-    return loading.parse(artifact.body, name=digest)
+    return loaded
 
 
-def _metrics(
-    before: evaluation.Evaluation, after: evaluation.Evaluation, verdict: gate.Verdict
-) -> dict[str, float]:
-    metrics = {f"gate_{key}": value for key, value in verdict.statistics.items()}
-    for prefix, measured in (("champion", before), ("challenger", after)):
-        metrics |= {
-            f"{prefix}_{key}": value for key, value in measured.measures().items() if isinstance(value, float)
-        }
-    return metrics
+def _decisions(
+    ledger: Ledger,
+    model: str,
+    loaded: LoadedPolicy,
+    *,
+    source: Source,
+    model_versions: tuple[str, ...],
+    pool: bool,
+    since: float | None,
+) -> LabelledDecisions:
+    entry = loaded.policy.models[model]
+    found = ledger.labelled(
+        model, since=since, criterion=entry.criterion, label_window_seconds=loaded.policy.label_window
+    )
+    elsewhere: frozenset[str] = frozenset()
+    if source == "secondary":
+        step = labelled.secondary(entry)
+        elsewhere = frozenset(
+            digest
+            for digest in {each.decision.policy_digest for each in found}
+            if digest != loaded.digest and policies.answered_elsewhere(ledger, digest, model, step)
+        )
+    return labelled.build(
+        found,
+        entry,
+        source=source,
+        model_versions=model_versions,
+        pool=pool,
+        undrawn=entry.retrain.undrawn_labels,
+        elsewhere=elsewhere,
+    )
+
+
+def _applies_to(
+    model: str, entry: policy_model.Model, decisions: LabelledDecisions, source: Source
+) -> calibrators.AppliesTo:
+    data = decisions.dataset
+    return calibrators.AppliesTo(
+        model=model,
+        model_versions=decisions.model_versions,
+        source=source,
+        evidence=data.evidence,
+        aggregation=data.aggregation,
+        answer=data.answer,
+        criterion=entry.criterion,
+    )
+
+
+def _standing(registered: str) -> tuple[Reason, ...]:
+    match registry.standing(registered):
+        case "ROLLED_BACK":
+            text = "champion was rolled back, and only a person promotes after that: `promote VERSION`"
+            return (Reason(code="ROLLED_BACK", text=text, blocking=True),)
+        case "MOVED_BY_HAND":
+            text = (
+                "champion is where no promotion put it: somebody moved it by hand, and only a person promotes "
+                "after that: `promote VERSION`, with the version that it is at to confirm it"
+            )
+            return (Reason(code="MOVED_BY_HAND", text=text, blocking=True),)
+        case _:
+            return ()
+
+
+def _newest_policy_digest(ledger: Ledger, model: str) -> str | None:
+    newest = ledger.decisions(model=model, page_size=1).items
+    return newest[0].answers[-1].policy_digest if newest else None

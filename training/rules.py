@@ -72,8 +72,16 @@ def measure(labelled: Iterable[Labelled]) -> dict[str, RuleAccuracy]:
 
 def calibrator(model: str, accuracy: RuleAccuracy, *, criterion: str) -> calibrators.Calibrator:
     """The constant that a rule's answers are worth, bound to the model and the rule."""
+    # What it claims is its lower bound already, so a policy that cuts bands on lower bounds can use it.
+    curve = calibrators.LowerCurve(
+        level=(1.0 + LEVEL) / 2.0,
+        method="korn_graubard",
+        confidences=(accuracy.lower,),
+        bounds=(accuracy.lower,),
+    )
     return calibrators.Calibrator(
         map=calibrators.Constant(accuracy.lower),
+        lower=curve,
         applies_to=calibrators.AppliesTo(
             model=model,
             model_versions=(accuracy.rule,),

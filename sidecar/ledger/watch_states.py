@@ -123,7 +123,8 @@ def _keep(connection: sa.Connection, states: Sequence[WatchState]) -> None:
             statement = sa.update(table).where(*same, table.c.version == state.version).values(row)
         else:
             statement = database.insert(connection, table).on_conflict_do_nothing().values(row)
-        if connection.execute(statement).rowcount != 1:
+        # Not by the number of rows, which PostgreSQL's drivers do not tell of an insert that may do nothing.
+        if connection.execute(statement.returning(table.c.stream)).first() is None:
             raise WatchedMeanwhile(
                 f"another watch of model {state.model} wrote stream {state.stream} meanwhile: look again"
             )

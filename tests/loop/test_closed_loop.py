@@ -60,12 +60,17 @@ def test_labels_come_back_as_a_better_calibrator(loop, promise, capsys) -> None:
     # A retrain from these labels gives a challenger, and a verdict with its reasons.
     retrained = loop.retrain(since=changed_at, promote=True)
     assert retrained.champion_version == first
-    assert retrained.verdict.accept, retrained.verdict.reasons
     assert "IMPROVED" in [reason.code for reason in retrained.verdict.reasons]
-    assert retrained.promoted
     second = retrained.version
+
+    # It would let far fewer answers act, which the gate leaves to a person.
+    blocking = [reason.code for reason in retrained.verdict.reasons if reason.blocking]
+    assert blocking == ["SHIFT_NEEDS_APPROVAL"], retrained.verdict.reasons
+    assert not retrained.promoted
     tags = loop.tags(second)
-    assert (tags["gate"], tags["champion_version"]) == ("accepted", first)
+    assert (tags["gate"], tags["champion_version"]) == ("needs_a_person", first)
+    assert loop.route(FIRST).versions == {first}
+    loop.approve(second)
 
     # The promotion goes live by itself, and can be seen in the answers.
     loop.until_answers_carry(second)

@@ -98,3 +98,44 @@ def test_history_leaves_out_what_is_not_ours() -> None:
     }
     assert alias_history.moves([strange]) == ()
     assert len(alias_history.moves([{**strange, key: value}])) == 1
+
+
+def made(kind: str, origin: str | None, target: str, at: float, **changes: object) -> Move:
+    fields: dict[str, object] = {
+        "alias": "champion",
+        "kind": kind,
+        "from_version": origin,
+        "to_version": target,
+        "by": "ada",
+        "reason": "",
+        "at": at,
+        "done": True,
+    }
+    return Move(**(fields | changes))  # type: ignore[arg-type]
+
+
+def test_what_stands_in_the_way_of_a_move_that_no_person_makes() -> None:
+    first, second = made("promote", None, "1", 1.0), made("retrain", "1", "2", 2.0)
+    back = made("rollback", "2", "1", 3.0)
+    confirmed = made("promote", "1", "1", 4.0)
+    assert alias_history.standing([], "champion", None) is None
+    assert alias_history.standing([], "champion", "1") == "MOVED_BY_HAND"
+    assert alias_history.standing([first, second], "champion", "2") is None
+    assert alias_history.standing([first, second], "champion", "1") == "MOVED_BY_HAND"
+    assert alias_history.standing([first, second], "champion", None) == "MOVED_BY_HAND"
+    assert alias_history.standing([first, second, back], "champion", "1") == "ROLLED_BACK"
+    assert alias_history.standing([first, second, back, confirmed], "champion", "1") is None
+    # Another alias, and what never came to its end, say nothing.
+    other, begun = (
+        made("rollback", "2", "1", 5.0, alias="challenger"),
+        made("rollback", "2", "1", 5.0, done=False),
+    )
+    assert alias_history.standing([first, second, other, begun], "champion", "2") is None
+
+
+def test_tags_from_before_evidence_was_kept_are_still_read() -> None:
+    key, value = made("promote", "1", "2", 7.0).tag()
+    fields = json.loads(value)
+    del fields["evidence"]
+    (move,) = alias_history.moves([{key: json.dumps(fields)}])
+    assert (move.to_version, move.evidence) == ("2", "")

@@ -167,14 +167,6 @@ def test_an_uninformative_score_is_said(tmp_path: Path, capsys: pytest.CaptureFi
     assert "Warning: the score is uninformative" in capsys.readouterr().out
 
 
-def test_a_clear_gain_that_the_rule_passes_over_is_said(
-    cifar: tuple[Dataset, Dataset], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    np.savez(tmp_path / "v.npz", logits=cifar[0].vectors, labels=cifar[0].truths)
-    assert fit(tmp_path / "v.npz")[0] == 0
-    assert "--kind beta takes it" in capsys.readouterr().out
-
-
 @pytest.mark.parametrize(
     ("flags", "code", "words"),
     [
@@ -187,6 +179,8 @@ def test_a_clear_gain_that_the_rule_passes_over_is_said(
         (["--aggregation", "mean"], "REQUEST_REFUSED", "token_logprobs"),
         (["--score-is", "positive", "--evidence", "score"], "REQUEST_REFUSED", "positive_probability"),
         (["--out", "/nowhere/at/all/cal.json"], "REQUEST_REFUSED", "a folder that exists"),
+        (["--out", "/tmp/" + "long" * 80], "REQUEST_REFUSED", "cannot be written"),
+        (["--even-if-young"], "REQUEST_REFUSED", "--even-if-young goes with --alias"),
     ],
 )
 def test_mistakes_are_one_line_on_stderr(
@@ -286,3 +280,80 @@ def test_register_publishes_with_evidence(
     assert run.data.params["kind"] == "temperature"
     files = {item.path for item in client.list_artifacts(version.run_id, "evidence")}
     assert files == {"evidence/reliability.png", "evidence/selection.json"}
+
+
+@pytest.mark.filterwarnings(
+    "ignore:The ``noload`` loader strategy is deprecated", "ignore:Operation with range is deprecated"
+)
+def test_no_alias_points_at_what_rests_on_next_to_nothing(
+    tmp_path: Path, mlflow_registry: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from mlflow import MlflowClient
+
+    flags = ("--register", "young-leads", "--model", "leads", "--any-version", "--evidence", "score")
+    rng = np.random.default_rng(3)
+    scores = rng.uniform(0.5, 0.99, 1000)
+    for name, rows, labels, words in (
+        ("few.npz", slice(0, 29), np.arange(1000) % 2, "29 effective labels, 30 are needed"),
+        ("right.npz", slice(0, 200), np.arange(1000) >= 4, "4 incorrect and 196 correct labels"),
+        ("flat.npz", slice(0, 1000), rng.random(1000) < 1.3 - scores, "the score is uninformative"),
+    ):
+        np.savez(tmp_path / name, scores=scores[rows], labels=labels[rows].astype(int))
+        code, out = fit(tmp_path / name, *flags, "--alias", "champion")
+        assert code == 2
+        refused = capsys.readouterr().err
+        assert words in refused
+        assert "--even-if-young" in refused
+        assert not out.exists(), "nothing was done by halves"
+    client = MlflowClient(mlflow_registry, mlflow_registry)
+    assert not client.search_registered_models("name='young-leads'")
+    # A challenger decides nothing, and who knows what they do may say so.
+    assert fit(tmp_path / "few.npz", *flags, "--alias", "challenger")[0] == 0
+    assert fit(tmp_path / "few.npz", *flags, "--alias", "champion", "--even-if-young")[0] == 0
+    assert client.get_registered_model("young-leads").aliases == {"challenger": "1", "champion": "2"}
+
+
+def test_a_seed_is_a_whole_number_from_0_on(labelled: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for given in ("-1", "1.5", "many"):
+        with pytest.raises(SystemExit) as ended:
+            fit(labelled, "--seed", given)
+        assert ended.value.code == 2
+        assert "a whole number from 0 on" in capsys.readouterr().err
+
+
+def test_a_folder_that_may_not_be_written_to_is_refused_before_the_fit(
+    labelled: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("os.access", lambda *_: False)
+    assert fit(labelled)[0] == 2
+    captured = capsys.readouterr()
+    assert "you may not write into the folder" in captured.err
+    assert captured.out == ""
+
+
+@pytest.mark.filterwarnings(
+    "ignore:The ``noload`` loader strategy is deprecated", "ignore:Operation with range is deprecated"
+)
+def test_a_registry_that_no_sidecar_can_read_is_said_aloud(
+    labelled: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from training import registry
+
+    monkeypatch.setattr(registry, "publish", lambda *_, **__: "1")
+    flags = ("--register", "x", "--model", "leads", "--any-version", "--evidence", "score")
+    for address, said in (("sqlite:///mlflow.db", True), ("http://mlflow:5000", False)):
+        monkeypatch.setattr(registry, "address", lambda address=address: address)
+        assert fit(labelled, *flags)[0] == 0
+        told = " ".join(capsys.readouterr().out.split())
+        assert (
+            "It is in sqlite:///mlflow.db, which no sidecar can read: set MLFLOW_TRACKING_URI" in told
+        ) is said
+
+
+def test_the_address_of_the_registry_keeps_passwords_to_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    import mlflow
+
+    from training import registry
+
+    monkeypatch.setattr(mlflow, "get_registry_uri", lambda: "https://ada:secret@mlflow.example:5000/x")
+    assert registry.address() == "https://mlflow.example:5000/x"

@@ -212,3 +212,23 @@ def test_published_table_of_human_in_the_loop_routing(hitl_file: Path, tmp_path:
     assert len(data) == 1130
     assert data.groups is not None
     assert len(np.unique(data.groups)) == 113
+
+
+def test_categories_come_in_their_normal_form(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", "score,correct,what\n0.9,1,Legal-Language \n0.4,0,\n0.7,1,refunds\n")
+    data = files.read(path, category_column="what")
+    assert data.categories is not None
+    assert data.categories.tolist() == ["legal_language", "", "refunds"]
+    assert files.read(path).categories is None
+    pd.DataFrame({"score": [0.9, 0.4], "correct": [1, 0], "what": ["a", None]}).to_parquet(
+        tmp_path / "a.parquet"
+    )
+    stored = files.read(tmp_path / "a.parquet", category_column="what")
+    assert stored.categories is not None
+    assert stored.categories.tolist() == ["a", ""]
+    with pytest.raises(errors.DataRefused, match=r"no column 'kind'.*--category-column"):
+        files.read(path, category_column="kind")
+    np.savez(tmp_path / "a.npz", scores=[0.9, 0.4], labels=[1, 0], categories=np.array(["a", "B "]))
+    packed = files.read(tmp_path / "a.npz")
+    assert packed.categories is not None
+    assert packed.categories.tolist() == ["a", "b"]

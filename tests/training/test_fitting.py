@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy import special
 
 import calibrators
-from training import binning, evaluation, fitting, isotonic, logistic, losses, temperature
+from training import binning, evaluation, fitting, intervals, isotonic, logistic, losses, temperature
 from training.dataset import Dataset
 
 Simulate = Callable[..., Dataset]
@@ -198,6 +198,34 @@ def test_the_scale_of_the_weights_does_not_matter(scale: float, seed: int) -> No
         scaled = Dataset.of(scores, correct, weights=weights * scale)
         again = fitting.fit(kind, scaled)
         assert fitting.confidence(again, scaled) == pytest.approx(fitting.confidence(once, scaled), abs=1e-7)
+
+
+def test_priors_count_against_the_effective_number_of_labels() -> None:
+    """Platt's targets and isotonic's pseudo-labels are worth what they are worth beside n_eff labels, not sum w."""
+    weights = np.r_[np.full(40, 20.0), np.full(60, 1.0)]
+    correct = np.r_[np.ones(30), np.zeros(10), np.zeros(60)]
+    effective = intervals.n_effective(weights)
+    assert effective == pytest.approx(860.0**2 / (40 * 400.0 + 60))
+    right = effective * 600.0 / 860.0
+    wrong = effective - right
+    target = (right * (right + 1) / (right + 2) + wrong / (wrong + 2)) / effective
+    data = Dataset.of(np.full(100, 0.8), correct, weights=weights)
+    for kind in ("platt-logit", "platt-raw", "beta"):
+        assert fitting.confidence(fitting.fit(kind, data), data) == pytest.approx(target, abs=1e-9)
+    level = (right + 2.0) / (effective + 4.0)
+    assert fitting.confidence(fitting.fit("isotonic", data), data) == pytest.approx(level, abs=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["platt-logit", "platt-raw", "beta"])
+def test_merging_equal_rows_changes_nothing(
+    kind: fitting.CandidateKind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(8)
+    scores = rng.choice([0.2, 0.5, 0.8, 0.9, 0.99, 1.0], 3000)
+    data = Dataset.of(scores, rng.random(3000) < scores**2, weights=rng.choice([1.0, 20.0], 3000))
+    merged = fitting.confidence(fitting.fit(kind, data), data)
+    monkeypatch.setattr(fitting, "MERGED_FROM", 10_000)
+    assert merged == pytest.approx(fitting.confidence(fitting.fit(kind, data), data), abs=1e-9)
 
 
 def test_an_inverted_score_falls_back_to_the_base_rate() -> None:

@@ -32,7 +32,7 @@ def test_laws(keys: list[int], grouped: bool, timed: bool, seed: int) -> None:
     if units < 2:
         assert divisions == ()
         return
-    assert len(divisions) == (1 if timed else 2)
+    assert len(divisions) == (1 if timed else 4)
     for fold in divisions:
         used = np.unique(fold)
         assert used.tolist() == list(range(used.size))
@@ -73,16 +73,20 @@ def test_random_folds_are_stratified_and_depend_on_the_seed() -> None:
     assert not np.array_equal(fold, other)
 
 
-@pytest.mark.parametrize(("n", "repetitions"), [(499, 2), (500, 1)])
-def test_few_rows_are_divided_twice(n: int, repetitions: int) -> None:
-    divisions = folds.assign(dataset(n), seed=0)
+@pytest.mark.parametrize(
+    ("n", "groups", "repetitions"),
+    [(499, None, 4), (500, None, 1), (2000, np.arange(2000) % 499, 4), (2000, np.arange(2000) % 500, 1)],
+)
+def test_few_independent_rows_are_divided_four_times(
+    n: int, groups: np.ndarray | None, repetitions: int
+) -> None:
+    divisions = folds.assign(dataset(n, groups=groups), seed=0)
     assert len(divisions) == repetitions
-    if repetitions == 2:
-        assert not np.array_equal(*divisions)
+    assert len({division.tobytes() for division in divisions}) == repetitions
 
 
 def test_groups_of_unequal_size_are_balanced() -> None:
     groups = np.repeat(np.arange(30), np.random.default_rng(3).integers(1, 60, 30))
-    (fold,) = folds.assign(dataset(groups.size, groups=groups), seed=0)
-    sizes = np.bincount(fold)
-    assert sizes.max() - sizes.min() < 0.1 * groups.size
+    for fold in folds.assign(dataset(groups.size, groups=groups), seed=0):
+        sizes = np.bincount(fold)
+        assert sizes.max() - sizes.min() < 0.1 * groups.size

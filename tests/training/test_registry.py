@@ -167,7 +167,9 @@ def test_publish_leaves_no_version_behind_when_its_evidence_cannot_be_drawn(clie
     assert not client.search_registered_models(f"name='{name}'")
 
 
-@pytest.mark.parametrize("key", ["trueband.sha256", "trueband.revoked", "trueband.move.x", "trueband.kind"])
+@pytest.mark.parametrize(
+    "key", ["trueband.sha256", "trueband.revoked", "trueband.move.x", "trueband.kind", "trueband.approved"]
+)
 def test_publish_refuses_tags_that_are_ours(key: str) -> None:
     with pytest.raises(registry.RegistryRefused, match=re.escape(key)) as refused:
         registry.publish(FIRST, name="anything", tags={key: "forged"})
@@ -197,6 +199,7 @@ def test_promote_moves_the_alias_and_leaves_a_trace_on_both_versions(client, thr
         "by": "grace",
         "reason": "gate accepted: -0.012 log-loss",
         "at": WHEN + 1,
+        "evidence": client.get_model_version(three, "3").run_id or "",
         "time": "2026-09-21T14:13:21+00:00",
         "done": True,
     }
@@ -345,6 +348,92 @@ def test_promote_names_what_does_not_exist(three: str) -> None:
     assert refused.value.code == "REQUEST_REFUSED"
 
 
+def test_a_move_names_the_run_that_it_was_based_on(client, name: str) -> None:
+    clock = ticking()
+    for each in (FIRST, SECOND):
+        registry.publish(each, name=name, alias="champion", by="ada", description="better", clock=clock)
+    runs = [client.get_model_version(name, version).run_id for version in ("1", "2")]
+    assert all(runs)
+    assert [move["evidence"] for move in moves_of(client, name, "2")] == [runs[1]]
+    back(name, clock=clock)
+    assert moves_of(client, name, "1")[-1]["evidence"] == runs[0]
+
+
+def test_a_registry_that_is_away_is_given_up_on_soon_unless_the_user_says_otherwise(
+    mlflow_registry: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from mlflow import environment_variables
+
+    for name in ("MLFLOW_HTTP_REQUEST_TIMEOUT", "MLFLOW_HTTP_REQUEST_MAX_RETRIES"):
+        monkeypatch.delenv(name, raising=False)
+    versions.client()
+    assert environment_variables.MLFLOW_HTTP_REQUEST_TIMEOUT.get() == 10
+    assert environment_variables.MLFLOW_HTTP_REQUEST_MAX_RETRIES.get() == 2
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "60")
+    versions.client()
+    assert environment_variables.MLFLOW_HTTP_REQUEST_TIMEOUT.get() == 60
+
+
+def test_nothing_moves_a_champion_unasked_after_a_rollback_until_a_person_promotes(
+    client, three: str
+) -> None:
+    clock = ticking()
+    assert registry.standing("no-such-model") is None
+    assert registry.standing(three) is None
+    put(three, "1", clock=clock)
+    put(three, "2", kind="retrain", clock=clock)
+    assert moves_of(client, three, "2")[-1]["kind"] == "retrain"
+    assert registry.standing(three) is None
+    back(three, clock=clock)
+    assert registry.standing(three) == "ROLLED_BACK"
+    # The machine cannot confirm where the alias is; a person can.
+    assert put(three, "1", kind="retrain", clock=clock).from_version == "1"
+    assert registry.standing(three) == "ROLLED_BACK"
+    put(three, "1", by="grace", reason="it stays", clock=clock)
+    assert registry.standing(three) is None
+    last = moves_of(client, three, "1")[-1]
+    assert (last["kind"], last["from_version"], last["to_version"], last["by"]) == (
+        "promote",
+        "1",
+        "1",
+        "grace",
+    )
+
+
+def test_a_move_by_hand_is_noticed_and_confirmed_by_a_person(client, three: str) -> None:
+    clock = ticking()
+    put(three, "1", clock=clock)
+    client.set_registered_model_alias(three, "champion", "3")
+    assert registry.standing(three) == "MOVED_BY_HAND"
+    put(three, "3", clock=clock)
+    assert registry.standing(three) is None
+    assert back(three, clock=clock).to_version == "1", "the way back does not end where it was confirmed"
+    put(three, "1", clock=clock)
+    client.delete_registered_model_alias(three, "champion")
+    assert registry.standing(three) == "MOVED_BY_HAND"
+
+
+def test_what_shifts_the_routing_needs_an_approval_which_a_rollback_brings_along(
+    client, name: str, register_version
+) -> None:
+    digest = {"trueband.sha256": FIRST.digest}
+    register_version(name, FIRST, tags={**digest, "gate_reasons": "IMPROVED, SHIFT_NEEDS_APPROVAL"})
+    register_version(name, FIRST, tags=digest)
+    clock = ticking()
+    put(name, "2", clock=clock)
+    with pytest.raises(registry.RegistryRefused, match="--approve") as refused:
+        put(name, "1", clock=clock)
+    assert refused.value.code == "APPROVAL_NEEDED"
+    assert aliases(client, name) == {"champion": "2"}
+    put(name, "1", approve=True, by="grace", reason="seen and wanted", clock=clock)
+    mark = json.loads(client.get_model_version(name, "1").tags["trueband.approved"])
+    assert (mark["by"], mark["reason"], mark["time"][:10]) == ("grace", "seen and wanted", "2026-09-21")
+    assert "trueband.approved" not in client.get_model_version(name, "2").tags
+    assert back(name, by="ada", clock=clock).to_version == "2"
+    assert json.loads(client.get_model_version(name, "2").tags["trueband.approved"])["by"] == "ada"
+
+
 @pytest.mark.parametrize(("by", "reason"), [("", "why not"), ("ada", "  ")])
 def test_a_move_without_a_person_or_a_reason_is_refused(three: str, by: str, reason: str) -> None:
     for use in (lambda: put(three, "1", by=by, reason=reason), lambda: back(three, by=by, reason=reason)):
@@ -417,7 +506,7 @@ def test_the_commands_say_what_they_moved(client, three: str, capsys: pytest.Cap
     assert capsys.readouterr().out.splitlines() == [
         f"{three}: champion is now at version 1; it was nowhere before.",
         f"{three}: champion moved from version 1 to 2.",
-        f"{three}: champion was at version 2 already; nothing to do.",
+        f"{three}: champion was at version 2 already.",
         f"{three}: champion moved back from version 2 to 1; version 2 is revoked.",
     ]
     assert aliases(client, three)["champion"] == "1"

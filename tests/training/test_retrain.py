@@ -8,17 +8,18 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
-from calibrators import Evidence
+from calibrators import AppliesTo, Calibrator, Evidence, Identity
 from sidecar.ledger.labelled import Labelled
-from sidecar.ledger.records import Artifact, Decision, Label, PlannedTask
+from sidecar.ledger.records import Artifact, Decision, FallbackStep, Label, PlannedTask
 from sidecar.ledger.store import Ledger
 from sidecar.ledger.tasks import task_id
 from sidecar.policy import loading
 from sidecar.policy.actions import Action, AnswerSource, TaskKind
-from training import cli, errors, labelled, pipeline
+from training import challenge, cli, errors, labelled
 from training.dataset import Dataset
 
 pytestmark = [
@@ -36,12 +37,12 @@ def name() -> str:
     return next(names)
 
 
-def policy_text(name: str, evidence: str = "score") -> str:
+def policy_text(name: str, evidence: str = "score", more: str = "") -> str:
     classes = "" if evidence == "score" else ", classes: [a, b, c]"
     return f"""
 version: 1
 models:
-  leads: {{calibrator: "models:/{name}@champion", evidence: {evidence}{classes}}}
+  leads: {{calibrator: "models:/{name}@champion", evidence: {evidence}{classes}{more}}}
 """
 
 
@@ -98,9 +99,18 @@ def fill(tmp_path: Path, name: str) -> Fill:
     Half of them were held, and half acted and were drawn for audit with probability 0.25.
     """
 
-    def make(n: int, *, versions: Sequence[str] = ("v1",), stretch: float = 2.5, seed: int = 5) -> str:
+    def make(
+        n: int,
+        *,
+        versions: Sequence[str] = ("v1",),
+        stretch: float = 2.5,
+        seed: int = 5,
+        more: str = "",
+        volunteered: int = 0,
+        unlabelled: int = 0,
+    ) -> str:
         rng = random.Random(seed)
-        loaded = loading.parse(policy_text(name))
+        loaded = loading.parse(policy_text(name, more=more))
         records: list[Any] = [Artifact(digest=loaded.digest, kind="policy", body=loaded.canonical)]
         for number in range(n):
             logit = rng.gauss(1.5, 1.5)
@@ -118,7 +128,10 @@ def fill(tmp_path: Path, name: str) -> Fill:
                 drawn=audited,
                 tasks=planned(kind),
             )
-            records += [made, label(made, rng.random() < truth, kind)]
+            told = None if number % 100 < volunteered else kind
+            records.append(made)
+            if number >= unlabelled:
+                records.append(label(made, rng.random() < truth, told))
         url = f"sqlite:///{tmp_path / 'ledger.db'}"
         with Ledger(url) as ledger:
             ledger.migrate()
@@ -170,7 +183,8 @@ def test_a_challenger_is_registered_with_its_evidence_and_promoted_only_if_asked
     assert "2026-" in found.tags["data_window"]
     assert "Judged against the raw confidence: accepted." in found.description
     assert {each.path for each in client.list_artifacts(found.run_id, "evidence")} == {
-        f"evidence/{file}" for file in ("reliability.png", "selection.json", "verdict.json", "policy.json")
+        f"evidence/{file}"
+        for file in ("reliability.png", "selection.json", "verdict.json", "policy.json", "rerouting.json")
     }
     run = client.get_run(found.run_id)
     assert run.data.metrics["challenger_log_loss"] < run.data.metrics["champion_log_loss"]
@@ -287,6 +301,244 @@ def test_a_registry_that_is_away_is_one_line(
     told = capsys.readouterr()
     assert told.err.startswith("error [REGISTRY_UNAVAILABLE]: the registry cannot be used")
     assert "Traceback" not in told.err
+
+
+# What the gate knows beside labels.
+
+
+def routes_again(client: Any, version: Any) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads(evidence(client, version, "rerouting.json"))
+    return document
+
+
+def test_recent_decisions_are_routed_again_labelled_or_not(
+    fill: Fill, client: Any, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url = fill(1500, unlabelled=300)
+    assert retrain(url) == 0
+    told = capsys.readouterr().out
+    assert "ROUTING_SHIFT: of the last 1500 decisions" in told.replace("\n    ", " ")
+    assert "challenger's" in told, "the table of moves by pair of bands"
+    found = client.get_model_version(name, "1")
+    document = routes_again(client, found)
+    assert document["decisions"] == 1500
+    assert sum(move["decisions"] for move in document["bands"]) == 1500
+    metrics = client.get_run(found.run_id).data.metrics
+    assert metrics["shift_decisions"] == 1500
+    assert metrics["shift_automatic_before"] == 0.0, "nothing was in force, so nothing would have acted"
+    assert metrics["shift_automatic_after"] == document["automatic"]["after"] > 0.3
+    verdict = json.loads(evidence(client, found, "verdict.json"))
+    assert [reason["code"] for reason in verdict["reasons"]][-1] == "ROUTING_SHIFT"
+
+
+def test_a_shift_beyond_what_the_policy_admits_waits_for_a_person(
+    fill: Fill, client: Any, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from training import registry
+
+    url = fill(1500)
+    raw = Calibrator(
+        map=Identity(), applies_to=AppliesTo(model="leads", model_versions=("v1",), evidence="score")
+    )
+    registry.publish(raw, name=name, alias="champion", by="ada")
+    assert retrain(url, "--promote") == 0
+    told = capsys.readouterr().out
+    assert "The gate keeps the champion until a person decides:" in told
+    assert "✗ SHIFT_NEEDS_APPROVAL" in told
+    assert "IMPROVED" in told
+    assert aliases(client, name) == {"challenger": "2", "champion": "1"}
+    found = client.get_model_version(name, "2")
+    assert found.tags["gate"] == "needs_a_person"
+    assert "SHIFT_NEEDS_APPROVAL" in found.tags["gate_reasons"]
+    assert "a person must decide" in found.description
+
+    move = ["promote", "2", "--name", name, "--by", "grace", "--reason", "seen"]
+    assert cli.main(move) == 2
+    assert "error [APPROVAL_NEEDED]" in capsys.readouterr().err
+    assert cli.main([*move, "--approve"]) == 0
+    assert aliases(client, name)["champion"] == "2"
+    assert json.loads(client.get_model_version(name, "2").tags["trueband.approved"])["by"] == "grace"
+
+
+def test_a_policy_that_admits_the_shift_lets_the_gate_promote(fill: Fill, client: Any, name: str) -> None:
+    from training import registry
+
+    url = fill(1500, more=", admission: {max_auto_shift: 0.9}")
+    raw = Calibrator(
+        map=Identity(), applies_to=AppliesTo(model="leads", model_versions=("v1",), evidence="score")
+    )
+    registry.publish(raw, name=name, alias="champion", by="ada")
+    assert retrain(url, "--promote") == 0
+    assert aliases(client, name)["champion"] == "2"
+    tags = client.get_model_version(name, "2").tags
+    (move,) = [
+        found
+        for key, value in tags.items()
+        if key.startswith("trueband.move.") and (found := json.loads(value))["alias"] == "champion"
+    ]
+    assert (move["kind"], move["by"], move["done"]) == ("retrain", "ada", True)
+    assert move["evidence"] == client.get_model_version(name, "2").run_id
+
+
+def test_no_retrain_promotes_over_a_rollback_until_a_person_did(
+    fill: Fill, client: Any, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from training import registry
+
+    url = fill(1500, more=", admission: {max_auto_shift: 0.9}")
+    raw = Calibrator(
+        map=Identity(), applies_to=AppliesTo(model="leads", model_versions=("v1",), evidence="score")
+    )
+    registry.publish(raw, name=name, alias="champion", by="ada")
+    assert retrain(url, "--promote") == 0
+    registry.rollback(name, by="ada", reason="it acted on too much")
+    assert retrain(url, "--promote") == 0
+    assert "✗ ROLLED_BACK" in capsys.readouterr().out
+    assert aliases(client, name)["champion"] == "1"
+    assert client.get_model_version(name, "3").tags["gate"] == "needs_a_person"
+
+    client.set_registered_model_alias(name, "champion", "3")
+    assert retrain(url, "--promote") == 0
+    assert "MOVED_BY_HAND" in client.get_model_version(name, "4").tags["gate_reasons"]
+    client.set_registered_model_alias(name, "champion", "1")
+    registry.promote(name, "1", by="grace", reason="it stays for now")
+    assert retrain(url, "--promote") == 0
+    assert aliases(client, name)["champion"] == "5"
+
+
+def test_outcomes_alone_say_that_nothing_was_drawn(fill: Fill, capsys: pytest.CaptureFixture[str]) -> None:
+    url = fill(200, volunteered=100)
+    assert retrain(url, "--promote") == 0
+    told = " ".join(capsys.readouterr().out.split())
+    assert told.startswith("Kept the champion: no labelled decision can train and judge a calibrator")
+    assert "200 not drawn with a known probability" in told
+
+
+def test_a_single_drawn_label_is_not_enough_and_the_rest_is_told(
+    fill: Fill, capsys: pytest.CaptureFixture[str], mlflow_registry: str
+) -> None:
+    url = fill(100, volunteered=99)
+    assert retrain(url) == 0
+    told = " ".join(capsys.readouterr().out.split())
+    assert "Kept the champion: 1 labels were drawn: all labelled decisions are of one moment" in told
+    assert "left out: 99 not drawn with a known probability" in told
+
+
+def test_labels_that_nobody_drew_train_only_where_the_policy_says_so(
+    fill: Fill, client: Any, name: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    url = fill(1500, volunteered=40)
+    assert retrain(url) == 0
+    assert "left out: 600 not drawn" in capsys.readouterr().out
+    plain = client.get_model_version(name, "1")
+    assert "trueband.undrawn_labels" not in plain.tags
+    policy = tmp_path / "policy.yaml"
+    policy.write_text(policy_text(name, more=", retrain: {undrawn_labels: true}"))
+    assert retrain(url, "--policy", str(policy)) == 0
+    told = capsys.readouterr().out
+    assert "600 more were not drawn: they train, and judge nothing" in told
+    assert "UNDRAWN_LABELS" in told
+    found = client.get_model_version(name, "2")
+    assert found.tags["trueband.undrawn_labels"] == "600"
+    judged = [json.loads(evidence(client, each, "verdict.json"))["judged_on"] for each in (plain, found)]
+    assert judged[0] == judged[1]
+
+
+def test_a_model_that_nobody_knows_is_a_mistake(fill: Fill, capsys: pytest.CaptureFixture[str]) -> None:
+    url = fill(40)
+    assert retrain(url, model="laeds") == 2
+    assert "the policy has no model 'laeds'; it has leads" in capsys.readouterr().err
+    with pytest.raises(SystemExit) as end:
+        retrain(url, "--seed", "-1")
+    assert end.value.code == 2
+    assert "a whole number from 0 on" in capsys.readouterr().err
+
+
+# The secondary's answers.
+
+SECONDARY = """
+version: 1
+models:
+  leads:
+    calibrator: models:/primary@champion
+    evidence: score
+    classes: [interested, other]
+    fallback:
+      - step: secondary
+        address: secondary:8081
+        model: backup
+        %s
+        inputs: [{name: text, from: context.text, datatype: BYTES}]
+        output: {meaning: label_and_score, label: answer, score: confidence}
+        %s
+"""
+
+
+def test_labels_about_the_secondary_train_its_own_calibrator(
+    client: Any, name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from training import registry
+
+    named = f"calibrator: models:/{name}@champion"
+    texts = {
+        "old": SECONDARY % ('version: "6"', named),
+        "new": SECONDARY % ('version: "7"', named),
+        "unpinned": SECONDARY % ("", named),
+        "unnamed": SECONDARY % ('version: "7"', ""),
+    }
+    loaded = {key: loading.parse(text) for key, text in texts.items()}
+    rng = random.Random(9)
+    records: list[Any] = [
+        Artifact(digest=each.digest, kind="policy", body=each.canonical) for each in loaded.values()
+    ]
+    for number in range(1000):
+        logit = rng.gauss(1.5, 1.5)
+        score, truth = (1.0 / (1.0 + math.exp(-value)) for value in (logit, logit / 2.5))
+        step = FallbackStep(
+            step="secondary", outcome="NOT_CLEARED", answer_class="interested", raw_confidence=score
+        )
+        made = decision(
+            number,
+            0.6,
+            steps=(step,),
+            tasks=planned(TaskKind.HOLD),
+            policy_digest=loaded["old" if number < 100 else "new"].digest,
+        )
+        said = label(made, rng.random() < truth, TaskKind.HOLD)
+        records += [made, msgspec.structs.replace(said, about="SECONDARY")]
+    url = f"sqlite:///{tmp_path / 'ledger.db'}"
+    with Ledger(url) as ledger:
+        ledger.migrate()
+        ledger.apply("s", records)
+
+    assert retrain(url, "--source", "secondary") == 0
+    told = capsys.readouterr().out
+    assert "left out: 100 answered by another secondary model" in told
+    found = registry.champion(name, "challenger")
+    assert found is not None
+    applies = found[1].applies_to
+    assert applies is not None
+    assert (applies.source, applies.model_versions, applies.answer) == ("secondary", ("7",), "given")
+    assert found[1].fit is not None
+    assert found[1].fit.n == 630
+    assert found[1].apply_one(0.95) < 0.93, "it was overconfident"
+    assert "rerouting.json" not in told
+
+    # The primary has no labels of its own here.
+    assert retrain(url) == 0
+    assert "1000 about another source's answer" in " ".join(capsys.readouterr().out.split())
+    for key, words in (
+        ("unpinned", "pins no version of the secondary"),
+        ("unnamed", "names no calibrator for the secondary"),
+    ):
+        path = tmp_path / f"{key}.yaml"
+        path.write_text(texts[key])
+        assert retrain(url, "--source", "secondary", "--policy", str(path)) == 2
+        assert words in capsys.readouterr().err
+    path = tmp_path / "none.yaml"
+    path.write_text(policy_text(name))
+    assert retrain(url, "--source", "secondary", "--policy", str(path)) == 2
+    assert "no step secondary" in capsys.readouterr().err
 
 
 # What counts, and with which weight.
@@ -423,15 +675,15 @@ def test_vectors_come_with_the_answer_that_was_given() -> None:
 def test_the_earlier_labels_fit_and_the_later_ones_judge() -> None:
     times = [5.0, 1.0, 2.0, 3.0, 4.0, 6.0, 7.0, 8.0, 9.0, 10.0]
     data = Dataset.of([0.5] * 10, [1.0] * 10, times=times)
-    earlier, later = pipeline.split_by_time(data)
+    earlier, later = challenge.split_by_time(data)
     assert earlier.times is not None
     assert later.times is not None
     assert sorted(earlier.times) == [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]
     assert sorted(later.times) == [8.0, 9.0, 10.0]
     # Decisions of one moment stay together, whatever that does to the shares.
     together = Dataset.of([0.5] * 5, [1.0] * 5, times=[1.0, 2.0, 2.0, 2.0, 3.0])
-    assert [len(part) for part in pipeline.split_by_time(together)] == [4, 1]
+    assert [len(part) for part in challenge.split_by_time(together)] == [4, 1]
     with pytest.raises(errors.NotEnoughLabels, match="of one moment"):
-        pipeline.split_by_time(Dataset.of([0.5] * 3, [1.0] * 3, times=[7.0] * 3))
+        challenge.split_by_time(Dataset.of([0.5] * 3, [1.0] * 3, times=[7.0] * 3))
     with pytest.raises(errors.RequestRefused, match="no times"):
-        pipeline.split_by_time(Dataset.of([0.5] * 3, [1.0] * 3))
+        challenge.split_by_time(Dataset.of([0.5] * 3, [1.0] * 3))

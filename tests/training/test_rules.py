@@ -136,6 +136,8 @@ def test_the_published_constant_is_what_the_sidecar_admits_for_that_rule_alone()
     admitted = admission.admit(document, slot=slot, expected=expected, resolved=resolved)
     assert admitted.kind == "constant"
     assert admitted.apply_one(0.5) == worth.lower
+    # A claim that is a lower bound already serves a policy that cuts its bands on lower bounds.
+    assert admitted.bound_of(worth.lower) == worth.lower
     slot, expected = slots["rules/local"]
     with pytest.raises(calibrators.CalibratorRefused, match="model versions stop"):
         admission.admit(document, slot=slot, expected=expected, resolved=resolved)

@@ -1,12 +1,13 @@
 """`fit`: a labelled file into a calibrator document, and into the registry where that is asked for."""
 
 import argparse
+import contextlib
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from calibrators.evidence import AGGREGATIONS, EVIDENCE_KINDS
-from training.commands import labelled_file
+from training.commands import flags, labelled_file, registration
 
 if TYPE_CHECKING:
     import calibrators
@@ -30,9 +31,9 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser = subparsers.add_parser(
         "fit",
         help="fit a calibrator to a labelled file",
-        description="Fits a calibrator to a labelled file, chosen by cross-validated log-loss and the "
-        "one-standard-error rule, and writes it as a JSON document that a sidecar can load; with --register "
-        "it becomes a version in the MLflow registry as well.",
+        description="Fits a calibrator to a labelled file, chosen by cross-validated log-loss (the simplest "
+        "that is not clearly behind the best), and writes it as a JSON document that a sidecar can load; with "
+        "--register it becomes a version in the MLflow registry as well.",
     )
     labelled_file.add_arguments(parser)
     parser.add_argument(
@@ -42,7 +43,13 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         help="auto selects among all (default); platt takes the better one of logit and raw score",
     )
     parser.add_argument(
-        "--seed", type=int, default=0, metavar="N", help="of folds and bootstrap (default: 0)"
+        "--seed", type=flags.seed, default=0, metavar="N", help="of folds and bootstrap (default: 0)"
+    )
+    parser.add_argument(
+        "--lower",
+        type=_level,
+        metavar="LEVEL",
+        help="add the lower curve, e.g. 0.95: what each confidence is at least, for a policy with band_on: lower_bound",
     )
     parser.add_argument("--out", required=True, metavar="FILE", help="the document to write, e.g. cal.json")
     target = parser.add_argument_group(
@@ -75,36 +82,50 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         default="primary",
         help="whose answers: the model's, or those of the fallback chain's secondary (default: primary)",
     )
-    registry = parser.add_argument_group("registry")
-    registry.add_argument("--register", metavar="NAME", help="register it in MLflow under this name")
-    registry.add_argument("--alias", metavar="ALIAS", help="let this alias point at it, e.g. champion")
+    registration.add_arguments(parser)
     parser.set_defaults(run=run)
+
+
+def _level(text: str) -> float:
+    level = float(text)
+    if not 0.5 < level < 1.0:
+        raise argparse.ArgumentTypeError(f"{text} is no level: above 0.5 and below 1, such as 0.95")
+    return level
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Fits, prints what was found, writes the document, registers it where asked."""
-    from training import console, fitting, selection
+    from training import completion, console, fitting, selection
 
     _require_consistent(arguments)
     dataset = labelled_file.read(arguments)
     dataset, applies_to = _target(arguments, dataset)
     chosen = selection.select(dataset, seed=arguments.seed, kinds=KINDS[arguments.kind])
+    registration.require_grown(arguments, dataset, chosen)
     fitted = fitting.calibrator(
         chosen.fitted, dataset, applies_to=applies_to, note=f"selected by {chosen.reason}"[:500]
+    )
+    fitted = completion.complete(
+        fitted,
+        dataset,
+        offsets=dataset.categories is not None,
+        lower=arguments.lower is not None,
+        level=arguments.lower or completion.LEVEL,
+        seed=arguments.seed,
     )
     measured = _measure(dataset, chosen, arguments.seed)
     screen = console.console()
     screen.print(f"{arguments.from_file}: {console.describe(dataset)}", markup=False)
     screen.print(console.candidates_table(chosen))
     screen.print(f"Chosen: {chosen.reason}.", markup=False)
-    if advice := console.advice(chosen):
-        screen.print(f"{advice}.", markup=False)
     if chosen.uninformative:
         screen.print(
             "Warning: the score is uninformative. It does not rise with correctness in these data, and no "
             "calibrator can repair that.",
             markup=False,
         )
+    for line in completion.description(fitted, asked=dataset.categories is not None):
+        screen.print(line, markup=False)
     if measured is None:
         screen.print("Not measured: there is nothing to score that the fit has not seen.")
     else:
@@ -115,9 +136,11 @@ def run(arguments: argparse.Namespace) -> int:
     _write(Path(arguments.out), fitted)
     screen.print(f"Wrote {arguments.out}: {fitted.kind}, {fitted.digest}", markup=False, soft_wrap=True)
     if arguments.register:
-        version = _register(arguments, dataset, chosen, fitted, measured)
+        version = registration.register(arguments, dataset, chosen, fitted, measured)
         alias = f" as {arguments.alias}" if arguments.alias else ""
         screen.print(f"Registered {arguments.register} version {version}{alias}.", markup=False)
+        if told := registration.told():
+            screen.print(told, markup=False)
     return 0
 
 
@@ -136,11 +159,24 @@ def _require_consistent(arguments: argparse.Namespace) -> None:
             )
     elif arguments.alias:
         raise errors.RequestRefused("--alias goes with --register: an alias points at a registered version")
+    if arguments.even_if_young and not arguments.alias:
+        raise errors.RequestRefused("--even-if-young goes with --alias: without one, nothing goes live")
     if (arguments.model is None) != (not versions):
         raise errors.RequestRefused("--model goes with --model-version or --any-version, and they with it")
-    out = Path(arguments.out)
-    if not out.parent.is_dir() or out.is_dir():
-        raise errors.RequestRefused(f"--out {out}: name a file in a folder that exists")
+    _require_a_place(Path(arguments.out))
+
+
+def _require_a_place(out: Path) -> None:
+    """Refuses before the fit what could not be written after it."""
+    from training import errors
+
+    try:
+        if not out.parent.is_dir() or out.is_dir():
+            raise errors.RequestRefused(f"--out {out}: name a file in a folder that exists")
+    except OSError as problem:  # too long a name, or a folder that may not be looked into
+        raise errors.RequestRefused(f"--out {out}: cannot be written ({problem.strerror})") from problem
+    if not os.access(out.parent, os.W_OK):
+        raise errors.RequestRefused(f"--out {out}: you may not write into the folder {out.parent}")
 
 
 def _target(
@@ -204,42 +240,6 @@ def _write(path: Path, calibrator: "calibrators.Calibrator") -> None:
         draft.write_text(calibrators.dumps(calibrator) + "\n", encoding="utf-8")
         os.replace(draft, path)
     except OSError as problem:
-        draft.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            draft.unlink(missing_ok=True)
         raise errors.RequestRefused(f"--out {path}: cannot be written ({problem.strerror})") from problem
-
-
-def _register(
-    arguments: argparse.Namespace,
-    dataset: "Dataset",
-    chosen: "Selection",
-    calibrator: "calibrators.Calibrator",
-    measured: "dict[str, Evaluation] | None",
-) -> str:
-    from training import registry, reliability, report
-
-    metrics: dict[str, float] = {"n": float(len(dataset)), "n_effective": dataset.n_effective}
-    figures: dict[str, Any] = {}
-    if measured is not None and chosen.chosen.out_of_fold is not None:
-        for name, evaluation in measured.items():
-            metrics |= {
-                f"{name}_{key}": value
-                for key, value in evaluation.measures().items()
-                if isinstance(value, float)
-            }
-        before, after = (
-            reliability.reliability(confidence, dataset.correct, dataset.weights)
-            for confidence in (dataset.scores, chosen.chosen.out_of_fold)
-        )
-        figures["reliability.png"] = report.draw_reliability(
-            before, after, title=f"{arguments.register}, out of fold"
-        )
-    return registry.publish(
-        calibrator,
-        name=arguments.register,
-        alias=arguments.alias,
-        metrics=metrics,
-        params={"kind": chosen.kind, "seed": arguments.seed, "data_digest": dataset.digest},
-        figures=figures,
-        documents={"selection.json": chosen.as_document()},
-        description=f"Fitted to {len(dataset)} labels from a file: {chosen.reason}.",
-    )

@@ -14,6 +14,18 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds them."""
+    add_ledger_arguments(parser)
+    parser.add_argument(
+        "--policy",
+        type=Path,
+        default=Path(os.environ["TRUEBAND_POLICY"]) if os.environ.get("TRUEBAND_POLICY") else None,
+        metavar="FILE",
+        help="the policy (default: TRUEBAND_POLICY, or what the newest decision was made under)",
+    )
+
+
+def add_ledger_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds those that say which ledger."""
     parser.add_argument(
         "--ledger-url",
         default=os.environ.get("TRUEBAND_LEDGER_URL", ""),
@@ -27,20 +39,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="of the sidecar, where its SQLite ledger is (default: TRUEBAND_DATA_DIR, or trueband-data)",
     )
-    parser.add_argument(
-        "--policy",
-        type=Path,
-        default=Path(os.environ["TRUEBAND_POLICY"]) if os.environ.get("TRUEBAND_POLICY") else None,
-        metavar="FILE",
-        help="the policy (default: TRUEBAND_POLICY, or what the newest decision was made under)",
-    )
 
 
 def snapshot(arguments: argparse.Namespace) -> "AbstractContextManager[Ledger]":
     """A snapshot of the ledger that the flags name."""
     from sidecar.ledger.snapshot import open_snapshot
 
-    return open_snapshot(arguments.ledger_url or f"sqlite:///{arguments.data_dir.absolute() / 'ledger.db'}")
+    return open_snapshot(_url(arguments))
+
+
+def original(arguments: argparse.Namespace) -> "Ledger":
+    """The ledger itself, for what `training` remembers there; open a snapshot first, which says if there is one."""
+    from sidecar.ledger.store import Ledger
+
+    return Ledger(_url(arguments))
+
+
+def _url(arguments: argparse.Namespace) -> str:
+    return arguments.ledger_url or f"sqlite:///{arguments.data_dir.absolute() / 'ledger.db'}"
 
 
 def policy(arguments: argparse.Namespace) -> "LoadedPolicy | None":

@@ -11,9 +11,16 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         help="move an alias to a version by hand",
         description="Moves an alias to a version of a registered model; every sidecar that follows the alias "
         "takes the new calibrator at its next poll. The version is verified first, and who moved the alias, "
-        "from where and why is kept in its tags. A revoked version is refused.",
+        "from where and why is kept in its tags. A revoked version is refused. After a rollback, or a move by "
+        "hand, this lets retrains promote again; name the version that the alias is at to confirm it.",
     )
     parser.add_argument("version", metavar="VERSION", help="the version's number")
+    parser.add_argument(
+        "--approve",
+        action="store_true",
+        help="approve that it changes the automatic share by more than the policy's admission.max_auto_shift; "
+        "without, sidecars refuse such a version",
+    )
     add_move_arguments(parser)
     parser.set_defaults(run=run)
 
@@ -34,11 +41,12 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.name,
         arguments.version,
         alias=arguments.alias,
+        approve=arguments.approve,
         by=arguments.by or registry.person(),
         reason=arguments.reason,
     )
     if moved.from_version == moved.to_version:
-        line = f"{moved.name}: {moved.alias} was at version {moved.to_version} already; nothing to do."
+        line = f"{moved.name}: {moved.alias} was at version {moved.to_version} already."
     elif moved.from_version is None:
         line = f"{moved.name}: {moved.alias} is now at version {moved.to_version}; it was nowhere before."
     else:

@@ -4,10 +4,16 @@ import argparse
 import time
 from typing import TYPE_CHECKING, Any
 
-from training.commands import ledger_source
+from training.commands import flags, ledger_source
 
 if TYPE_CHECKING:
     from training.pipeline import Retrained
+
+VERDICTS = {
+    "accepted": "The gate accepts the challenger:",
+    "needs_a_person": "The gate keeps the champion until a person decides:",
+    "kept_champion": "The gate keeps the champion:",
+}
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -16,12 +22,21 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "retrain",
         help="fit a challenger to the ledger's labels, and judge it against the champion",
         description="Fits a challenger to the earlier labels of the ledger and judges it against the champion on the "
-        "later ones. The challenger is registered with its evidence in any case; --promote moves the alias "
+        "later ones. Recent decisions are routed again under both: a shift of the automatic share beyond the policy's "
+        "admission.max_auto_shift needs a person, and so does a champion that was rolled back or moved by hand "
+        "(`promote`). The challenger is registered with its evidence in any case; --promote moves the alias "
         "champion if the gate accepts. Exit code 0 includes `kept the champion, here is why`.",
     )
     parser.add_argument("--model", required=True, metavar="M", help="a key of the policy's models")
     ledger_source.add_arguments(parser)
     parser.add_argument("--name", metavar="NAME", help="the registered model (default: as in the policy)")
+    parser.add_argument(
+        "--source",
+        choices=("primary", "secondary"),
+        default="primary",
+        help="whose answers: the model's, or those of the fallback chain's secondary (default: primary); what "
+        "rules are worth is measured by `rules`",
+    )
     versions = parser.add_mutually_exclusive_group()
     versions.add_argument(
         "--model-version",
@@ -34,14 +49,14 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     versions.add_argument("--any-version", action="store_true", help="pool all model versions")
     parser.add_argument(
         "--since",
-        type=_ago,
+        type=flags.ago,
         metavar="AGO",
         help="only decisions of the last so long, such as 12h or 30d (default: all)",
     )
     parser.add_argument("--promote", action="store_true", help="move the alias champion if the gate accepts")
     parser.add_argument("--by", metavar="WHO", help="who asks (default: the user of this computer)")
     parser.add_argument(
-        "--seed", type=int, default=0, metavar="N", help="of folds and bootstraps (default: 0)"
+        "--seed", type=flags.seed, default=0, metavar="N", help="of folds and bootstraps (default: 0)"
     )
     parser.set_defaults(run=run)
 
@@ -58,6 +73,7 @@ def run(arguments: argparse.Namespace) -> int:
                 arguments.model,
                 policy=ledger_source.policy(arguments),
                 name=arguments.name,
+                source=arguments.source,
                 model_versions=tuple(arguments.model_version),
                 pool=arguments.any_version,
                 since=None if arguments.since is None else time.time() - arguments.since,
@@ -80,6 +96,10 @@ def show(retrained: "Retrained", screen: Any) -> None:
     screen.print(f"{retrained.name}: {console.describe(data.dataset)}", markup=False)
     for reason, count in sorted(data.left_out.items()):
         screen.print(f"  left out: {count} {reason}", markup=False)
+    if data.undrawn is not None:
+        screen.print(
+            f"  {len(data.undrawn)} more were not drawn: they train, and judge nothing", markup=False
+        )
     screen.print(console.candidates_table(retrained.chosen))
     screen.print(f"Chosen: {retrained.chosen.reason}.", markup=False)
     version = retrained.champion_version
@@ -90,10 +110,9 @@ def show(retrained: "Retrained", screen: Any) -> None:
             [(against, retrained.before), ("challenger", retrained.after)],
         )
     )
-    verdict = (
-        "The gate accepts the challenger:" if retrained.verdict.accept else "The gate keeps the champion:"
-    )
-    screen.print(verdict, style="bold")
+    if retrained.rerouted is not None and retrained.rerouted.shift.n:
+        screen.print(console.rerouting_table(retrained.rerouted))
+    screen.print(VERDICTS[retrained.verdict.outcome], style="bold")
     for found in retrained.verdict.reasons:
         mark = "✗" if found.blocking else "•"
         screen.print(f"  {mark} {found.code}: {found.text}", markup=False)
@@ -102,13 +121,3 @@ def show(retrained: "Retrained", screen: Any) -> None:
         + (", and promoted: champion points at it." if retrained.promoted else "."),
         markup=False,
     )
-
-
-def _ago(text: str) -> float:
-    """Seconds of a duration as the policy file writes it."""
-    from sidecar.policy import fields
-
-    try:
-        return fields.seconds_of(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error

@@ -13,7 +13,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         help="move an alias back to where it was before",
         description="Moves an alias back to the version that it named before, and revokes the one that it "
         "leaves: no sidecar takes that one again. Versions that were revoked or deleted meanwhile are "
-        "passed over. A second rollback goes one step further back.",
+        "passed over. A second rollback goes one step further back. No retrain promotes over a rollback until a "
+        "person has promoted.",
     )
     promote.add_move_arguments(parser)
     parser.set_defaults(run=run)

@@ -215,12 +215,15 @@ class Story:
         retrained = self._narrator.wait("fitting every candidate, judging, registering the challenger", run)
         retrain_command.show(retrained, self._narrator.screen)
         if not retrained.promoted:
+            person = retrained.verdict.outcome == "needs_a_person"
             self._narrator.say(
-                "The gate kept the champion. The demo goes on all the same: it promotes by hand, and says so."
+                "So large a shift in routing is a person's decision. The demo approves it, as `python -m training "
+                "promote VERSION --approve` would; without that, every sidecar would refuse the version."
+                if person
+                else "The gate kept the champion. The demo goes on all the same: it promotes by hand, and says so."
             )
-            registry.promote(
-                REGISTERED, retrained.version, by="demo", reason="by hand, against the gate, to show the swap"
-            )
+            reason = "the shift in routing is what noisy images deserve" if person else "to show the swap"
+            registry.promote(REGISTERED, retrained.version, approve=True, by="demo", reason=reason)
         return retrained.version
 
     def _route_last(self, caller: Client, traffic: Answers, request_id: str) -> decision_pb2.Decision:

@@ -52,5 +52,12 @@ class Thresholds:
         The change detector's M is no e-value: its expectation grows by at most 1 a label. Over the horizon it
         is one at any stopping time up to there; beyond, over the labels so far, at a fixed time.
         """
-        scaled = change_log_statistic - math.log(max(self.horizon_labels, labels))
-        return float(np.logaddexp(mixture_log_e, scaled)) - math.log(2.0)
+        return pair_log_e(mixture_log_e, change_log_statistic, labels, self.horizon_labels)
+
+
+def pair_log_e(
+    log_e: float, change_log_statistic: float, labels: int, horizon_labels: int = change.HORIZON_LABELS
+) -> float:
+    """The log of (E + M/max(horizon, labels)) / 2, for an e-process and an e-detector on the same stream."""
+    scaled = change_log_statistic - math.log(max(horizon_labels, labels))
+    return float(np.logaddexp(log_e, scaled)) - math.log(2.0)

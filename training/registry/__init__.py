@@ -1,16 +1,19 @@
 """The registry: publishes calibrators with their evidence, and moves the aliases that sidecars follow."""
 
-from training.registry.promotion import Promotion, promote, rollback
+from training.registry.promotion import Promotion, promote, rollback, standing
 from training.registry.publishing import publish
-from training.registry.versions import CHAMPION, RegistryRefused, champion, person
+from training.registry.versions import CHAMPION, UNDRAWN_TAG, RegistryRefused, address, champion, person
 
 __all__ = [
     "CHAMPION",
+    "UNDRAWN_TAG",
     "Promotion",
     "RegistryRefused",
+    "address",
     "champion",
     "person",
     "promote",
     "publish",
     "rollback",
+    "standing",
 ]

@@ -11,7 +11,10 @@ from datetime import UTC, datetime
 from typing import Literal, get_args
 
 MOVE_TAG = "trueband.move."
-MoveKind = Literal["publish", "promote", "rollback"]
+MoveKind = Literal["publish", "promote", "retrain", "rollback"]
+"""A `retrain` is a promotion that no person asked for: its gate accepted."""
+
+Standing = Literal["ROLLED_BACK", "MOVED_BY_HAND"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +29,7 @@ class Move:
         by: who moved it.
         reason: why.
         at: seconds since the epoch; no two moves of a registered model share it.
+        evidence: the MLflow run that it was based on; empty: none, or a move from before this was kept.
         done: False until the alias was seen to have moved.
     """
 
@@ -36,6 +40,7 @@ class Move:
     by: str
     reason: str
     at: float
+    evidence: str = ""
     done: bool = False
 
     def completed(self) -> "Move":
@@ -63,6 +68,26 @@ def moves(tags_of_versions: Iterable[Mapping[str, str]]) -> tuple[Move, ...]:
             if move is not None and (key not in found or move.done):
                 found[key] = move
     return tuple(sorted(found.values(), key=lambda move: move.at))
+
+
+def standing(past: Iterable[Move], alias: str, current: str | None) -> Standing | None:
+    """What stands in the way of moving an alias without a person; None where nothing does.
+
+    ROLLED_BACK: its last move was a rollback. MOVED_BY_HAND: it is where no move of ours put it, or is gone.
+    Either ends with a person's own `promote`.
+
+    Args:
+        past: the moves so far, oldest first.
+        alias: the alias.
+        current: where it is now; None if it is nowhere.
+    """
+    done = [move for move in past if move.alias == alias and move.done]
+    if not done:
+        return None if current is None else "MOVED_BY_HAND"
+    last = done[-1]
+    if last.to_version != current:
+        return "MOVED_BY_HAND"
+    return "ROLLED_BACK" if last.kind == "rollback" else None
 
 
 def next_time(now: float, past: Iterable[Move]) -> float:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from calibrators import errors
 from training.registry import alias_history, versions
-from training.registry.alias_history import Move, MoveKind
+from training.registry.alias_history import Move, MoveKind, Standing
 from training.registry.versions import CHAMPION, PREVIOUS, REVOKED_TAG, RegistryRefused
 
 if TYPE_CHECKING:
@@ -38,29 +38,41 @@ def promote(
     version: str,
     *,
     alias: str = CHAMPION,
+    kind: MoveKind = "promote",
+    approve: bool = False,
     by: str,
     reason: str,
     clock: Callable[[], float] = time.time,
 ) -> Promotion:
-    """Moves an alias to a version, by hand or because a gate accepted it; both versions tell of it.
+    """Moves an alias to a version, because a person or a gate says so; both versions tell of it.
+
+    A person's promotion to where the alias is already lets retrains move it again, if a rollback or a move by
+    hand keeps them from it.
 
     Args:
         name: the registered model.
         version: the version's number.
         alias: the alias.
+        kind: `promote` for a person, `retrain` for a gate that accepted.
+        approve: mark the version as approved to change the routing by more than the policy admits.
         by: who promotes.
         reason: why.
         clock: seconds since the epoch.
 
     Raises:
-        RegistryRefused: there is no such version, it was revoked, or it cannot be verified.
+        RegistryRefused: there is no such version, it was revoked, it cannot be verified, or its gate says that it
+            needs an approval and it has none.
         CalibratorRefused: its document is bad.
     """
     _require_reason(by, reason)
     registry = versions.client()
     with versions.asking(name, version):
         versions.verified(registry, name, version)
-        moved = move(registry, name, alias, version, kind="promote", by=by, reason=reason, clock=clock)
+        if approve:
+            mark(registry, name, version, versions.APPROVED_TAG, by=by, reason=reason, clock=clock)
+        else:
+            _require_approval(registry, name, version)
+        moved = move(registry, name, alias, version, kind=kind, by=by, reason=reason, clock=clock)
         keep_previous(registry, name)
         return moved
 
@@ -74,6 +86,8 @@ def rollback(
     clock: Callable[[], float] = time.time,
 ) -> Promotion:
     """Moves an alias back to where it was before, and revokes the version that it leaves.
+
+    No retrain promotes over it until a person did.
 
     The alias moves first: a sidecar takes a revoked calibrator out of force, and would hold everything until
     the alias names another.
@@ -105,10 +119,10 @@ def rollback(
                 f"and set the version's tag {REVOKED_TAG}, which makes every sidecar hold",
                 code="HISTORY_MISSING",
             )
+        # The brake must not wait for an approval, however much the way back shifts.
+        mark(registry, name, place, versions.APPROVED_TAG, by=by, reason=reason, clock=clock)
         moved = move(registry, name, alias, place, kind="rollback", by=by, reason=reason, clock=clock)
-        time_text = datetime.fromtimestamp(clock(), UTC).isoformat(timespec="seconds")
-        mark = {"by": by, "reason": reason, "time": time_text}
-        registry.set_model_version_tag(name, current, REVOKED_TAG, json.dumps(mark, sort_keys=True))
+        mark(registry, name, current, REVOKED_TAG, by=by, reason=reason, clock=clock)
         keep_previous(registry, name)
         return moved
 
@@ -124,7 +138,9 @@ def move(
     reason: str,
     clock: Callable[[], float],
 ) -> Promotion:
-    """Moves an alias and writes its history; nothing happens where it is there already.
+    """Moves an alias and writes its history, with the run that registered the version as the evidence.
+
+    Where it is there already nothing happens, unless a person's promotion ends what keeps retrains from it.
 
     Args:
         registry: MLflow's client.
@@ -142,9 +158,11 @@ def move(
     """
     origin = versions.alias_version(registry, name, alias)
     promotion = Promotion(name=name, alias=alias, from_version=origin, to_version=version)
-    if origin == version:
+    if origin == version and kind != "promote":
         return promotion
     past = alias_history.moves(each.tags for each in versions.all_versions(registry, name))
+    if origin == version and alias_history.standing(past, alias, origin) is None:
+        return promotion
     planned = Move(
         alias=alias,
         kind=kind,
@@ -153,6 +171,7 @@ def move(
         by=by,
         reason=reason,
         at=alias_history.next_time(clock(), past),
+        evidence=registry.get_model_version(name, version).run_id or "",
     )
     # The intention first, so that no move is without a trace; what did not happen is never marked as done.
     registry.set_model_version_tag(name, version, *planned.tag())
@@ -171,6 +190,40 @@ def move(
     ):
         registry.set_model_version_tag(name, origin, *done.tag())
     return promotion
+
+
+def standing(name: str, alias: str = CHAMPION) -> Standing | None:
+    """What keeps a retrain from moving an alias; see `alias_history.standing`.
+
+    Raises:
+        RegistryRefused: the registry cannot be read.
+    """
+    registry = versions.client()
+    try:
+        with versions.asking(name):
+            current = versions.alias_version(registry, name, alias)
+            past = alias_history.moves(each.tags for each in versions.all_versions(registry, name))
+    except RegistryRefused as refusal:
+        if refusal.code == "REGISTERED_MODEL_UNKNOWN":
+            return None
+        raise
+    return alias_history.standing(past, alias, current)
+
+
+def mark(
+    registry: "MlflowClient",
+    name: str,
+    version: str,
+    tag: str,
+    *,
+    by: str,
+    reason: str,
+    clock: Callable[[], float],
+) -> None:
+    """Sets a tag of a version to who said so, why and when."""
+    time_text = datetime.fromtimestamp(clock(), UTC).isoformat(timespec="seconds")
+    value = json.dumps({"by": by, "reason": reason, "time": time_text}, sort_keys=True)
+    registry.set_model_version_tag(name, version, tag, value)
 
 
 def keep_previous(registry: "MlflowClient", name: str) -> None:
@@ -208,6 +261,17 @@ def _usable(registry: "MlflowClient", name: str, version: str) -> bool:
             return False
         raise
     return True
+
+
+def _require_approval(registry: "MlflowClient", name: str, version: str) -> None:
+    tags = registry.get_model_version(name, version).tags
+    told = tags.get(versions.GATE_REASONS_TAG, "").replace(" ", "").split(",")
+    if "SHIFT_NEEDS_APPROVAL" in told and not tags.get(versions.APPROVED_TAG, "").strip():
+        raise RegistryRefused(
+            f"version {version} of {name} changes the automatic share by more than the policy admits, and "
+            "sidecars refuse it until a person approves: read its evidence, then `promote --approve`",
+            code="APPROVAL_NEEDED",
+        )
 
 
 def _require_reason(by: str, reason: str) -> None:

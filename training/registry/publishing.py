@@ -13,7 +13,13 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from mlflow import MlflowClient
 
-OWN_TAGS = (versions.DIGEST_TAG, versions.REVOKED_TAG, versions.KIND_TAG, alias_history.MOVE_TAG)
+OWN_TAGS = (
+    versions.DIGEST_TAG,
+    versions.REVOKED_TAG,
+    versions.KIND_TAG,
+    versions.APPROVED_TAG,
+    alias_history.MOVE_TAG,
+)
 EVIDENCE_FOLDER = "evidence"
 EXISTS = ("RESOURCE_ALREADY_EXISTS", "ALREADY_EXISTS")
 
@@ -64,7 +70,7 @@ def publish(
     }
     registry = versions.client()
     with versions.asking(name):
-        run_id = registry.create_run(_experiment(registry, experiment), run_name=name).info.run_id
+        run_id = registry.create_run(experiment_id(registry, experiment), run_name=name).info.run_id
         try:
             info = mlflow_flavor.log_model(calibrator, run_id=run_id)
             for key, number in metrics.items():
@@ -110,7 +116,12 @@ def publish(
     return version
 
 
-def _experiment(registry: "MlflowClient", name: str) -> str:
+def experiment_id(registry: "MlflowClient", name: str) -> str:
+    """The id of an experiment, which is made where there is none.
+
+    Raises:
+        RegistryRefused: it was deleted.
+    """
     from mlflow.exceptions import MlflowException
 
     found = registry.get_experiment_by_name(name)

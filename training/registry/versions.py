@@ -15,6 +15,11 @@ if TYPE_CHECKING:
 DIGEST_TAG = "trueband.sha256"
 REVOKED_TAG = "trueband.revoked"
 KIND_TAG = "trueband.kind"
+APPROVED_TAG = "trueband.approved"
+"""Lets a version change the routing by more than the policy's `admission.max_auto_shift`."""
+UNDRAWN_TAG = "trueband.undrawn_labels"
+"""How many labels that nobody drew the version was fitted to."""
+GATE_REASONS_TAG = "gate_reasons"
 CHAMPION = "champion"
 PREVIOUS = "previous"
 PAGE = 200
@@ -25,8 +30,8 @@ class RegistryRefused(errors.TruebandError):
     """The registry, or the state that it is in, does not allow what was asked.
 
     `code` on the instance narrows the reason: REGISTRY_UNAVAILABLE, REGISTERED_MODEL_UNKNOWN,
-    VERSION_UNKNOWN, ALIAS_UNKNOWN, ALIAS_MOVED, DIGEST_TAG_MISSING, DIGEST_MISMATCH, CALIBRATOR_REVOKED,
-    HISTORY_MISSING or REQUEST_REFUSED.
+    VERSION_UNKNOWN, ALIAS_UNKNOWN, ALIAS_MOVED, APPROVAL_NEEDED, DIGEST_TAG_MISSING, DIGEST_MISMATCH,
+    CALIBRATOR_REVOKED, HISTORY_MISSING or REQUEST_REFUSED.
     """
 
     code: ClassVar[str] = "REGISTRY_REFUSED"
@@ -44,15 +49,35 @@ def person() -> str:
         return f"user {os.getuid()}"
 
 
+CLIENT_ENVIRONMENT = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    # MLflow would print run addresses between the lines, or into the JSON, that a command writes.
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    # Its own, 120 seconds and 7 retries, take four minutes to say that nobody listens.
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+}
+"""What we set for MLflow where the user did not."""
+
+
 def client() -> "MlflowClient":
     """MLflow's client, for the registry that MLflow's own settings name."""
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    # MLflow would print run addresses between the lines, or into the JSON, that a command writes.
-    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+    for key, value in CLIENT_ENVIRONMENT.items():
+        os.environ.setdefault(key, value)
     from mlflow import MlflowClient
 
     return MlflowClient()
+
+
+def address() -> str:
+    """Where the registry is, without a name or password."""
+    import mlflow
+
+    found = str(mlflow.get_registry_uri())
+    scheme, mark, rest = found.partition("://")
+    host, slash, path = rest.partition("/")
+    return scheme + mark + host.rpartition("@")[2] + slash + path
 
 
 @contextmanager

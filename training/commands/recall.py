@@ -1,0 +1,218 @@
+"""`recall`: which decisions acted only because of one calibrator."""
+
+import argparse
+import csv
+import functools
+import json
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+from training.commands import flags, ledger_source
+
+if TYPE_CHECKING:
+    from calibrators import Calibrator
+    from sidecar.ledger.queries import StoredDecision
+    from sidecar.ledger.records import Decision
+    from sidecar.ledger.store import Ledger
+    from sidecar.policy.tables import ModelTable
+    from training.recalling import Deciding, Recalled
+
+PAGE_SIZE = 1000
+IDENTITY, NOTHING = "identity", "none"
+COLUMNS = (
+    "decision_id",
+    "subject_ref",
+    "tenant",
+    "model",
+    "category",
+    "decided_at",
+    "band_then",
+    "band_now",
+    "action_now",
+)
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Adds the command."""
+    parser = subparsers.add_parser(
+        "recall",
+        help="list the decisions that acted only because of a calibrator",
+        description="Decides again what acted with a calibrator, as if another had been in force instead, and "
+        "lists what would not have acted. Counts come first, then the list as CSV.",
+    )
+    parser.add_argument(
+        "--calibrator",
+        required=True,
+        metavar="DIGEST",
+        help="its digest, or the beginning of it if that is unique",
+    )
+    parser.add_argument(
+        "--instead",
+        metavar="DIGEST|identity|none",
+        help="what would have decided in its place (default: what was in force in its place before it, and where "
+        "nothing was, nothing)",
+    )
+    parser.add_argument(
+        "--since",
+        type=flags.ago,
+        metavar="AGO",
+        help="only decisions of the last so long, such as 12h or 30d",
+    )
+    ledger_source.add_ledger_arguments(parser)
+    output = parser.add_mutually_exclusive_group()
+    output.add_argument("--json", action="store_true", help="one JSON document in place of counts and CSV")
+    output.add_argument(
+        "--out", type=Path, metavar="FILE", help="write the CSV to a file; print the counts only"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Prints the counts, and what would not have acted."""
+    from training import recalling
+
+    since = None if arguments.since is None else time.time() - arguments.since
+    with ledger_source.snapshot(arguments) as ledger:
+        digest = _digest(ledger, arguments.calibrator, "--calibrator")
+        deciding = _deciding(ledger, digest, arguments.instead)
+        found = [
+            each
+            for stored in _decisions(ledger, since)
+            if (each := recalling.recalled(stored, digest, deciding)) is not None
+        ]
+    numbers = recalling.counts(found)
+    listed = [each for each in found if each.effect == "ONLY_BECAUSE"]
+    if arguments.json:
+        document = {
+            "calibrator": digest,
+            "instead": arguments.instead or "what was in force before",
+            "acted": len(found),
+            **{effect.lower(): number for effect, number in numbers.items()},
+            "decisions": [_row(each) | {"instead": each.instead} for each in listed],
+            "cannot_be_decided_again": [
+                {"decision_id": each.decision.decision_id, "because": each.problem}
+                for each in found
+                if each.effect == "UNKNOWN"
+            ],
+        }
+        print(json.dumps(document, indent=2))
+        return 0
+    print(f"{len(found)} decisions acted with calibrator {digest}.")
+    print(f"  {numbers['ONLY_BECAUSE']} only because of it: they would not have acted otherwise.")
+    print(f"  {numbers['ANYWAY']} would have acted anyway.")
+    print(f"  {numbers['UNKNOWN']} cannot be decided again.")
+    for problem in sorted({each.problem for each in found if each.effect == "UNKNOWN"}):
+        print(f"    {problem}")
+    if arguments.out is not None:
+        _write(arguments.out, listed)
+    elif listed:
+        print()
+        _csv(sys.stdout, listed)
+    return 0
+
+
+def _deciding(ledger: "Ledger", digest: str, instead: str | None) -> "Deciding":
+    import calibrators
+    from training import errors, policies, recalling
+
+    def calibrator_of(wanted: str) -> "Calibrator":
+        artifact = ledger.artifact(wanted)
+        if artifact is None:
+            raise errors.RequestRefused(f"the ledger does not have calibrator {wanted}")
+        return calibrators.loads(artifact.body)
+
+    def table_of(key: tuple[str, str, str]) -> "ModelTable":
+        return policies.table_behind(ledger, *key)
+
+    known_calibrator, known_table = functools.cache(calibrator_of), functools.cache(table_of)
+    own = known_calibrator(digest)
+    slots = ledger.calibrators().slots(digest)
+
+    def before_it(answer: "Decision", slot: str) -> "Calibrator | None":
+        found = recalling.before_it(slots, answer, slot, digest)
+        return known_calibrator(found) if found else None
+
+    fixed: Calibrator | None = None
+    if instead == IDENTITY:
+        fixed = calibrators.Calibrator(map=calibrators.Identity(), applies_to=own.applies_to)
+    elif instead not in (None, NOTHING):
+        fixed = known_calibrator(_digest(ledger, instead, "--instead"))
+    return recalling.Deciding(
+        table_of=lambda answer: known_table((answer.policy_digest, answer.floors_digest, answer.model)),
+        calibrator_of=known_calibrator,
+        instead=before_it if instead is None else lambda _answer, _slot: fixed,
+    )
+
+
+def _digest(ledger: "Ledger", given: str, flag: str) -> str:
+    """The whole digest of a calibrator in the ledger.
+
+    Raises:
+        RequestRefused: there is none that begins so, or several.
+    """
+    from training import errors
+
+    text = given.lower().removeprefix("sha256:")
+    if not text or set(text) - set("0123456789abcdef"):
+        raise errors.RequestRefused(f"{flag} {given}: a digest is sha256: and hexadecimal digits")
+    found = ledger.calibrators().digests(text)
+    if not found:
+        raise errors.RequestRefused(f"{flag} {given}: no calibrator in the ledger has such a digest")
+    if len(found) > 1:
+        raise errors.RequestRefused(
+            f"{flag} {given}: {len(found)} calibrators begin so ({', '.join(found[:3])}): give more of it"
+        )
+    return found[0]
+
+
+def _decisions(ledger: "Ledger", since: float | None) -> "Iterator[StoredDecision]":
+    token = ""
+    while True:
+        page = ledger.decisions(decided_from=since, page_size=PAGE_SIZE, page_token=token)
+        yield from page.items
+        token = page.next_page_token
+        if not token:
+            return
+
+
+def _row(each: "Recalled") -> dict[str, str]:
+    decision = each.decision
+    at = datetime.fromtimestamp(decision.decided_at, UTC).isoformat(timespec="seconds")
+    values = (
+        decision.decision_id,
+        decision.subject_ref,
+        decision.tenant,
+        decision.model,
+        decision.category,
+        at.replace("+00:00", "Z"),
+        each.then,
+        each.now,
+        each.action,
+    )
+    return dict(zip(COLUMNS, values, strict=True))
+
+
+def _csv(target: TextIO, listed: "Iterable[Recalled]") -> None:
+    writer = csv.DictWriter(target, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({name: _harmless(value) for name, value in _row(each).items()} for each in listed)
+
+
+def _harmless(value: str) -> str:
+    """A cell that no spreadsheet takes for a formula: callers choose what subjects are called."""
+    return f"'{value}" if value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
+
+
+def _write(path: Path, listed: "Iterable[Recalled]") -> None:
+    from training import errors
+
+    try:
+        with path.open("w", encoding="utf-8", newline="") as target:
+            _csv(target, listed)
+    except OSError as problem:
+        raise errors.RequestRefused(f"--out {path}: cannot be written ({problem.strerror})") from problem
+    print(f"Wrote {path}.")

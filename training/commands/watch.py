@@ -1,0 +1,242 @@
+"""`watch`: one look at the audit labels, with alarms that stay true however often one looks."""
+
+import argparse
+import json
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from training import channel, errors
+from training.commands import ledger_source
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from sidecar.ledger.store import Ledger
+    from sidecar.ledger.watch_states import WatchView
+    from sidecar.policy.loading import LoadedPolicy
+    from training.monitoring.following import Followed
+    from training.monitoring.watching import Look
+
+DONE, UNDONE, ALARM = 0, 1, 3
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Adds the command."""
+    parser = subparsers.add_parser(
+        "watch",
+        help="look at the audit labels: is what was promised kept, do confidences mean what they say",
+        description="Feeds the audit labels that are new to the detectors of each band, remembers what they come to in "
+        "the ledger, and prints it. May run as often as you like: that makes no alarm more likely. Suspends a band "
+        "whose policy says `on_breach: hold`, and starts the retrain that the policy asks for. Exit code 0; 3 on an "
+        "alarm with --fail-on-alarm; 1 where a suspension, a retrain or an export failed, which the next watch tries "
+        "again; 2 where the request was refused.",
+    )
+    parser.add_argument(
+        "--model", metavar="M", help="only this key of the policy's models (default: all of them)"
+    )
+    ledger_source.add_arguments(parser)
+    parser.add_argument(
+        "--as-of", type=_moment, metavar="TIME", help="leave later labels for later (default: now)"
+    )
+    parser.add_argument(
+        "--shift-window",
+        type=_ago,
+        default=7 * 86_400.0,
+        metavar="AGO",
+        help="how far back the scores go that are compared with those of the fit (default: 7d)",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument(
+        "--prometheus", type=Path, metavar="FILE", help="write metrics for the textfile collector"
+    )
+    parser.add_argument("--mlflow", action="store_true", help="log metrics to the experiment trueband-watch")
+    parser.add_argument("--fail-on-alarm", action="store_true", help="exit with 3 on an alarm")
+    parser.add_argument(
+        "--no-retrain", action="store_true", help="start no retrain, whatever the policy says"
+    )
+    parser.add_argument("--dry-run", action="store_true", help="print only: remember, suspend, fit nothing")
+    parser.add_argument(
+        "--acknowledge",
+        metavar="STREAM",
+        help="take note of the alarms of a stream; its detectors begin anew. Nothing else is done",
+    )
+    parser.add_argument("--by", default="", metavar="WHO", help="with --acknowledge: who takes note")
+    parser.add_argument("--reason", default="", metavar="TEXT", help="with --acknowledge: what was found")
+    channel.add_arguments(parser)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Looks once."""
+    if arguments.acknowledge is None and (arguments.by or arguments.reason):
+        raise errors.RequestRefused("--by and --reason go with --acknowledge")
+    at = time.time() if arguments.as_of is None else arguments.as_of
+    with ledger_source.snapshot(arguments) as ledger, ledger_source.original(arguments) as original:
+        view = original.watch()
+        loaded = _policy(ledger, arguments)
+        if loaded is None:
+            told = "the ledger has no decision yet: there is nothing to watch"
+            print(json.dumps({"models": {}, "done": [told], "undone": []}) if arguments.json else told)
+            return DONE
+        if arguments.model is not None:
+            ledger_source.model(loaded, arguments.model)
+        models = [arguments.model] if arguments.model is not None else list(loaded.policy.models)
+        if arguments.acknowledge is not None:
+            return _acknowledge(view, models, arguments, at=at)
+        _require_a_way_to_hold(loaded, models, arguments)
+        return _watch(ledger, view, loaded, models, arguments, at=at)
+
+
+def _watch(
+    ledger: "Ledger",
+    view: "WatchView",
+    loaded: "LoadedPolicy",
+    models: "Iterable[str]",
+    arguments: argparse.Namespace,
+    *,
+    at: float,
+) -> int:
+    from training.monitoring import following, watching
+
+    act = not arguments.dry_run
+    looks, followed = [], following.Followed()
+    for model in models:
+        look = watching.look(
+            ledger, view, model, loaded, at=at, window_seconds=arguments.shift_window, write=act
+        )
+        if act:
+            token = channel.token_of(arguments.token_file)
+            followed += following.hold(view, look, loaded, address=arguments.address, token=token)
+            if not arguments.no_retrain:
+                followed += following.retrain(ledger, view, look, loaded)
+            look = watching.reread(view, look)
+        looks.append(look)
+    if act:
+        followed += following.export(
+            looks, to_mlflow=arguments.mlflow, to_file=arguments.prometheus, undone=len(followed.undone)
+        )
+    _print(looks, followed, as_json=arguments.json)
+    if followed.undone:
+        return UNDONE
+    return ALARM if arguments.fail_on_alarm and any(look.alarmed for look in looks) else DONE
+
+
+def _print(looks: "list[Look]", followed: "Followed", *, as_json: bool) -> None:
+    from training.monitoring import telling
+
+    if as_json:
+        models = {look.model: telling.document(look) for look in looks}
+        document = {"models": models, "done": followed.done, "undone": followed.undone}
+        print(json.dumps(document, indent=2, allow_nan=False))
+    else:
+        from training import console
+
+        screen = console.console()
+        for look in looks:
+            if look.states:
+                screen.print(telling.table(look))
+            for sentence in telling.sentences(look):
+                screen.print(sentence, markup=False)
+        for sentence in followed.done:
+            screen.print(sentence, markup=False)
+    for sentence in followed.undone:
+        print(f"not done: {sentence}", file=sys.stderr)
+
+
+def _acknowledge(
+    view: "WatchView", models: "Iterable[str]", arguments: argparse.Namespace, *, at: float
+) -> int:
+    """Takes note of the alarms of one stream."""
+    from training.monitoring import remembering
+
+    by, reason = arguments.by.strip(), arguments.reason.strip()
+    if not by or not reason:
+        raise errors.RequestRefused(
+            "--acknowledge needs --by WHO and --reason TEXT: say who took note, of what"
+        )
+    if arguments.dry_run:
+        raise errors.RequestRefused("--acknowledge and --dry-run: give one or the other")
+    known = {
+        state.stream.id: (model, state)
+        for model in models
+        for state in remembering.states(view.states(model)).values()
+    }
+    found = [name for name in known if name.startswith(arguments.acknowledge.lower())]
+    if len(found) != 1:
+        alarmed = [name for name, (_, state) in known.items() if any(each.is_open for each in state.alarms)]
+        count = "no stream" if not found else f"{len(found)} streams"
+        raise errors.RequestRefused(
+            f"{count} whose id begins with {arguments.acknowledge!r}; with an open alarm: "
+            f"{', '.join(alarmed) or 'none'}"
+        )
+    model, state = known[found[0]]
+    remembering.amend(
+        view, model, found[0], lambda kept: kept.acknowledged(by=by, reason=reason, at=at), at=at
+    )
+    suspended = [alarm.suspension_id for alarm in state.alarms if alarm.suspension_id]
+    print(f"{by} took note of the alarms of {found[0]} ({state.stream}); its detectors begin anew")
+    if suspended:
+        print(
+            f"suspension {suspended[-1]} stays until a person lifts it: python -m sidecar resume {suspended[-1]} "
+            "--reason TEXT"
+        )
+    return DONE
+
+
+def _policy(ledger: "Ledger", arguments: argparse.Namespace) -> "LoadedPolicy | None":
+    """The policy in force; None where nothing was decided yet."""
+    from training import pipeline
+
+    given = ledger_source.policy(arguments)
+    if given is not None:
+        return given
+    for name in dict.fromkeys((arguments.model or "", "")):
+        if ledger.decisions(model=name, page_size=1).items:
+            return pipeline.policy_of(ledger, name)
+    return None
+
+
+def _require_a_way_to_hold(
+    loaded: "LoadedPolicy", models: "Iterable[str]", arguments: argparse.Namespace
+) -> None:
+    """Refuses to look where an alarm could not do what the policy says.
+
+    Raises:
+        RequestRefused: a band says `on_breach: hold`, and there is no sidecar to tell.
+    """
+    from training.monitoring import holding
+
+    holds = [model for model in models if holding.any_band_holds(loaded.policy.models[model])]
+    if holds and not arguments.address and not arguments.dry_run:
+        raise errors.RequestRefused(
+            f"the policy of {', '.join(holds)} says on_breach: hold, so that an alarm must reach a sidecar: give "
+            "--address (or TRUEBAND_LISTEN), or --dry-run to look only"
+        )
+
+
+def _moment(text: str) -> float:
+    """Seconds since the epoch of an ISO time, in UTC where it names no offset, or of a number of seconds."""
+    try:
+        return float(text)
+    except ValueError:
+        pass
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no time: write 2026-03-31, 2026-03-31T06:00:00Z or seconds since 1970"
+        ) from error
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+def _ago(text: str) -> float:
+    """Seconds of a duration as the policy file writes it."""
+    from sidecar.policy import fields
+
+    try:
+        return fields.seconds_of(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
