@@ -18,8 +18,8 @@ from sidecar.ledger.store import Ledger
 def open_snapshot(url: str) -> Iterator[Ledger]:
     """The ledger as of now, for reading.
 
-    SQLite is copied first, since only the sidecar's own connection may work on its file; the copy is
-    temporary and readable by its owner alone. Another database is read directly, where each call sees one
+    SQLite is copied first, since whoever reads its file for minutes keeps the sidecar's log from being cut; the
+    copy is temporary and readable by its owner alone. Another database is read directly, where each call sees one
     moment, and is never changed.
 
     Raises:

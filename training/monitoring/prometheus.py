@@ -33,6 +33,11 @@ def registry(looks: Iterable[Look], *, undone: int) -> CollectorRegistry:
     ks = gauge("score_shift_ks", "Kolmogorov-Smirnov distance of the scores.", ("model", "model_version"))
     shifted = gauge("score_shift_warning", "1: either is beyond its bound.", ("model", "model_version"))
     together = gauge("all_streams_log_evidence", "ln of the evidence that any promise is broken.", ("model",))
+    pair = ("model", "model_version", "challenger")
+    compared = gauge("challenger_labels", "Audit labels that compare champion and challenger.", pair)
+    gain = gauge("challenger_brier_difference", "Mean Brier score, champion minus challenger.", pair)
+    better = gauge("challenger_log_evidence", "ln of the evidence that the challenger is better.", pair)
+    worse = gauge("challenger_log_evidence_champion", "ln of the evidence that the champion is.", pair)
     last = gauge("last_run_timestamp_seconds", "When the watch looked.", ("model",))
     gauge("undone", "What the watch had to do and could not.", ()).set(undone)
     for look in looks:
@@ -57,6 +62,12 @@ def registry(looks: Iterable[Look], *, undone: int) -> CollectorRegistry:
                 psi.labels(look.model, each.model_version).set(each.shift.psi)
                 ks.labels(look.model, each.model_version).set(each.shift.ks)
                 shifted.labels(look.model, each.model_version).set(each.shift.warns)
+        for shadowed in look.shadowed:
+            beside = (look.model, shadowed.model_version, shadowed.challenger.version)
+            compared.labels(*beside).set(shadowed.evidence.labels)
+            gain.labels(*beside).set(shadowed.difference)
+            better.labels(*beside).set(shadowed.evidence.log_e)
+            worse.labels(*beside).set(shadowed.evidence.log_e_reverse)
     return made
 
 

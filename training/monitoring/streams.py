@@ -138,7 +138,7 @@ def build(labelled: Iterable[Labelled], entry_of: EntryOf) -> Streams:
     found: dict[Stream, list[Observation]] = {}
     left_out: Counter[str] = Counter()
     for each in labelled:
-        reason = _unusable(each)
+        reason = unusable(each)
         if reason:
             left_out[reason] += 1
             continue
@@ -162,6 +162,24 @@ def build(labelled: Iterable[Labelled], entry_of: EntryOf) -> Streams:
         },
         left_out=dict(left_out),
     )
+
+
+def unusable(each: Labelled) -> str:
+    """Why a label is none that an audit drew, about the answer that decided; empty where it is one."""
+    decision = each.decision
+    if decision.intent is not Intent.LIVE:
+        return "of a shadow request"
+    if each.about != SUBJECTS[decision.source]:
+        return "about another answer than the one that decided"
+    for kind in OTHER_TASKS:
+        task = task_id(decision.decision_id, kind)
+        if each.label.task_id in (task, task_id(task, TaskKind.ADJUDICATION)):
+            return f"from a task of kind {kind}"
+    if not each.drawn or not decision.drawn:
+        return "not drawn for audit"
+    if each.propensity is None:
+        return "whose probability is not known yet"
+    return ""
 
 
 def promise_of(entry: Model, *, band: str, category: str) -> tuple[float | None, str]:
@@ -190,23 +208,6 @@ def category_of(entry: Model, category: str) -> Category | None:
     return next(
         (each for name, each in entry.categories.items() if categories.normalise(name) == category), None
     )
-
-
-def _unusable(each: Labelled) -> str:
-    decision = each.decision
-    if decision.intent is not Intent.LIVE:
-        return "of a shadow request"
-    if each.about != SUBJECTS[decision.source]:
-        return "about another answer than the one that decided"
-    for kind in OTHER_TASKS:
-        task = task_id(decision.decision_id, kind)
-        if each.label.task_id in (task, task_id(task, TaskKind.ADJUDICATION)):
-            return f"from a task of kind {kind}"
-    if not each.drawn or not decision.drawn:
-        return "not drawn for audit"
-    if each.propensity is None:
-        return "whose probability is not known yet"
-    return ""
 
 
 def _stream(each: Labelled, entry: Model) -> tuple[Stream, float | None]:

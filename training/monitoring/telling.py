@@ -7,9 +7,10 @@ from datetime import UTC, datetime
 from rich import box
 from rich.table import Table
 
-from training.monitoring import odds
+from training.monitoring import challenger, odds
 from training.monitoring.alarms import Alarm
 from training.monitoring.reference import VersionShift
+from training.monitoring.shadowing import Shadowed
 from training.monitoring.state import StreamState
 from training.monitoring.streams import ID_BYTES
 from training.monitoring.thresholds import Thresholds
@@ -52,7 +53,7 @@ def table(look: Look) -> Table:
 
 
 def sentences(look: Look) -> Iterator[str]:
-    """What the table has no room for: alarms, all streams together, scores, and what was left out."""
+    """What the table has no room for: alarms, all streams together, scores, challengers, and what was left out."""
     if not look.states:
         yield f"{look.model}: no label of an audit speaks of what decides now"
     for state in look.states:
@@ -67,6 +68,8 @@ def sentences(look: Look) -> Iterator[str]:
         )
     for shift in look.shifts:
         yield _scores(look, shift)
+    for shadowed in look.shadowed:
+        yield _challenger(look, shadowed)
     for each in look.past:
         if any(alarm.is_open for alarm in each.alarms):
             yield f"Past: {each.stream.id} ({each.stream}), alarm under a calibrator or promise that is no more"
@@ -100,6 +103,23 @@ def document(look: Look) -> dict[str, object]:
             }
             for each in look.shifts
         ],
+        "challengers": [
+            {
+                "model_version": each.model_version,
+                "champion": each.champion.digest,
+                "challenger": each.challenger.digest,
+                "name": each.challenger.name,
+                "version": each.challenger.version,
+                "labels": each.evidence.labels,
+                "left_out": each.left_out,
+                "brier_champion": each.brier_champion,
+                "brier_challenger": each.brier_challenger,
+                "log_evidence": each.evidence.log_e,
+                "log_evidence_champion": each.evidence.log_e_reverse,
+                "log_needed": challenger.log_needed(look.rate),
+            }
+            for each in look.shadowed
+        ],
         "left_out": look.left_out,
     }
 
@@ -127,6 +147,14 @@ def metrics(look: Look) -> dict[str, float]:
         if each.shift is not None:
             prefix = f"{each.model_version or 'any'}/score_shift"
             found |= {f"{prefix}/psi": each.shift.psi, f"{prefix}/ks": each.shift.ks}
+    for shadowed in look.shadowed:
+        prefix = f"{shadowed.model_version or 'any'}/challenger"
+        found |= {
+            f"{prefix}/labels": shadowed.evidence.labels,
+            f"{prefix}/brier_difference": shadowed.difference,
+            f"{prefix}/log_evidence": shadowed.evidence.log_e,
+            f"{prefix}/log_evidence_champion": shadowed.evidence.log_e_reverse,
+        }
     return found
 
 
@@ -174,6 +202,25 @@ def _scores(look: Look, each: VersionShift) -> str:
     since = _time(look.memory.shifted_since.get(each.model_version, look.at))
     return (
         f"{told}: WARNING since {since}: other scores than at the fit; that is no reason to refit by itself"
+    )
+
+
+def _challenger(look: Look, each: Shadowed) -> str:
+    held, needed = each.challenger, challenger.log_needed(look.rate)
+    ahead, behind = each.evidence.log_e, each.evidence.log_e_reverse
+    better, evidence = ("challenger", ahead) if ahead >= behind else ("champion", behind)
+    told = (
+        f"Challenger of {look.model} {each.model_version}".rstrip()
+        + f", {held.name} version {held.version} beside version {each.champion.version}: on {each.evidence.labels:,} "
+        f"audit labels its mean Brier score is {each.brier_challenger:.4f}, the champion's {each.brier_champion:.4f} "
+        f"({-each.difference:+.4f}); evidence {odds.to_one(evidence)} that the {better} is better "
+        f"({odds.to_one(needed)} would do)"
+    )
+    if ahead < needed or behind >= needed or each.difference <= 0.0:
+        return told
+    return (
+        f"{told}; a person may promote it: python -m training promote {held.version} --name {held.name} "
+        "--reason TEXT"
     )
 
 

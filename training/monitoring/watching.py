@@ -13,9 +13,10 @@ from sidecar.policy import loading
 from sidecar.policy.loading import LoadedPolicy
 from sidecar.policy.model import Model
 from training import errors
-from training.monitoring import feeding, reference, remembering, streams
+from training.monitoring import feeding, reference, remembering, shadowing, streams
 from training.monitoring.feeding import Family, States
 from training.monitoring.reference import VersionShift
+from training.monitoring.shadowing import Shadowed
 from training.monitoring.state import StreamState
 from training.monitoring.streams import Stream, Streams
 from training.monitoring.triggers import Champion, ModelMemory
@@ -40,6 +41,7 @@ class Look:
         shifts: of the scores, one for each version of the model.
         champion: what is in force; None where nothing decided yet.
         memory: of retrains and shifts.
+        shadowed: the challengers in force of which a label says something, beside their champions.
     """
 
     model: str
@@ -53,6 +55,7 @@ class Look:
     shifts: tuple[VersionShift, ...]
     champion: Champion | None
     memory: ModelMemory
+    shadowed: tuple[Shadowed, ...]
 
     @property
     def alarmed(self) -> tuple[StreamState, ...]:
@@ -89,7 +92,8 @@ def look(
     labelled = ledger.labelled(
         model, criterion=entry.criterion, label_window_seconds=loaded.policy.label_window, as_of=at
     )
-    given = streams.build(labelled, _entries(ledger, model, loaded))
+    entry_of = _entries(ledger, model, loaded)
+    given = streams.build(labelled, entry_of)
     recent = ledger.watch().recent_scores(model, since=at - window_seconds, until=at)
     shifts = tuple([_shift(ledger, model, each, entry) for each in recent])
     latest = recent or ledger.watch().recent_scores(model, since=0.0, until=at, most=1)
@@ -118,6 +122,7 @@ def look(
         shifts=shifts,
         champion=_champion(ledger, latest, labelled, entry),
         memory=memory,
+        shadowed=shadowing.compare(ledger, model, loaded, labelled, entry_of, at=at),
     )
 
 

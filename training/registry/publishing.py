@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from calibrators import Calibrator, mlflow_flavor
-from training.registry import alias_history, promotion, versions
+from training.registry import alias_history, numbers, promotion, versions
 from training.registry.versions import RegistryRefused
 
 if TYPE_CHECKING:
@@ -73,10 +73,7 @@ def publish(
         run_id = registry.create_run(experiment_id(registry, experiment), run_name=name).info.run_id
         try:
             info = mlflow_flavor.log_model(calibrator, run_id=run_id)
-            for key, number in metrics.items():
-                registry.log_metric(run_id, key, number, model_id=info.model_id)
-            for key, value in params.items():
-                registry.log_param(run_id, key, value)
+            numbers.log(registry, run_id, metrics, params, at=clock(), model_id=info.model_id)
             for file, figure in figures.items():
                 registry.log_figure(run_id, figure, f"{EVIDENCE_FOLDER}/{file}")
             for file, text in texts.items():

@@ -1,11 +1,12 @@
 """Logs a band report to MLflow: a run for each version of a model, so that its numbers can be followed there."""
 
 import os
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from training.registry import publishing, versions
+from training.registry import numbers, publishing, versions
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -35,12 +36,15 @@ def is_configured() -> bool:
     return bool(os.environ.get("MLFLOW_TRACKING_URI"))
 
 
-def log(runs: "list[ReportRun]", documents: Mapping[str, str]) -> list[str]:
+def log(
+    runs: "list[ReportRun]", documents: Mapping[str, str], *, clock: Callable[[], float] = time.time
+) -> list[str]:
     """Logs the runs of a report; their ids.
 
     Args:
         runs: one for each version of a model.
         documents: texts by file name, which every run gets: the report is one.
+        clock: seconds since the epoch.
 
     Raises:
         RegistryRefused: the tracking server does not do it.
@@ -55,10 +59,7 @@ def log(runs: "list[ReportRun]", documents: Mapping[str, str]) -> list[str]:
             experiment = publishing.experiment_id(registry, EXPERIMENT)
             run_id = registry.create_run(experiment, run_name=run.name).info.run_id
             try:
-                for key, value in run.params.items():
-                    registry.log_param(run_id, key, value)
-                for key, number in run.metrics.items():
-                    registry.log_metric(run_id, key, number)
+                numbers.log(registry, run_id, run.metrics, run.params, at=clock())
                 for file, text in documents.items():
                     registry.log_text(run_id, text, file)
                 for file, figure in run.figures.items():
