@@ -93,6 +93,12 @@ def _told(old: Side, new: Side) -> Iterator[str]:
     cells = difference.cells(old, new)
     yield f"\nActions that change ({len(cells)}):" if cells else "\nActions that change: none."
     yield from (f"  {_cell(each)}" for each in cells)
+    for each in settings:
+        if each.key.endswith(".band_on"):
+            yield (
+                f"  {each.key} changes which number the bands are cut on, so that answers move though no cell does: "
+                "--replay counts them"
+            )
 
 
 def _cell(change: CellChange) -> str:

@@ -346,7 +346,7 @@ def test_a_registry_that_no_sidecar_can_read_is_said_aloud(
         assert fit(labelled, *flags)[0] == 0
         told = " ".join(capsys.readouterr().out.split())
         assert (
-            "It is in sqlite:///mlflow.db, which no sidecar can read: set MLFLOW_TRACKING_URI" in told
+            "The registry is sqlite:///mlflow.db, which no sidecar can read: set MLFLOW_TRACKING_URI" in told
         ) is said
 
 

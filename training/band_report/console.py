@@ -201,7 +201,7 @@ def _facts(model: ModelReport) -> Iterator[str]:
         )
     for force in model.in_force:
         what = f"{force.name} version {force.version}".strip() if force.digest else "nothing"
-        yield f"In force: {force.slot} = {what} since {wording.moment(force.since)} on {force.sidecar_id}."
+        yield f"From {wording.moment(force.since)} on, {force.slot} was {what}, on {force.sidecar_id}."
     if model.shadow:
         yield f"{model.shadow:,} shadow requests are in no number above."
     if model.repeated:

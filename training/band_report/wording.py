@@ -90,9 +90,8 @@ def moment(seconds: float) -> str:
 
 def window(given: Window) -> str:
     """The window in words."""
-    start = "the first decision" if given.since is None else moment(given.since)
     end = given.as_of if given.until is None else min(given.until, given.as_of)
-    return f"{start} to {moment(end)}"
+    return f"up to {moment(end)}" if given.since is None else f"from {moment(given.since)} to {moment(end)}"
 
 
 def version(name: str) -> str:

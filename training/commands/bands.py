@@ -101,14 +101,10 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
     costs = _costs(arguments, entry)
     bands, given = entry.bands, material.confidence
-    plain = proposal.propose(
-        bands, targets, material.sample, given, delta=float(delta), lowest=material.lowest
+    # Once: what is certified twice on the same labels, with costs and without, spends delta twice.
+    proposed = proposal.propose(
+        bands, targets, material.sample, given, delta=float(delta), costs=costs, lowest=material.lowest
     )
-    proposed = plain
-    if costs is not None:
-        proposed = proposal.propose(
-            bands, targets, material.sample, given, delta=float(delta), costs=costs, lowest=material.lowest
-        )
     for line in summary.describe(arguments.from_file or name, material):
         screen.print(line, markup=False)
     screen.print(summary.certificates_table(proposed))
@@ -119,18 +115,19 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         screen.print(f"All of this holds together with confidence {1 - delta} (delta {delta}).", markup=False)
     sets = [("in the policy", proposal.current(bands))]
-    if plain.certified:
-        sets.append(("certified", plain.cut_offs))
     if costs is not None:
         sets.append(("cheapest", proposal.cheapest(bands, costs)))
-        if proposed.certified:
-            sets.append(("proposed", proposed.cut_offs))
+    if proposed.certified:
+        sets.append(("certified" if costs is None else "proposed", proposed.cut_offs))
     _show(screen, sets, entry, material, arguments.minutes_per_review)
     if proposed.certified:
         day = datetime.now(tz=UTC).date().isoformat()
         _write(
             arguments, loaded, name, proposed, delta, summary.comment(proposed, material, delta, day), screen
         )
+    elif arguments.out is not None:
+        kept = "; the file of that name is from an earlier run" if arguments.out.exists() else ""
+        screen.print(f"No diff was written to {arguments.out}{kept}.", markup=False)
     return 0
 
 

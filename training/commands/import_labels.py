@@ -26,8 +26,9 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         help="send the labels of a CSV or Parquet file to a running sidecar",
         description=f"Each row is a label: a decision_id and one of {', '.join(rows.VALUES)}; other columns may be "
         f"{', '.join(field for field in rows.FIELDS if field not in ('decision_id', *rows.VALUES))}. A row without "
-        "an event_id gets one from its content, so that a file may be sent again. Imported labels were not drawn "
-        "with a known probability: they never enter an estimate. Ends with 1 if a row was refused.",
+        "an event_id gets one from its content, so that a file may be sent again. Labels of the channels "
+        "IMPORTED, OUTCOME and VOLUNTEERED were not drawn with a known probability and never enter an estimate; "
+        "those of a review or audit task, with its task_id, do. Ends with 1 if a row was refused.",
     )
     parser.add_argument("file", type=Path, metavar="FILE", help="the .csv or .parquet file")
     parser.add_argument("--source", required=True, help="the system that says so, such as crm")

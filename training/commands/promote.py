@@ -36,7 +36,9 @@ def add_move_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Promotes, and says from where to where."""
     from training import registry
+    from training.commands import registration
 
+    registration.warn()
     moved = registry.promote(
         arguments.name,
         arguments.version,

@@ -1,6 +1,7 @@
 """The part of `fit` that makes a version in the registry of what it fitted."""
 
 import argparse
+import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -89,6 +90,12 @@ def told() -> str:
     if address.startswith(("http://", "https://")):
         return ""
     return (
-        f"It is in {address}, which no sidecar can read: set MLFLOW_TRACKING_URI to the http(s) address of an "
-        "MLflow server to register it there."
+        f"The registry is {address}, which no sidecar can read: set MLFLOW_TRACKING_URI to the http(s) address of "
+        "an MLflow server to use that."
     )
+
+
+def warn() -> None:
+    """Says on standard error, before anything is done, that the registry is one that no sidecar can follow."""
+    if sentence := told():
+        print(f"warning: {sentence}", file=sys.stderr)

@@ -24,7 +24,9 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         description="Decides every row of a labelled history under a policy, draws audits, lets the loop learn from "
         "the labels that it would have had and from no others, and shows what became of each band, the alarms, the "
         "promotions and the labels spent, beside what was true. Columns: time, score, correct, and category "
-        "if there is one. Nothing is registered and nothing else is written.",
+        "if there is one. Alarms are looked for, and bands suspended, at the end "
+        "of each interval between retrains; a suspension is taken to be lifted at the next "
+        "promotion. Nothing is registered and nothing else is written.",
     )
     labelled_file.add_arguments(parser)
     parser.set_defaults(time_column="time")

@@ -74,6 +74,7 @@ def run(arguments: argparse.Namespace) -> int:
     wanted = arguments.mlflow
     if arguments.html is None and wanted is False:
         return 0
+    from training.commands import registration
     from training.registry import reports
 
     if wanted is None:
@@ -84,6 +85,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.html is not None:
         _write(arguments.html, html)
     if wanted:
+        registration.warn()
         _log(report, {"report.html": html, "report.json": text}, asked=bool(arguments.mlflow))
     return 0
 

@@ -64,7 +64,9 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 def run(arguments: argparse.Namespace) -> int:
     """Retrains, and prints the verdict with its reasons."""
     from training import console, errors, pipeline, registry
+    from training.commands import registration
 
+    registration.warn()
     screen = console.console()
     try:
         with ledger_source.snapshot(arguments) as ledger:

@@ -23,7 +23,9 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 def run(arguments: argparse.Namespace) -> int:
     """Rolls back, and says from where to where."""
     from training import registry
+    from training.commands import registration
 
+    registration.warn()
     moved = registry.rollback(
         arguments.name,
         alias=arguments.alias,

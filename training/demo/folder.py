@@ -61,6 +61,15 @@ def prepare(folder: Path, *, seed: int, policy: str) -> Prepared:
     policy_file, principals_file = folder / "policy.yaml", folder / "principals.yaml"
     policy_file.write_text(policy, encoding="utf-8")
     principals_file.write_text(_principals(tokens), encoding="utf-8")
+    # For the commands that draw again, such as `python -m sidecar audit --recompute --data-dir`.
+    home = folder / "sidecar"
+    home.mkdir()
+    keys = home / "keys.json"
+    keys.touch(mode=0o600)
+    keys.write_text(
+        json.dumps({"decision": _secret("decision", seed), "audit": {"demo": _secret("audit", seed)}}),
+        encoding="utf-8",
+    )
     settings = {
         "TRUEBAND_PRINCIPALS": str(principals_file),
         "TRUEBAND_DECISION_KEY": _secret("decision", seed),

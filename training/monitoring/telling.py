@@ -55,7 +55,10 @@ def table(look: Look) -> Table:
 def sentences(look: Look) -> Iterator[str]:
     """What the table has no room for: alarms, all streams together, scores, challengers, and what was left out."""
     if not look.states:
-        yield f"{look.model}: no label of an audit speaks of what decides now"
+        yield (
+            f"{look.model}: no label of an audit speaks of what decides now: its first alarm needs audits of answers "
+            "that acted under the calibrator in force; those under earlier ones say nothing of it"
+        )
     for state in look.states:
         for alarm in state.alarms:
             yield _alarm(state, alarm)

@@ -77,6 +77,7 @@ class Step:
         routed: the decisions in it.
         epoch: how many calibrators had been promoted before it.
         alarms: that were raised at its end, from the labels that had become known by then.
+        suspended: by these alarms, from the next step on.
         shift: of its scores against those that the calibrator was fitted to; None: there was none to compare.
         retrain: at its end; None: it was the last one.
     """
@@ -84,6 +85,7 @@ class Step:
     routed: Routed
     epoch: int
     alarms: tuple[Raised, ...]
+    suspended: tuple[Suspension, ...]
     shift: ScoreShift | None
     retrain: Retrain | None
 
@@ -113,16 +115,19 @@ def live(history: History, plan: Plan) -> Iterator[Step]:
         )
         labels = labels.with_those_of(routed, history, plan.label_seconds)
         watched, alarms = _watch(watched, routed, history, plan, calibrator, stop)
-        brake += _suspensions(alarms, plan)
+        suspended = _suspensions(alarms, plan)
+        brake += suspended
         shift = _shift(history, routed, plan, calibrator)
         if stop > end:
-            yield Step(routed=routed, epoch=epoch, alarms=alarms, shift=shift, retrain=None)
+            yield Step(
+                routed=routed, epoch=epoch, alarms=alarms, suspended=suspended, shift=shift, retrain=None
+            )
             return
         known = labels.known(stop)
         if plan.label_window_seconds is not None:
             known = known.decided_after(stop - plan.label_window_seconds, history)
         told, challenger = _retrain(history, known, plan, calibrator, stop)
-        yield Step(routed=routed, epoch=epoch, alarms=alarms, shift=shift, retrain=told)
+        yield Step(routed=routed, epoch=epoch, alarms=alarms, suspended=suspended, shift=shift, retrain=told)
         if challenger is not None:
             # Another champion starts other streams; a label of an answer under the old one says nothing of it.
             calibrator, epoch, watched, brake = challenger, epoch + 1, Watched(), ()

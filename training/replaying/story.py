@@ -129,6 +129,16 @@ def _events(history: History, steps: Sequence[Step]) -> list[tuple[float, str]]:
     held_back = 0
     for step in steps:
         found += [(raised.alarm.label_at, _told(raised)) for raised in step.alarms]
+        found += [
+            (
+                each.suspended_at,
+                (
+                    f"SUSPENDED: {each.scope.band}, as the policy says; held until a person lifts it, which "
+                    "is taken to be at the next promotion"
+                ),
+            )
+            for each in step.suspended
+        ]
         if step.shift is not None and step.shift.warns and step.routed.rows.size:
             ended = float(history.times[step.routed.rows[-1]])
             found.append(
@@ -165,13 +175,17 @@ def _events(history: History, steps: Sequence[Step]) -> list[tuple[float, str]]:
 
 def _told(raised: Raised) -> str:
     alarm, stream = raised.alarm, raised.stream
+    category = f", category {stream.category}" if stream.category else ""
+    name = f"{stream.band}{category}, audited at {stream.audit_rate:g}"
     if alarm.kind == "ACCURACY":
         promise = "" if stream.promise is None else f" where {stream.promise:.0%} is promised"
         return (
-            f"ALARM, accuracy of {stream.band}: {alarm.correct:,} of {alarm.labels:,} audits right{promise}; "
+            f"ALARM, accuracy of {name}: {alarm.correct:,} of {alarm.labels:,} audits right{promise}; "
             f"found by the {alarm.detector} detector"
         )
-    return f"ALARM, calibration of {stream.band}: its confidences do not mean what they say ({alarm.labels:,} audits)"
+    return (
+        f"ALARM, calibration of {name}: its confidences do not mean what they say ({alarm.labels:,} audits)"
+    )
 
 
 def _sums(history: History, steps: Sequence[Step], plan: Plan) -> list[str]:
@@ -188,6 +202,8 @@ def _sums(history: History, steps: Sequence[Step], plan: Plan) -> list[str]:
             f"audits; {numbers['batch_reviews']:,.0f} next-day looks were due and taught nothing here."
         ),
     ]
+    if not any(step.alarms for step in steps):
+        lines.append("No alarm was raised.")
     lowest = _lowest_automatic(plan)
     if lowest is not None:
         raw = history.scores >= lowest
@@ -212,6 +228,7 @@ def _alarm(raised: Raised) -> dict[str, object]:
         "detector": alarm.detector,
         "band": stream.band,
         "category": stream.category,
+        "audit_rate": stream.audit_rate,
         "action": str(Action(stream.action)),
         "promise": stream.promise,
         "labels": alarm.labels,

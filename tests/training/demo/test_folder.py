@@ -18,7 +18,12 @@ def test_a_demo_empties_only_what_a_demo_made(tmp_path: Path) -> None:
     (own / "mlflow").mkdir()
     (own / "mlflow" / "mlflow.db").write_text("old")
     prepare(own)
-    assert {path.name for path in own.iterdir()} == {folder.MARKER, "policy.yaml", "principals.yaml"}
+    assert {path.name for path in own.iterdir()} == {
+        folder.MARKER,
+        "policy.yaml",
+        "principals.yaml",
+        "sidecar",
+    }
     (own / "notes.txt").write_text("my notes")
     with pytest.raises(errors.RequestRefused, match=r"holds notes\.txt, which no demo made"):
         prepare(own)
