@@ -1,6 +1,5 @@
 """Labelled files into datasets: CSV, Parquet and .npz, with every mistake named by file, row and column."""
 
-import csv
 import zipfile
 from collections.abc import Container
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from calibrators.evidence import EvidenceKind
-from training import columns, errors
+from training import columns, csv_rows, errors
 from training.dataset import Dataset
 from training.intervals import FloatArray
 
@@ -89,15 +88,14 @@ def column_names(path: str | Path) -> tuple[str, ...]:
     source = Path(path)
     try:
         if source.suffix.lower() == ".csv":
-            with source.open(encoding="utf-8-sig", newline="") as opened:
-                return tuple(name.strip() for name in next(csv.reader(opened), []))
+            return tuple(next(csv_rows.read(source)))
         if source.suffix.lower() == ".npz":
             with np.load(source, allow_pickle=False) as archive:
                 return tuple(archive.files)
         from pyarrow import parquet
 
         return tuple(str(name) for name in parquet.read_schema(source).names)
-    except (OSError, ValueError, zipfile.BadZipFile, csv.Error):
+    except (OSError, ValueError, zipfile.BadZipFile, errors.DataRefused):
         return ()
 
 
@@ -139,22 +137,11 @@ def _extras(source: Path, layout: Layout, table: dict[str, npt.NDArray[Any]]) ->
 
 
 def _read_csv(source: Path, layout: Layout) -> dict[str, npt.NDArray[Any]]:
-    try:
-        with source.open(encoding="utf-8-sig", newline="") as opened:
-            rows = (row for row in csv.reader(opened, strict=True) if row)
-            header = [name.strip() for name in next(rows, [])]
-            columns.present(source, layout.wanted, header)
-            places = [header.index(name) for name in layout.wanted]
-            cells: list[list[str]] = []
-            for number, row in enumerate(rows, start=1):
-                if len(row) != len(header):
-                    raise errors.DataRefused(
-                        f"{source}: row {number} has {len(row)} cells where the header has {len(header)}; "
-                        "cells are separated by commas, and one that holds a comma needs quotes"
-                    )
-                cells.append([row[place].strip() for place in places])
-    except (csv.Error, UnicodeDecodeError, OSError) as problem:
-        raise errors.DataRefused(f"{source}: not a readable CSV file ({_first_line(problem)})") from problem
+    rows = csv_rows.read(source)
+    header = next(rows)
+    columns.present(source, layout.wanted, header)
+    places = [header.index(name) for name in layout.wanted]
+    cells = [[row[place] for place in places] for row in rows]
     table = np.array(cells, dtype=object).reshape(len(cells), len(places))
     return _table(source, {name: table[:, place] for place, name in enumerate(layout.wanted)})
 
@@ -168,7 +155,7 @@ def _read_parquet(source: Path, layout: Layout) -> dict[str, npt.NDArray[Any]]:
             frame = opened.read(columns=list(layout.wanted)).to_pandas()
     except (lib.ArrowException, OSError) as problem:
         raise errors.DataRefused(
-            f"{source}: not a readable Parquet file ({_first_line(problem)})"
+            f"{source}: not a readable Parquet file ({csv_rows.first_line(problem)})"
         ) from problem
     return _table(source, {name: frame[name].to_numpy() for name in layout.wanted})
 
@@ -178,7 +165,9 @@ def _read_npz(source: Path, layout: Layout, score_is: ScoreIs) -> Dataset:
         with np.load(source, allow_pickle=False) as archive:
             found = {str(name): np.asarray(archive[name]) for name in archive.files}
     except (ValueError, OSError, EOFError, zipfile.BadZipFile) as problem:
-        raise errors.DataRefused(f"{source}: not a readable .npz file ({_first_line(problem)})") from problem
+        raise errors.DataRefused(
+            f"{source}: not a readable .npz file ({csv_rows.first_line(problem)})"
+        ) from problem
     defaults = Layout()
     label = layout.label if layout.label != defaults.label else "labels"
     score = layout.score if layout.score != defaults.score else "scores"
@@ -219,8 +208,3 @@ def _table(source: Path, table: dict[str, npt.NDArray[Any]]) -> dict[str, npt.ND
 
 def _where(name: str, found: Container[str]) -> str | None:
     return name if name in found else None
-
-
-def _first_line(problem: BaseException) -> str:
-    lines = str(problem).splitlines()
-    return lines[0] if lines else type(problem).__name__

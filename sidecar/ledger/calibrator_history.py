@@ -5,8 +5,6 @@ import sqlalchemy as sa
 from sidecar.ledger import database, schema
 from sidecar.ledger.records import InForce
 
-LEAST_PREFIX = 6
-
 
 class CalibratorHistory:
     """Reads it. Every method raises `errors.LedgerUnavailable` as those of `store.Ledger` do."""

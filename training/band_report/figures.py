@@ -26,19 +26,7 @@ BLUE, ORANGE = report.BLUE, report.ORANGE
 LEAST_HEIGHT = 0.1
 """Of the vertical axis: a band that is always right must not look like one that jumps about."""
 
-_STYLE: dict[Any, Any] = {
-    "font.size": 10,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": GREY,
-    "axes.labelcolor": INK,
-    "text.color": INK,
-    "xtick.color": GREY,
-    "ytick.color": GREY,
-    "xtick.labelcolor": INK,
-    "ytick.labelcolor": INK,
-    "svg.hashsalt": "trueband",
-}
+_STYLE: dict[Any, Any] = {**report.STYLE, "svg.hashsalt": "trueband"}
 
 
 def of_version(model: ModelReport, version: VersionReport) -> dict[str, Figure]:

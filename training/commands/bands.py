@@ -8,7 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from training.commands import evaluate, labelled_file, ledger_source
+from training.commands import evaluate, flags, labelled_file, ledger_source
 
 if TYPE_CHECKING:
     from sidecar.policy.costs import Costs
@@ -67,16 +67,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "--seed", type=int, default=0, metavar="N", help="of divisions and thinning (default: 0)"
     )
     ledger_source.add_arguments(parser)
-    versions = parser.add_mutually_exclusive_group()
-    versions.add_argument(
-        "--model-version",
-        nargs="+",
-        action="extend",
-        default=[],
-        metavar="V",
-        help="only these model versions",
-    )
-    versions.add_argument("--any-version", action="store_true", help="pool all model versions")
+    flags.add_versions(parser)
     parser.add_argument(
         "--since", metavar="AGO", help="only decisions of the last so long, such as 30d (default: all)"
     )

@@ -1,4 +1,4 @@
-"""The types of flags that several commands have."""
+"""Flags that several commands have, and their types."""
 
 import argparse
 
@@ -22,3 +22,17 @@ def ago(text: str) -> float:
         return fields.seconds_of(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def add_versions(parser: argparse.ArgumentParser) -> None:
+    """Adds `--model-version` and `--any-version`: which versions' labels of the ledger count."""
+    versions = parser.add_mutually_exclusive_group()
+    versions.add_argument(
+        "--model-version",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="V",
+        help="only these model versions",
+    )
+    versions.add_argument("--any-version", action="store_true", help="pool all model versions")

@@ -37,16 +37,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         help="whose answers: the model's, or those of the fallback chain's secondary (default: primary); what "
         "rules are worth is measured by `rules`",
     )
-    versions = parser.add_mutually_exclusive_group()
-    versions.add_argument(
-        "--model-version",
-        nargs="+",
-        action="extend",
-        default=[],
-        metavar="V",
-        help="only these model versions",
-    )
-    versions.add_argument("--any-version", action="store_true", help="pool all model versions")
+    flags.add_versions(parser)
     parser.add_argument(
         "--since",
         type=flags.ago,

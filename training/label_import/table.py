@@ -1,11 +1,10 @@
 """A label file as text: the header, and each row's cells by field."""
 
-import csv
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from training import errors
+from training import csv_rows, errors
 from training.label_import import rows
 
 
@@ -47,20 +46,8 @@ def read(
 
 
 def _csv(path: Path) -> tuple[list[str], list[list[str]]]:
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as opened:
-            lines = (line for line in csv.reader(opened, strict=True) if line)
-            header = [name.strip() for name in next(lines, [])]
-            cells = [[cell.strip() for cell in line] for line in lines]
-    except (csv.Error, UnicodeDecodeError, OSError) as error:
-        raise errors.DataRefused(f"{path}: not a readable CSV file ({error})") from error
-    for number, row in enumerate(cells, start=1):
-        if len(row) != len(header):
-            raise errors.DataRefused(
-                f"{path}: row {number} has {len(row)} cells where the header has {len(header)}; a cell that holds a "
-                "comma needs quotes"
-            )
-    return header, cells
+    rows = csv_rows.read(path)
+    return next(rows), list(rows)
 
 
 def _parquet(path: Path) -> tuple[list[str], list[list[str]]]:

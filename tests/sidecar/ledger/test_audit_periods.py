@@ -1,10 +1,7 @@
 """Audit periods on every database: closed once, by whoever comes first, over what all sidecars saw in time."""
 
-import os
 import threading
-import uuid
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import msgspec
 import pytest
@@ -18,9 +15,6 @@ from sidecar.ledger.store import Ledger
 from sidecar.ledger.tasks import TaskState, task_id
 from sidecar.policy import audit, draws
 from sidecar.policy.actions import Action, Intent, TaskKind
-
-POSTGRESQL = "TRUEBAND_TEST_POSTGRESQL"
-"""A SQLAlchemy URL of a database that may make and drop others, such as postgresql+psycopg://me@127.0.0.1/postgres"""
 
 KEYS = {"k1": bytes(range(32)), "k2": bytes(range(32, 64))}
 WEEK = "2026-W06"
@@ -44,24 +38,9 @@ class Clock:
         return self.now
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path}/ledger.db"
-        return
-    server = os.environ.get(POSTGRESQL)
-    if not server:
-        pytest.skip(f"set {POSTGRESQL} to the URL of a server to hold the contract for PostgreSQL too")
-    name = f"trueband_{uuid.uuid4().hex}"
-    engine = sa.create_engine(server, isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.execute(sa.text(f"CREATE DATABASE {name}"))
-    try:
-        yield sa.make_url(server).set(database=name).render_as_string(hide_password=False)
-    finally:
-        with engine.connect() as connection:
-            connection.execute(sa.text(f"DROP DATABASE {name} WITH (FORCE)"))
-        engine.dispose()
+@pytest.fixture
+def url(database_url: str) -> str:
+    return database_url
 
 
 @pytest.fixture

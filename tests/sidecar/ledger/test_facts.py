@@ -1,13 +1,9 @@
 """What a report counts, against a ledger that was counted by hand."""
 
-import os
-import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, date, datetime
-from pathlib import Path
 
 import pytest
-import sqlalchemy as sa
 
 from sidecar.ledger.facts_view import FactsView
 from sidecar.ledger.leases import Event, ReviewTransaction
@@ -21,7 +17,6 @@ from sidecar.policy.actions import Action, AnswerSource, Intent, TaskKind
 MakeDecision = Callable[..., Decision]
 MakeLabel = Callable[..., Label]
 
-POSTGRESQL = "TRUEBAND_TEST_POSTGRESQL"
 MODEL = "lead-classifier"
 MIDNIGHT = datetime(2026, 2, 3, tzinfo=UTC).timestamp()
 HOUR, DAY = 3600.0, 86400.0
@@ -33,24 +28,9 @@ def planned(kind: TaskKind, due_at: float, **changes: object) -> tuple[PlannedTa
     return (PlannedTask(kind=kind, due_at=due_at, **changes),)  # type: ignore[arg-type]
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def ledger_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path}/ledger.db"
-        return
-    server = os.environ.get(POSTGRESQL)
-    if not server:
-        pytest.skip(f"set {POSTGRESQL} to the URL of a server to hold the contract for PostgreSQL too")
-    name = f"trueband_{uuid.uuid4().hex}"
-    engine = sa.create_engine(server, isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.execute(sa.text(f"CREATE DATABASE {name}"))
-    try:
-        yield sa.make_url(server).set(database=name).render_as_string(hide_password=False)
-    finally:
-        with engine.connect() as connection:
-            connection.execute(sa.text(f"DROP DATABASE {name} WITH (FORCE)"))
-        engine.dispose()
+@pytest.fixture
+def ledger_url(database_url: str) -> str:
+    return database_url
 
 
 @pytest.fixture

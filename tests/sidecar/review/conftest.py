@@ -1,10 +1,7 @@
 """A review queue over every database, whose clock stands still until it is moved."""
 
 import itertools
-import os
-import uuid
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -21,8 +18,6 @@ from sidecar.review.leasing import Held, Wanted
 from sidecar.review.queue import ReviewQueue
 
 NOON = 1_770_000_000.0
-POSTGRESQL = "TRUEBAND_TEST_POSTGRESQL"
-"""A SQLAlchemy URL of a database that may make and drop others, such as postgresql+psycopg://me@127.0.0.1/postgres"""
 
 
 def person(name: str, *roles: str) -> Principal:
@@ -134,27 +129,6 @@ class Desk:
                 {"id": task_id},
             )
             return [(row[0], row[1]) for row in rows]
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """An empty database of each kind that the contract holds for."""
-    if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path}/ledger.db"
-        return
-    server = os.environ.get(POSTGRESQL)
-    if not server:
-        pytest.skip(f"set {POSTGRESQL} to the URL of a server to hold the contract for PostgreSQL too")
-    name = f"trueband_{uuid.uuid4().hex}"
-    engine = sa.create_engine(server, isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.execute(sa.text(f"CREATE DATABASE {name}"))
-    try:
-        yield sa.make_url(server).set(database=name).render_as_string(hide_password=False)
-    finally:
-        with engine.connect() as connection:
-            connection.execute(sa.text(f"DROP DATABASE {name} WITH (FORCE)"))
-        engine.dispose()
 
 
 @pytest.fixture
