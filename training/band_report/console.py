@@ -38,7 +38,7 @@ def show(report: Report, screen: Console) -> None:
     """Prints the report."""
     window = report.window
     screen.print(
-        f"Decisions of {wording.window(window)}, as known at {wording.moment(window.as_of)}.\n"
+        f"Decisions {wording.window(window)}, as known at {wording.moment(window.as_of)}.\n"
         f"Policy {report.policy_digest}.",
         markup=False,
     )
