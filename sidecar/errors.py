@@ -1,6 +1,6 @@
 """The service's errors. Each has a stable code; `security.py` and `servicers` never see another kind.
 
-The mapping to gRPC statuses is in `sidecar/statuses.py`, and nowhere else.
+The mapping to gRPC statuses is in `sidecar/service/api/statuses.py`, and nowhere else.
 """
 
 from dataclasses import dataclass

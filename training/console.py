@@ -8,10 +8,10 @@ from rich.console import Console
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from training.dataset import Dataset
-    from training.evaluation import Evaluation
-    from training.rerouting import Rerouted
-    from training.selection import Selection
+    from training.data.dataset import Dataset
+    from training.fit.selection import Selection
+    from training.measure.evaluation import Evaluation
+    from training.retraining.rerouting import Rerouted
 
 WIDTH_OF_A_FILE = 120
 

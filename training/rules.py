@@ -9,8 +9,9 @@ import calibrators
 from sidecar.ledger.labelled import Labelled
 from sidecar.policy import fallback
 from sidecar.policy.model import Model
-from training import intervals, registry
+from training import registry
 from training.errors import RequestRefused
+from training.measure import intervals
 
 LEVEL = 0.95
 LEAST_LABELS = 30

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
+from sidecar.decision import draws
+from sidecar.decision.records import Decision
 from sidecar.ledger.audit_periods import AuditPeriod
 from sidecar.ledger.audit_view import AuditMember, AuditView
-from sidecar.ledger.records import Decision
-from sidecar.policy import draws
 
 
 def told(answer: Decision, audits: AuditView) -> str:

@@ -8,8 +8,9 @@ from typing import Any
 
 import calibrators
 from sidecar import errors
-from sidecar.policy import audit_checks, chain_checks, checks, fallback, floors_file, loading, model
-from sidecar.registry import locations
+from sidecar.decision import audit_checks, chain_checks, checks
+from sidecar.policy import fallback, floors_file, loading, model
+from sidecar.service.registry import locations
 
 
 def add_parser(subparsers: Any) -> None:

@@ -11,11 +11,12 @@ import calibrators
 from calibrators import Calibrator
 from sidecar import errors
 from sidecar.commands import ledger_source
+from sidecar.decision import difference, replay
+from sidecar.decision.difference import CellChange, Side
+from sidecar.decision.replay import Compiled
 from sidecar.ledger.store import Ledger
-from sidecar.policy import difference, fields, floors_file, loading, replay
+from sidecar.policy import fields, floors_file, loading
 from sidecar.policy.actions import Intent
-from sidecar.policy.difference import CellChange, Side
-from sidecar.policy.replay import Compiled
 
 PAGE_SIZE = 1000
 

@@ -7,10 +7,10 @@ from typing import Any
 
 from sidecar import errors
 from sidecar.commands import audit_story, key_source, ledger_source
+from sidecar.decision import recompute
+from sidecar.decision.records import Decision
 from sidecar.ledger.queries import StoredDecision
-from sidecar.ledger.records import Decision
 from sidecar.ledger.store import Ledger
-from sidecar.policy import recompute
 
 
 def add_parser(subparsers: Any) -> None:

@@ -11,11 +11,12 @@ import msgspec
 
 from sidecar import errors
 from sidecar.commands import ledger_source
+from sidecar.decision import suspensions
+from sidecar.decision.records import Governance
+from sidecar.decision.suspensions import Suspension
 from sidecar.ledger.governance import TraceEvent, moment
-from sidecar.ledger.records import Governance
 from sidecar.ledger.shadow import ShadowCount
-from sidecar.policy import fields, suspensions
-from sidecar.policy.suspensions import Suspension
+from sidecar.policy import fields
 
 SHOWN_DIGITS = 19
 """Of a digest: `sha256:` and twelve more."""

@@ -3,7 +3,7 @@
 import argparse
 import os
 
-from sidecar import keys
+from sidecar.service.deciding import keys
 
 
 def audit_keys(arguments: argparse.Namespace) -> dict[str, bytes]:

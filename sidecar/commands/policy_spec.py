@@ -4,7 +4,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from sidecar.policy import floors_file, loading, spec
+from sidecar.decision import spec
+from sidecar.policy import floors_file, loading
 
 
 def add_parser(subparsers: Any) -> None:

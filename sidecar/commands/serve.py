@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from sidecar import settings, telemetry
+from sidecar.service import settings, telemetry
 
 _log = logging.getLogger(__name__)
 
@@ -63,7 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
     telemetry.configure_logging(read.log_level)
     for name, meant in settings.misspelt(os.environ).items():
         _log.warning("setting_unknown", extra={"fields": {"variable": name, "did_you_mean": meant}})
-    from sidecar import server  # the other commands need not wait for grpc and the ledger to load
+    from sidecar.service import server  # the other commands need not wait for grpc and the ledger to load
 
     server.serve(read)
     return 0

@@ -5,12 +5,12 @@ from collections.abc import Iterable
 import msgspec
 import sqlalchemy as sa
 
-from sidecar.ledger import audit_populations, audit_schema, bodies, opening, schema, tasks
+from sidecar.decision import audit, tasks
+from sidecar.decision.audit import BottomK
+from sidecar.decision.records import Decision
+from sidecar.ledger import audit_populations, audit_schema, bodies, opening, schema
 from sidecar.ledger.audit_populations import AuditPopulation
-from sidecar.ledger.records import Decision
-from sidecar.policy import audit
 from sidecar.policy.actions import TaskKind
-from sidecar.policy.audit import BottomK
 
 FEW_TASKS = 500
 """How many are opened with one statement; databases bound the number of parameters."""

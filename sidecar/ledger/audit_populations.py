@@ -7,9 +7,9 @@ from typing import Self
 import msgspec
 import sqlalchemy as sa
 
+from sidecar.decision import audit
+from sidecar.decision.records import Decision
 from sidecar.ledger import audit_schema, database
-from sidecar.ledger.records import Decision
-from sidecar.policy import audit
 from sidecar.policy.actions import Action, AnswerSource, Intent
 
 

@@ -4,12 +4,12 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from sidecar.decision import draws
+from sidecar.decision.audit import BottomK
+from sidecar.decision.tasks import TaskState
 from sidecar.ledger.audit_periods import AuditPeriod
 from sidecar.ledger.audit_populations import AuditPopulation
 from sidecar.ledger.audit_view import AuditMember
-from sidecar.ledger.tasks import TaskState
-from sidecar.policy import draws
-from sidecar.policy.audit import BottomK
 
 BATCH = 10_000
 """Draws that are gathered before the smallest of them are kept."""

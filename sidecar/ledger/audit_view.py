@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator
 import msgspec
 import sqlalchemy as sa
 
+from sidecar.decision import audit
+from sidecar.decision.records import Decision
+from sidecar.decision.tasks import TaskState
 from sidecar.ledger import audit_periods, audit_populations, audit_schema, database, schema
 from sidecar.ledger.audit_periods import AuditPeriod
 from sidecar.ledger.audit_populations import AuditPopulation
-from sidecar.ledger.records import Decision
-from sidecar.ledger.tasks import TaskState
-from sidecar.policy import audit
 from sidecar.policy.actions import Action, AnswerSource, Intent, TaskKind
 
 ROWS_AT_ONCE = 2000

@@ -2,8 +2,8 @@
 
 import sqlalchemy as sa
 
+from sidecar.decision.tasks import TaskState
 from sidecar.ledger import schema
-from sidecar.ledger.tasks import TaskState
 from sidecar.policy.actions import TaskKind
 
 BatchKey = tuple[str, float]

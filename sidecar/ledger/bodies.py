@@ -5,7 +5,7 @@ from typing import TypeVar
 import msgspec
 
 from sidecar import errors
-from sidecar.ledger.records import Decision, Label
+from sidecar.decision.records import Decision, Label
 
 T = TypeVar("T")
 

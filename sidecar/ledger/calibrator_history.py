@@ -2,8 +2,8 @@
 
 import sqlalchemy as sa
 
+from sidecar.decision.records import InForce
 from sidecar.ledger import database, schema
-from sidecar.ledger.records import InForce
 
 
 class CalibratorHistory:

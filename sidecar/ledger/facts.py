@@ -9,9 +9,9 @@ from datetime import UTC, date, datetime, timedelta
 import msgspec
 import sqlalchemy as sa
 
+from sidecar.decision.records import InForce
 from sidecar.ledger import schema
 from sidecar.ledger.queries import Stratum
-from sidecar.ledger.records import InForce
 from sidecar.policy.actions import Action, AnswerSource, Intent
 
 DAY_SECONDS = 86400.0

@@ -4,10 +4,10 @@ from collections.abc import Callable, Sequence
 
 import sqlalchemy as sa
 
+from sidecar.decision.records import InForce
 from sidecar.ledger import database, facts, review_facts
 from sidecar.ledger.facts import AnswerCount
 from sidecar.ledger.queries import Stratum
-from sidecar.ledger.records import InForce
 from sidecar.ledger.review_facts import EndingCount, Judgements, PlannedReview, QueueCount, Unlabelled
 
 

@@ -6,9 +6,9 @@ import msgspec
 import sqlalchemy as sa
 
 from sidecar import errors
+from sidecar.decision.records import Governance, Record, encode
+from sidecar.decision.suspensions import Resumption, Suspension
 from sidecar.ledger import schema
-from sidecar.ledger.records import Governance, Record, encode
-from sidecar.policy.suspensions import Resumption, Suspension
 
 TraceEvent = Governance | Suspension | Resumption
 

@@ -7,19 +7,18 @@ from datetime import date, timedelta
 import msgspec
 import sqlalchemy as sa
 
+from sidecar.decision import labels, tasks
+from sidecar.decision.records import Artifact, Decision, InForce, Label, Record, encode
 from sidecar.ledger import (
     audit_populations,
     bodies,
     database,
     governance,
-    labels,
     opening,
     schema,
     shadow,
     suspensions,
-    tasks,
 )
-from sidecar.ledger.records import Artifact, Decision, InForce, Label, Record, encode
 from sidecar.policy.actions import TaskKind
 
 EPOCH = date(1970, 1, 1)

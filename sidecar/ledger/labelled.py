@@ -5,12 +5,13 @@ from collections.abc import Iterable, Iterator, Sequence, Set
 import msgspec
 import sqlalchemy as sa
 
-from sidecar.ledger import audit_periods, batches, bodies, labels, queries, schema
+from sidecar.decision import labels
+from sidecar.decision.labels import LabelState, ResolvedLabel
+from sidecar.decision.records import Decision, Label, LabelSubject
+from sidecar.decision.task_links import TaskLink
+from sidecar.ledger import audit_periods, batches, bodies, queries, schema
 from sidecar.ledger.batches import BatchKey
-from sidecar.ledger.labels import LabelState, ResolvedLabel
 from sidecar.ledger.queries import StoredDecision
-from sidecar.ledger.records import Decision, Label, LabelSubject
-from sidecar.ledger.task_links import TaskLink
 from sidecar.policy.actions import TaskKind
 
 

@@ -10,10 +10,10 @@ from typing import Literal
 import msgspec
 import sqlalchemy as sa
 
+from sidecar.decision.records import Decision, Label, PlannedTask
+from sidecar.decision.tasks import BLOCKING_KINDS, Completion, Task, TaskState
 from sidecar.ledger import bodies, intake, opening, outcomes, queue, schema
 from sidecar.ledger.outcomes import Outcome
-from sidecar.ledger.records import Decision, Label, PlannedTask
-from sidecar.ledger.tasks import BLOCKING_KINDS, Completion, Task, TaskState
 from sidecar.policy.actions import TaskKind
 
 EventAction = Literal[

@@ -4,13 +4,13 @@ import msgspec
 import sqlalchemy as sa
 
 from sidecar.ledger import database, schema
-from sidecar.ledger.segments import Position
 
 
 class Mark(msgspec.Struct, frozen=True, kw_only=True):
     """Up to where a journal has been taken in: the place, and the number of the last record before it."""
 
-    position: Position
+    segment: int
+    offset: int
     sequence: int
 
 
@@ -31,7 +31,7 @@ def mark(connection: sa.Connection, sidecar_id: str, journal_id: str) -> Mark | 
             table.sidecar_id == sidecar_id, table.journal_id == journal_id
         )
     ).one_or_none()
-    return None if row is None else Mark(position=Position(row[0], row[1]), sequence=row[2])
+    return None if row is None else Mark(segment=row[0], offset=row[1], sequence=row[2])
 
 
 def refused(connection: sa.Connection, sidecar_id: str | None) -> list[tuple[str, str, Refused]]:
@@ -56,8 +56,8 @@ def keep(connection: sa.Connection, sidecar_id: str, journal_id: str, mark: Mark
     """Notes up to where a journal is taken in, in the transaction that takes it in."""
     statement = database.insert(connection, schema.journal_positions)
     place = {
-        "segment": mark.position.segment,
-        "byte_offset": mark.position.offset,
+        "segment": mark.segment,
+        "byte_offset": mark.offset,
         "sequence": mark.sequence,
     }
     connection.execute(

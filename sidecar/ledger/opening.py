@@ -4,8 +4,9 @@ from collections.abc import Mapping
 
 import sqlalchemy as sa
 
-from sidecar.ledger import database, labels, schema, tasks
-from sidecar.ledger.records import Decision, PlannedTask
+from sidecar.decision import labels, tasks
+from sidecar.decision.records import Decision, PlannedTask
+from sidecar.ledger import database, schema
 
 
 def open_tasks(

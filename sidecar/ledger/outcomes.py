@@ -6,8 +6,8 @@ from typing import Literal
 import msgspec
 import sqlalchemy as sa
 
+from sidecar.decision.tasks import BLOCKING_KINDS, WAITING
 from sidecar.ledger import schema
-from sidecar.ledger.tasks import BLOCKING_KINDS, WAITING
 from sidecar.policy.actions import TaskKind
 
 OutcomeKind = Literal["RELEASED", "CORRECTED", "REFUSED", "EXPIRED", "RECALLED"]

@@ -6,9 +6,9 @@ from datetime import UTC, date, datetime
 import msgspec
 import sqlalchemy as sa
 
+from sidecar.decision.records import Artifact, Decision, InForce
 from sidecar.ledger import bodies, pages, schema
 from sidecar.ledger.pages import Page
-from sidecar.ledger.records import Artifact, Decision, InForce
 from sidecar.policy.actions import Action, AnswerSource, Intent
 
 FEW_IDS = 500

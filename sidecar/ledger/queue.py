@@ -5,9 +5,9 @@ from collections.abc import Iterable, Sequence
 import msgspec
 import sqlalchemy as sa
 
+from sidecar.decision.tasks import WAITING, Completion, Slot, Task, TaskState
 from sidecar.ledger import bodies, pages, schema
 from sidecar.ledger.pages import Page
-from sidecar.ledger.tasks import WAITING, Completion, Slot, Task, TaskState
 from sidecar.policy.actions import TaskKind
 
 _completions: msgspec.json.Decoder[Completion] = msgspec.json.Decoder(Completion)

@@ -6,10 +6,10 @@ from enum import StrEnum
 import msgspec
 import sqlalchemy as sa
 
+from sidecar.decision.labels import LabelState, ResolvedLabel
+from sidecar.decision.tasks import BLOCKING_KINDS, WAITING, Completion, TaskState
 from sidecar.ledger import audit_periods, batches, facts, labelled, queries, schema
-from sidecar.ledger.labels import LabelState, ResolvedLabel
 from sidecar.ledger.outcomes import OutcomeKind
-from sidecar.ledger.tasks import BLOCKING_KINDS, WAITING, Completion, TaskState
 from sidecar.policy.actions import Action, AnswerSource, Intent, TaskKind
 
 _completions: msgspec.json.Decoder[Completion] = msgspec.json.Decoder(Completion)

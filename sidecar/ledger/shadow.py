@@ -6,8 +6,8 @@ from datetime import UTC, date, datetime, timedelta
 import msgspec
 import sqlalchemy as sa
 
+from sidecar.decision.records import Record, ShadowCounts
 from sidecar.ledger import database, schema
-from sidecar.ledger.records import Record, ShadowCounts
 
 EPOCH = date(1970, 1, 1)
 

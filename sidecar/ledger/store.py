@@ -6,6 +6,10 @@ from typing import Self, TypeVar
 
 import sqlalchemy as sa
 
+from sidecar.decision.labels import ResolvedLabel
+from sidecar.decision.records import Artifact, Governance, InForce, Record
+from sidecar.decision.suspensions import Event
+from sidecar.decision.tasks import Task, TaskState
 from sidecar.ledger import (
     database,
     governance,
@@ -24,18 +28,14 @@ from sidecar.ledger.calibrator_history import CalibratorHistory
 from sidecar.ledger.facts_view import FactsView
 from sidecar.ledger.governance import TraceEvent
 from sidecar.ledger.labelled import Labelled
-from sidecar.ledger.labels import ResolvedLabel
 from sidecar.ledger.leases import ReviewTransaction
 from sidecar.ledger.marks import Mark, Refused
 from sidecar.ledger.outcomes import NumberedOutcome, Progress
 from sidecar.ledger.pages import Page
 from sidecar.ledger.queries import StoredDecision, Stratum
-from sidecar.ledger.records import Artifact, Governance, InForce, Record
 from sidecar.ledger.shadow import ShadowCount
-from sidecar.ledger.tasks import Task, TaskState
 from sidecar.ledger.watch_states import WatchView
 from sidecar.policy.actions import TaskKind
-from sidecar.policy.suspensions import Event
 
 T = TypeVar("T")
 

@@ -6,9 +6,9 @@ import msgspec
 import sqlalchemy as sa
 
 from sidecar import errors
+from sidecar.decision.records import Record, encode
+from sidecar.decision.suspensions import Event, Resumption, Suspension
 from sidecar.ledger import schema
-from sidecar.ledger.records import Record, encode
-from sidecar.policy.suspensions import Event, Resumption, Suspension
 
 SUSPENDED, RESUMED = "suspended", "resumed"
 

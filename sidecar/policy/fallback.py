@@ -153,7 +153,7 @@ PERSON_ONLY = _complete(())
 
 @dataclass(frozen=True, slots=True)
 class StepTable:
-    """What deciding needs to know of a machine step: the rest of the chain is in `sidecar.fallback`.
+    """What deciding needs to know of a machine step: the rest of the chain is in `sidecar.service.fallback`.
 
     `bands` are the names of the bands that it runs in, None for every one that does not act; `actions` are
     the mildest actions that its rules may lead to, by name.

@@ -9,9 +9,9 @@ from pathlib import Path
 import msgspec
 
 from calibrators.evidence import Evidence
-from sidecar.ledger.forwarder import Forwarder
-from sidecar.ledger.journal import Journal
-from sidecar.ledger.records import CalibratorReference, Decision, Label
+from sidecar.decision.records import CalibratorReference, Decision, Label
+from sidecar.journal.forwarder import Forwarder
+from sidecar.journal.journal import Journal
 from sidecar.ledger.store import Ledger
 from sidecar.policy.actions import Action, Reason
 

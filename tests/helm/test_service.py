@@ -14,9 +14,10 @@ import pytest
 import yaml
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from sidecar import health, policy_file
 from sidecar.policy import floors_file, loading
-from sidecar.settings import Settings
+from sidecar.service import health
+from sidecar.service.in_force import policy_file
+from sidecar.service.settings import Settings
 
 SECRETS = {"TRUEBAND_DECISION_KEY": "0" * 64, "TRUEBAND_AUDIT_KEYS": "k1:" + "0" * 64}
 

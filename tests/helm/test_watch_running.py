@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from calibrators import Evidence
-from sidecar.ledger.records import Artifact, CalibratorReference, Decision, Label, PlannedTask
+from sidecar.decision.records import Artifact, CalibratorReference, Decision, Label, PlannedTask
+from sidecar.decision.suspensions import Suspension
+from sidecar.decision.tasks import task_id
 from sidecar.ledger.store import Ledger
-from sidecar.ledger.tasks import task_id
 from sidecar.policy import loading
 from sidecar.policy.actions import Action, TaskKind
-from sidecar.policy.suspensions import Suspension
 
 TOKEN = "of-the-watch"
 POLICY = """

@@ -12,13 +12,16 @@ from trueband.v1 import decision_pb2, review_pb2
 
 import calibrators
 from sidecar import cli
+from sidecar.decision import recompute
 from sidecar.ledger.snapshot import open_snapshot
 from sidecar.ledger.store import Ledger
-from sidecar.policy import recompute
-from training import bands, fitting, intervals, pipeline, registry, selection
-from training.dataset import Dataset
+from training import registry
+from training.data.dataset import Dataset
 from training.demo import client, digits, folder, processes
 from training.demo.client import MODEL, MODEL_VERSION, Client
+from training.fit import fitting, selection
+from training.measure import intervals
+from training.retraining import bands, pipeline
 
 REQUESTS = 5000
 FIRST = 40

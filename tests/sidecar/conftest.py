@@ -12,19 +12,22 @@ import pytest
 import sqlalchemy as sa
 
 from calibrators import AppliesTo, Calibrator, Evidence, Identity, Map
-from sidecar import errors, policy_file
-from sidecar.decider import Decider, QueueHealth
-from sidecar.fallback.chain import Chain
-from sidecar.fallback.connections import Connections
-from sidecar.keys import Keys
-from sidecar.ledger.records import CalibratorReference, Decision, Record
+from sidecar import errors
+from sidecar.decision.query import Query
+from sidecar.decision.records import CalibratorReference, Decision, Record
 from sidecar.policy import loading
 from sidecar.policy.model import Model
-from sidecar.query import Query
-from sidecar.registry import CalibratorInForce
-from sidecar.router import Router
-from sidecar.snapshot import Snapshot
-from sidecar.telemetry import Metrics
+from sidecar.service.deciding.decider import Decider, QueueHealth
+from sidecar.service.deciding.keys import Keys
+from sidecar.service.deciding.router import Router
+from sidecar.service.deciding.snapshot import Snapshot
+from sidecar.service.fallback.chain import Chain
+from sidecar.service.fallback.connections import Connections
+from sidecar.service.in_force import policy_file
+from sidecar.service.registry import CalibratorInForce
+from sidecar.service.telemetry import Metrics
+from tests.sidecar.scenarios import scenarios  # noqa: F401
+from tests.sidecar.stores import journal, ledger, ledger_url, make_decision, make_label  # noqa: F401
 
 POSTGRESQL = "TRUEBAND_TEST_POSTGRESQL"
 """A SQLAlchemy URL of a database that may make and drop others, such as postgresql+psycopg://me@127.0.0.1/postgres"""
@@ -137,7 +140,7 @@ def service(
         calibrators={(model, version, "primary"): each for (model, version), each in held.items()},
         chains=chains(loaded.policy.models),
     )
-    journal, metrics = FakeJournal(), Metrics()
+    kept, metrics = FakeJournal(), Metrics()
     numbers = iter(range(10**9))
     router = Router(
         snapshot=lambda: made.snapshot,
@@ -147,12 +150,12 @@ def service(
             metrics=metrics,
             new_id=lambda _: f"id-{next(numbers):09d}",
         ),
-        journal=journal,
+        journal=kept,
         queue_health=lambda: made.health,
         metrics=metrics,
         clock=lambda: made.now,
     )
-    made = Service(router, journal, metrics, snapshot)
+    made = Service(router, kept, metrics, snapshot)
     return made
 
 

@@ -8,10 +8,10 @@ import numpy.typing as npt
 from scipy import special, stats
 
 from tests.statistics.check import Check, Effort
-from training.monitoring.calibration_drift import CalibrationDrift
-from training.monitoring.change import ShiryaevRoberts
-from training.monitoring.e_process import BetaMixture, log_threshold
-from training.monitoring.thresholds import Thresholds
+from training.watch.calibration_drift import CalibrationDrift
+from training.watch.change import ShiryaevRoberts
+from training.watch.e_process import BetaMixture, log_threshold
+from training.watch.thresholds import Thresholds
 
 SEED = 20260401
 RATE = 0.05

@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from tests.statistics.check import Check, Effort
-from training.estimation import post_stratified
-from training.estimation.post_stratified import Estimate
-from training.estimation.sample import Sample
+from training.measure import post_stratified
+from training.measure.post_stratified import Estimate
+from training.measure.sample import Sample
 
 SEED = 20260402
 REPLAYS = 1000

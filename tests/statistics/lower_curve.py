@@ -13,9 +13,9 @@ import numpy as np
 from scipy import special
 
 from tests.statistics.check import Check, Effort
-from training import fitting, lower_curve
-from training.dataset import Dataset
-from training.fitting import CandidateKind
+from training.data.dataset import Dataset
+from training.fit import fitting, lower_curve
+from training.fit.fitting import CandidateKind
 
 SCORES = np.array([0.6, 0.8, 0.9, 0.95, 0.99])
 EDGE = 0.90

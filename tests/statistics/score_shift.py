@@ -7,10 +7,10 @@ import numpy as np
 import numpy.typing as npt
 
 from tests.statistics.check import Check, Effort
-from training.monitoring import score_shift
-from training.monitoring.calibration_drift import CalibrationDrift
-from training.monitoring.score_shift import ScoreShift
-from training.monitoring.thresholds import Thresholds
+from training.watch import score_shift
+from training.watch.calibration_drift import CalibrationDrift
+from training.watch.score_shift import ScoreShift
+from training.watch.thresholds import Thresholds
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data" / "acs_employment_ma_2015_2018.npz"
 REFERENCE_YEAR = 2015

@@ -21,8 +21,9 @@ import numpy as np
 import pandas as pd
 
 from tests.statistics.check import Check, Effort
-from training import fitting, losses, selection
-from training.dataset import Dataset
+from training.data.dataset import Dataset
+from training.fit import fitting, selection
+from training.measure import losses
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 FILES = (

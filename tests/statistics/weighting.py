@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from tests.statistics.check import Check, Effort
-from training import fitting
-from training.dataset import Dataset
-from training.fitting import CandidateKind
+from training.data.dataset import Dataset
+from training.fit import fitting
+from training.fit.fitting import CandidateKind
 
 VALUES = np.array([0.3, 0.4, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.92, 0.95, 0.97, 0.99, 1.0])
 SHARES = np.array([0.5, 0.5, 1, 1, 1, 1, 2, 2, 3, 3, 26, 10, 30, 8, 6, 5]) / 100.0

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from training.dataset import Dataset
+from training.data.dataset import Dataset
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 

@@ -9,7 +9,7 @@ import pytest
 
 import calibrators
 from training import cli
-from training.dataset import Dataset
+from training.data.dataset import Dataset
 
 Simulate = Callable[..., Dataset]
 

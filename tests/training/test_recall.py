@@ -11,9 +11,10 @@ import pytest
 
 import calibrators
 from calibrators import AppliesTo, Calibrator, Constant, Evidence, Identity, Platt
-from sidecar.ledger.records import Artifact, CalibratorReference, Decision, FallbackStep, InForce
+from sidecar.decision import recompute
+from sidecar.decision.records import Artifact, CalibratorReference, Decision, FallbackStep, InForce
 from sidecar.ledger.store import Ledger
-from sidecar.policy import floors_file, loading, recompute
+from sidecar.policy import floors_file, loading
 from training import cli
 
 START = 1_790_000_000.0

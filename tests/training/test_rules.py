@@ -4,13 +4,14 @@ import pytest
 
 import calibrators
 from calibrators import Evidence
+from sidecar.decision.records import Decision, FallbackStep, Label
 from sidecar.ledger.labelled import Labelled
-from sidecar.ledger.records import Decision, FallbackStep, Label
 from sidecar.policy import loading
 from sidecar.policy.actions import Action
-from sidecar.registry import admission, expectations
-from sidecar.registry.sources import Resolved
-from training import errors, intervals, rules
+from sidecar.service.registry import admission, expectations
+from sidecar.service.registry.sources import Resolved
+from training import errors, rules
+from training.measure import intervals
 
 POLICY = """
 version: 1

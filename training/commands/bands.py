@@ -144,8 +144,9 @@ def _require_consistent(arguments: argparse.Namespace) -> None:
 
 def _material(arguments: argparse.Namespace) -> "tuple[LoadedPolicy | None, str, Model, Material]":
     """The policy (None: there is none), the model's name in it, its section, and what there is to decide with."""
-    from training import errors, pipeline
+    from training import errors
     from training.cut_offs import ledger_material, material, request
+    from training.retraining import pipeline
 
     loaded = ledger_source.policy(arguments)
     calibrator = None if arguments.calibrator is None else evaluate.load(arguments.calibrator)

@@ -32,7 +32,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def run(arguments: argparse.Namespace) -> int:
     """Evaluates and prints."""
-    from training import console, evaluation
+    from training import console
+    from training.measure import evaluation
 
     calibrator = load(Path(arguments.calibrator))
     dataset = labelled_file.read(arguments)

@@ -11,10 +11,10 @@ from training.commands import flags, labelled_file, registration
 
 if TYPE_CHECKING:
     import calibrators
-    from training.dataset import Dataset
-    from training.evaluation import Evaluation
-    from training.fitting import CandidateKind
-    from training.selection import Selection
+    from training.data.dataset import Dataset
+    from training.fit.fitting import CandidateKind
+    from training.fit.selection import Selection
+    from training.measure.evaluation import Evaluation
 
 KINDS: dict[str, "tuple[CandidateKind, ...] | None"] = {
     "auto": None,
@@ -95,7 +95,8 @@ def _level(text: str) -> float:
 
 def run(arguments: argparse.Namespace) -> int:
     """Fits, prints what was found, writes the document, registers it where asked."""
-    from training import completion, console, fitting, selection
+    from training import console
+    from training.fit import completion, fitting, selection
 
     _require_consistent(arguments)
     dataset = labelled_file.read(arguments)
@@ -219,7 +220,7 @@ def _target(
 
 
 def _measure(dataset: "Dataset", chosen: "Selection", seed: int) -> "dict[str, Evaluation] | None":
-    from training import evaluation
+    from training.measure import evaluation
 
     if chosen.chosen.out_of_fold is None:
         return None

@@ -2,7 +2,7 @@
 
 import argparse
 
-from training.dataset import Dataset
+from training.data.dataset import Dataset
 
 
 def add_arguments(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
@@ -51,7 +51,7 @@ def read(arguments: argparse.Namespace) -> Dataset:
     Raises:
         DataRefused: the file cannot be used.
     """
-    from training import files
+    from training.data import files
 
     return files.read(
         arguments.from_file,

@@ -15,11 +15,11 @@ from training.commands import flags, ledger_source
 
 if TYPE_CHECKING:
     from calibrators import Calibrator
+    from sidecar.decision.records import Decision
     from sidecar.ledger.queries import StoredDecision
-    from sidecar.ledger.records import Decision
     from sidecar.ledger.store import Ledger
     from sidecar.policy.tables import ModelTable
-    from training.recalling import Deciding, Recalled
+    from training.recall import Deciding, Recalled
 
 PAGE_SIZE = 1000
 IDENTITY, NOTHING = "identity", "none"
@@ -73,7 +73,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def run(arguments: argparse.Namespace) -> int:
     """Prints the counts, and what would not have acted."""
-    from training import recalling
+    from training import recall
 
     since = None if arguments.since is None else time.time() - arguments.since
     with ledger_source.snapshot(arguments) as ledger:
@@ -82,9 +82,9 @@ def run(arguments: argparse.Namespace) -> int:
         found = [
             each
             for stored in _decisions(ledger, since)
-            if (each := recalling.recalled(stored, digest, deciding)) is not None
+            if (each := recall.recalled(stored, digest, deciding)) is not None
         ]
-    numbers = recalling.counts(found)
+    numbers = recall.counts(found)
     listed = [each for each in found if each.effect == "ONLY_BECAUSE"]
     if arguments.json:
         document = {
@@ -117,7 +117,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _deciding(ledger: "Ledger", digest: str, instead: str | None) -> "Deciding":
     import calibrators
-    from training import errors, policies, recalling
+    from training import errors, recall
+    from training.data import policies
 
     def calibrator_of(wanted: str) -> "Calibrator":
         artifact = ledger.artifact(wanted)
@@ -133,7 +134,7 @@ def _deciding(ledger: "Ledger", digest: str, instead: str | None) -> "Deciding":
     slots = ledger.calibrators().slots(digest)
 
     def before_it(answer: "Decision", slot: str) -> "Calibrator | None":
-        found = recalling.before_it(slots, answer, slot, digest)
+        found = recall.before_it(slots, answer, slot, digest)
         return known_calibrator(found) if found else None
 
     fixed: Calibrator | None = None
@@ -141,7 +142,7 @@ def _deciding(ledger: "Ledger", digest: str, instead: str | None) -> "Deciding":
         fixed = calibrators.Calibrator(map=calibrators.Identity(), applies_to=own.applies_to)
     elif instead not in (None, NOTHING):
         fixed = known_calibrator(_digest(ledger, instead, "--instead"))
-    return recalling.Deciding(
+    return recall.Deciding(
         table_of=lambda answer: known_table((answer.policy_digest, answer.floors_digest, answer.model)),
         calibrator_of=known_calibrator,
         instead=before_it if instead is None else lambda _answer, _slot: fixed,

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import calibrators
-    from training.dataset import Dataset
-    from training.evaluation import Evaluation
-    from training.selection import Selection
+    from training.data.dataset import Dataset
+    from training.fit.selection import Selection
+    from training.measure.evaluation import Evaluation
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,7 +26,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def require_grown(arguments: argparse.Namespace, dataset: "Dataset", chosen: "Selection") -> None:
     """Refuses to let an alias point at what rests on next to nothing; no gate judges a fit."""
-    from training import errors, selection
+    from training import errors
+    from training.fit import selection
 
     if not arguments.alias or arguments.alias == "challenger" or arguments.even_if_young:
         return
@@ -52,7 +53,9 @@ def register(
     Raises:
         RegistryRefused: the registry cannot be used.
     """
-    from training import registry, reliability, report
+    from training import registry
+    from training.measure import reliability
+    from training.retraining import report
 
     metrics: dict[str, float] = {"n": float(len(dataset)), "n_effective": dataset.n_effective}
     figures: dict[str, Any] = {}

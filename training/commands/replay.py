@@ -10,8 +10,8 @@ from training.commands import labelled_file
 
 if TYPE_CHECKING:
     from sidecar.policy.loading import LoadedPolicy
-    from training.replaying.history import History
-    from training.replaying.simulation import Plan, Step
+    from training.replay.history import History
+    from training.replay.simulation import Plan, Step
 
 DAY_SECONDS = 86400.0
 
@@ -67,9 +67,10 @@ def run(arguments: argparse.Namespace) -> int:
     from rich.progress import Progress
 
     from sidecar.policy import loading
-    from training import console, errors, files
-    from training.replaying import history as history_module
-    from training.replaying import periods, simulation, story
+    from training import console, errors
+    from training.data import files
+    from training.replay import history as history_module
+    from training.replay import periods, simulation, story
 
     loaded = loading.read(arguments.policy)
     if arguments.category_column is None and "category" in files.column_names(arguments.from_file):
@@ -100,8 +101,8 @@ def _plan(arguments: argparse.Namespace, loaded: "LoadedPolicy") -> "Plan":
     from sidecar.policy import floors_file
     from training import errors
     from training.commands import ledger_source
-    from training.replaying import routing
-    from training.replaying.simulation import Plan
+    from training.replay import routing
+    from training.replay.simulation import Plan
 
     models = loaded.policy.models
     if arguments.model is None and len(models) > 1:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from training.commands import ledger_source
 
 if TYPE_CHECKING:
-    from training.band_report.content import Report
+    from training.report.content import Report
 
 STANDARD_OUTPUT = "-"
 
@@ -61,8 +61,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Makes the report, and writes it where it was asked for."""
     report = _report(arguments)
     from training import console
-    from training.band_report import console as band_console
-    from training.band_report import document, page
+    from training.report import console as band_console
+    from training.report import document, page
 
     text = document.dumps(report)
     if arguments.json == STANDARD_OUTPUT:
@@ -91,7 +91,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _report(arguments: argparse.Namespace) -> "Report":
-    from training.band_report import content, gathering, window
+    from training.report import content, gathering, window
 
     with ledger_source.snapshot(arguments) as ledger:
         now = ledger.facts().now()
@@ -126,8 +126,8 @@ def _write(path: Path, text: str) -> None:
 def _log(report: "Report", documents: dict[str, str], *, asked: bool) -> None:
     """Logs to MLflow; where nobody asked for that, a server that is away must not cost the report."""
     from training import registry
-    from training.band_report import runs
     from training.registry import reports
+    from training.report import runs
 
     try:
         logged = reports.log(runs.of(report), documents)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from training.commands import flags, ledger_source
 
 if TYPE_CHECKING:
-    from training.pipeline import Retrained
+    from training.retraining.pipeline import Retrained
 
 VERDICTS = {
     "accepted": "The gate accepts the challenger:",
@@ -54,8 +54,9 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def run(arguments: argparse.Namespace) -> int:
     """Retrains, and prints the verdict with its reasons."""
-    from training import console, errors, pipeline, registry
+    from training import console, errors, registry
     from training.commands import registration
+    from training.retraining import pipeline
 
     registration.warn()
     screen = console.console()

@@ -24,7 +24,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 def run(arguments: argparse.Namespace) -> int:
     """Prints each rule's accuracy; publishes those with enough labels, if asked."""
     from training import console, registry, rules
-    from training.pipeline import policy_of
+    from training.retraining.pipeline import policy_of
 
     screen = console.console()
     with ledger_source.snapshot(arguments) as ledger:

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from sidecar.ledger.store import Ledger
     from sidecar.ledger.watch_states import WatchView
     from sidecar.policy.loading import LoadedPolicy
-    from training.monitoring.following import Followed
-    from training.monitoring.watching import Look
+    from training.watch.following import Followed
+    from training.watch.watching import Look
 
 DONE, UNDONE, ALARM = 0, 1, 3
 
@@ -99,7 +99,7 @@ def _watch(
     *,
     at: float,
 ) -> int:
-    from training.monitoring import following, watching
+    from training.watch import following, watching
 
     act = not arguments.dry_run
     looks, followed = [], following.Followed()
@@ -125,7 +125,7 @@ def _watch(
 
 
 def _print(looks: "list[Look]", followed: "Followed", *, as_json: bool) -> None:
-    from training.monitoring import telling
+    from training.watch import telling
 
     if as_json:
         models = {look.model: telling.document(look) for look in looks}
@@ -150,7 +150,7 @@ def _acknowledge(
     view: "WatchView", models: "Iterable[str]", arguments: argparse.Namespace, *, at: float
 ) -> int:
     """Takes note of the alarms of one stream."""
-    from training.monitoring import remembering
+    from training.watch import remembering
 
     by, reason = arguments.by.strip(), arguments.reason.strip()
     if not by or not reason:
@@ -188,7 +188,7 @@ def _acknowledge(
 
 def _policy(ledger: "Ledger", arguments: argparse.Namespace) -> "LoadedPolicy | None":
     """The policy in force; None where nothing was decided yet."""
-    from training import pipeline
+    from training.retraining import pipeline
 
     given = ledger_source.policy(arguments)
     if given is not None:
@@ -207,7 +207,7 @@ def _require_a_way_to_hold(
     Raises:
         RequestRefused: a band says `on_breach: hold`, and there is no sidecar to tell.
     """
-    from training.monitoring import holding
+    from training.watch import holding
 
     holds = [model for model in models if holding.any_band_holds(loaded.policy.models[model])]
     if holds and not arguments.address and not arguments.dry_run:

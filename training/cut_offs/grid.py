@@ -5,7 +5,7 @@ from decimal import ROUND_FLOOR, Decimal
 
 import numpy as np
 
-from training.intervals import FloatArray
+from training.measure.intervals import FloatArray
 
 STEPS = 50
 """At most so many cut-offs, each with an equal share of the confidences between it and the next."""

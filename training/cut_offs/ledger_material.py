@@ -7,8 +7,8 @@ from decimal import Decimal
 import numpy as np
 
 import calibrators
+from sidecar.decision.records import Decision
 from sidecar.ledger.labelled import Labelled
-from sidecar.ledger.records import Decision
 from sidecar.ledger.store import Ledger
 from sidecar.policy.actions import AnswerSource
 from sidecar.policy.loading import LoadedPolicy

@@ -8,7 +8,7 @@ import numpy as np
 from sidecar.policy.actions import Action
 from sidecar.policy.band import DEFAULT_AUDIT_RATE, Band
 from training.cut_offs.proposal import CutOffs
-from training.intervals import FloatArray
+from training.measure.intervals import FloatArray
 
 WAITING = (Action.HOLD_FOR_REVIEW, Action.ESCALATE)
 

@@ -10,11 +10,12 @@ import numpy as np
 
 import calibrators
 from sidecar.policy.model import Model
-from training import errors, fitting, selection
+from training import errors
 from training.cut_offs.scope import Scope
 from training.cut_offs.thinning import Sample
-from training.dataset import Dataset
-from training.intervals import FloatArray
+from training.data.dataset import Dataset
+from training.fit import fitting, selection
+from training.measure.intervals import FloatArray
 
 FIT_SHARE = 0.5
 """Of a file's rows, that fit where there is no calibrator yet; the others certify."""

@@ -23,7 +23,7 @@ from training.cut_offs import grid, power, testing, thinning
 from training.cut_offs.power import Shortfall
 from training.cut_offs.testing import Sequence as TestSequence
 from training.cut_offs.thinning import Sample
-from training.intervals import FloatArray
+from training.measure.intervals import FloatArray
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

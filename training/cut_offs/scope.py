@@ -6,7 +6,7 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
-from sidecar.ledger.records import Decision
+from sidecar.decision.records import Decision
 from sidecar.policy import categories, tables
 from sidecar.policy.actions import Intent, Reason
 from sidecar.policy.model import Model, Policy

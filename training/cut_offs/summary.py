@@ -9,7 +9,7 @@ from fractions import Fraction
 from rich import box
 from rich.table import Table
 
-from sidecar.policy import cost_ratios
+from sidecar.decision import cost_ratios
 from sidecar.policy.band import Band
 from training.cut_offs import testing, thinning
 from training.cut_offs.load import Load

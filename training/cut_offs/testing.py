@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
-from training.intervals import FloatArray, IntArray
+from training.measure.intervals import FloatArray, IntArray
 
 STARTS = (2.0, 6.0, 18.0)
 """Where the sequences start: at so many times the labels without which no test can pass."""

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from training import errors
-from training.intervals import FloatArray, IntArray
+from training.measure.intervals import FloatArray, IntArray
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -6,8 +6,8 @@ import numpy as np
 from sklearn.datasets import load_digits
 from sklearn.naive_bayes import GaussianNB
 
-from training.dataset import softmax_at
-from training.intervals import FloatArray, IntArray
+from training.data.dataset import softmax_at
+from training.measure.intervals import FloatArray, IntArray
 
 TRAINED_ON = 100
 HELD_OUT = 600

@@ -15,8 +15,9 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from training import bands, intervals
-from training.intervals import FloatArray
+from training.measure import intervals
+from training.measure.intervals import FloatArray
+from training.retraining import bands
 
 T = TypeVar("T")
 

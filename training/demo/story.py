@@ -14,14 +14,17 @@ from trueband.v1 import decision_pb2
 
 import calibrators
 from sidecar.ledger.snapshot import open_snapshot
-from training import bands, console, fitting, pipeline, registry, reliability, report, selection
+from training import console, registry
 from training.commands import retrain as retrain_command
-from training.dataset import Dataset
+from training.data.dataset import Dataset
 from training.demo import client, digits, folder, narration, people, processes
 from training.demo.client import MODEL, Client
 from training.demo.digits import Answers
 from training.demo.narration import Narrator
-from training.intervals import FloatArray, IntArray
+from training.fit import fitting, selection
+from training.measure import reliability
+from training.measure.intervals import FloatArray, IntArray
+from training.retraining import bands, pipeline, report
 
 REGISTERED = "digits-calibrator"
 FIRST = 200

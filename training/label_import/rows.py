@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Literal, get_args
 
 from training import errors
-from training.dataset import LAST_SECOND
+from training.data.dataset import LAST_SECOND
 
 Channel = Literal["IMPORTED", "OUTCOME", "VOLUNTEERED", "REVIEW_TASK", "AUDIT_TASK"]
 About = Literal["FINAL", "PRIMARY", "SECONDARY", "RULE"]

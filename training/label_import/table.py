@@ -4,7 +4,8 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from training import csv_rows, errors
+from training import errors
+from training.data import csv_rows
 from training.label_import import rows
 
 

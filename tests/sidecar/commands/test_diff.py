@@ -5,7 +5,7 @@ import pytest
 
 import calibrators
 from sidecar import cli
-from sidecar.ledger.records import Artifact
+from sidecar.decision.records import Artifact
 from sidecar.ledger.store import Ledger
 from sidecar.policy.actions import Intent
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from sidecar import cli
-from sidecar.ledger.records import Governance, ShadowCounts, ShadowPair
+from sidecar.decision.records import Governance, ShadowCounts, ShadowPair
+from sidecar.decision.suspensions import Resumption, Scope, Suspension
 from sidecar.ledger.store import Ledger
-from sidecar.policy.suspensions import Resumption, Scope, Suspension
 
 OLD = 1_600_000_000.0  # 2020-09-13 12:26:40 UTC
 DIGESTS = {"from_": "sha256:" + "a" * 64, "to": "sha256:" + "b" * 64}

@@ -7,13 +7,13 @@ import msgspec
 import pytest
 import sqlalchemy as sa
 
+from sidecar.decision import audit, draws
+from sidecar.decision.records import Decision, Label, PlannedTask
+from sidecar.decision.tasks import TaskState, task_id
 from sidecar.ledger import database
 from sidecar.ledger.audit_periods import AuditPeriod
 from sidecar.ledger.audit_recount import Standing, recount
-from sidecar.ledger.records import Decision, Label, PlannedTask
 from sidecar.ledger.store import Ledger
-from sidecar.ledger.tasks import TaskState, task_id
-from sidecar.policy import audit, draws
 from sidecar.policy.actions import Action, Intent, TaskKind
 
 KEYS = {"k1": bytes(range(32)), "k2": bytes(range(32, 64))}

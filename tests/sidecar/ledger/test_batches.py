@@ -5,9 +5,9 @@ from collections.abc import Callable
 import pytest
 import sqlalchemy as sa
 
-from sidecar.ledger.records import Decision, Label, PlannedTask
+from sidecar.decision.records import Decision, Label, PlannedTask
+from sidecar.decision.tasks import TaskState, task_id
 from sidecar.ledger.store import Ledger
-from sidecar.ledger.tasks import TaskState, task_id
 from sidecar.policy.actions import Action, TaskKind
 
 MakeDecision = Callable[..., Decision]

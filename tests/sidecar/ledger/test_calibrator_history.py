@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from sidecar.ledger.records import Artifact, InForce
+from sidecar.decision.records import Artifact, InForce
 from sidecar.ledger.store import Ledger
 
 

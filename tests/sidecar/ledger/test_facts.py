@@ -5,13 +5,13 @@ from datetime import UTC, date, datetime
 
 import pytest
 
+from sidecar.decision.records import CalibratorReference, Decision, InForce, Label, PlannedTask, Record
+from sidecar.decision.tasks import Completion, TaskState, task_id
 from sidecar.ledger.facts_view import FactsView
 from sidecar.ledger.leases import Event, ReviewTransaction
 from sidecar.ledger.outcomes import Outcome
-from sidecar.ledger.records import CalibratorReference, Decision, InForce, Label, PlannedTask, Record
 from sidecar.ledger.review_facts import Silence
 from sidecar.ledger.store import Ledger
-from sidecar.ledger.tasks import Completion, TaskState, task_id
 from sidecar.policy.actions import Action, AnswerSource, Intent, TaskKind
 
 MakeDecision = Callable[..., Decision]

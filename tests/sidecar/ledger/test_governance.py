@@ -6,10 +6,10 @@ import msgspec
 import pytest
 
 from sidecar import errors
-from sidecar.ledger import records
-from sidecar.ledger.records import Governance
+from sidecar.decision import records
+from sidecar.decision.records import Governance
+from sidecar.decision.suspensions import Resumption, Scope, Suspension
 from sidecar.ledger.store import Ledger
-from sidecar.policy.suspensions import Resumption, Scope, Suspension
 
 PROMOTED = Governance(
     event_id="e1",

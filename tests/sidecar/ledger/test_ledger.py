@@ -12,9 +12,7 @@ from hypothesis import strategies as st
 
 from calibrators.evidence import Evidence
 from sidecar import errors
-from sidecar.ledger import database, schema
-from sidecar.ledger.marks import Mark
-from sidecar.ledger.records import (
+from sidecar.decision.records import (
     Artifact,
     CalibratorReference,
     Decision,
@@ -28,11 +26,12 @@ from sidecar.ledger.records import (
     ShadowCounts,
     ShadowPair,
 )
-from sidecar.ledger.segments import Position
+from sidecar.decision.suspensions import Resumption, Scope, Suspension
+from sidecar.decision.tasks import TaskState, task_id
+from sidecar.ledger import database, schema
+from sidecar.ledger.marks import Mark
 from sidecar.ledger.store import Ledger
-from sidecar.ledger.tasks import TaskState, task_id
 from sidecar.policy.actions import Action, AnswerSource, Intent, Reason, TaskKind
-from sidecar.policy.suspensions import Resumption, Scope, Suspension
 
 MakeDecision = Callable[..., Decision]
 MakeLabel = Callable[..., Label]
@@ -489,7 +488,7 @@ def stream_of(make_decision: MakeDecision, make_label: MakeLabel) -> list[Record
 def in_pieces(ledger: Ledger, records: list[Record], cuts: list[int]) -> None:
     edges = [0, *sorted(cut % (len(records) + 1) for cut in cuts), len(records)]
     for start, end in itertools.pairwise(edges):
-        mark = Mark(position=Position(1, end), sequence=end)
+        mark = Mark(segment=1, offset=end, sequence=end)
         ledger.apply(A, records[start:end], journal_id="j", mark=mark)
 
 
@@ -553,14 +552,14 @@ def test_the_place_in_the_journal_is_kept_with_what_was_read_from_it(
     ledger: Ledger, make_decision: MakeDecision
 ) -> None:
     assert ledger.mark(A, "j") is None
-    mark = Mark(position=Position(3, 1 << 40), sequence=1 << 41)
+    mark = Mark(segment=3, offset=1 << 40, sequence=1 << 41)
     ledger.apply(A, [make_decision(1)], journal_id="j", mark=mark)
     assert ledger.mark(A, "j") == mark
     assert ledger.mark(A, "other journal") is None
     poison = make_decision(2, decided_at=1e18)
     with pytest.raises(database.RecordRefused):
         ledger.apply(
-            A, [make_decision(3), poison], journal_id="j", mark=Mark(position=Position(4, 0), sequence=9)
+            A, [make_decision(3), poison], journal_id="j", mark=Mark(segment=4, offset=0, sequence=9)
         )
     assert ledger.mark(A, "j") == mark
     assert ledger.decision("decision-000003") is None, "all or none"

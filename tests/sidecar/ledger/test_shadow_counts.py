@@ -6,8 +6,8 @@ from datetime import date
 import msgspec
 import pytest
 
-from sidecar.ledger import records
-from sidecar.ledger.records import ShadowCounts, ShadowPair
+from sidecar.decision import records
+from sidecar.decision.records import ShadowCounts, ShadowPair
 from sidecar.ledger.store import Ledger
 
 DAY = date(2026, 2, 2)

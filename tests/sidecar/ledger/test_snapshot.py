@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from sidecar import errors
+from sidecar.decision.records import Decision, Label
 from sidecar.ledger import database
-from sidecar.ledger.records import Decision, Label
 from sidecar.ledger.snapshot import open_snapshot
 from sidecar.ledger.store import Ledger
 

@@ -3,9 +3,9 @@
 import pytest
 
 from sidecar import errors
+from sidecar.decision.suspensions import Resumption, Scope, Suspension
 from sidecar.ledger import schema
 from sidecar.policy.actions import AnswerSource
-from sidecar.policy.suspensions import Resumption, Scope, Suspension
 
 A, B = "a" * 32, "b" * 32
 

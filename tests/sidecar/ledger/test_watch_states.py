@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from sidecar import errors
-from sidecar.ledger.records import CalibratorReference, InForce
+from sidecar.decision.records import CalibratorReference, InForce
 from sidecar.ledger.store import Ledger
 from sidecar.ledger.watch_states import WatchedMeanwhile, WatchState
 from sidecar.policy.actions import Intent

@@ -7,9 +7,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sidecar import errors
-from sidecar.policy import chain_checks, checks, detectors, floors_file, loading
+from sidecar.decision import chain_checks, checks
+from sidecar.decision.decide import Assessment, settle
+from sidecar.policy import detectors, floors_file, loading
 from sidecar.policy.actions import PERSON_ACTIONS, Action, Intent, Reason
-from sidecar.policy.decide import Assessment, settle
 from sidecar.policy.tables import compile_policy
 
 POLICY = """

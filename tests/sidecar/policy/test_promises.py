@@ -7,10 +7,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from calibrators import evidence
-from sidecar import decider, errors
-from sidecar.ledger import records
+from sidecar import errors
+from sidecar.decision import records
 from sidecar.policy import categories
 from sidecar.policy.actions import AUTOMATIC_ACTIONS, PERSON_ACTIONS, Action, Intent, Reason, TaskKind
+from sidecar.service.deciding import decider
 
 BUILT_IN = {"legal_language", "pricing", "account_strategy"}
 STALE_SECONDS = {"0s": 0.0, "0.5s": 0.5, "1.1h": 3960.0, "1d": 86400.0}

@@ -12,9 +12,9 @@ from trueband.v1 import decision_pb2, label_pb2, review_pb2
 
 from calibrators import document
 from sidecar import cli
-from sidecar.ledger.records import Artifact
+from sidecar.decision import audit
+from sidecar.decision.records import Artifact
 from sidecar.ledger.store import Ledger
-from sidecar.policy import audit
 
 POLICY = """
 version: 1

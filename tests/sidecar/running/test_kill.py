@@ -10,9 +10,9 @@ import grpc
 import pytest
 from trueband.v1 import decision_pb2, evidence_pb2, label_pb2, routing_pb2
 
-from sidecar.ledger import records
-from sidecar.ledger.journal import Journal
-from sidecar.ledger.records import Decision, Label
+from sidecar.decision import records
+from sidecar.decision.records import Decision, Label
+from sidecar.journal.journal import Journal
 from sidecar.policy.actions import TaskKind
 
 LIVES = 4

@@ -9,7 +9,7 @@ from grpc_status import rpc_status
 from trueband.v1 import admin_pb2, decision_pb2, evidence_pb2, review_pb2, routing_pb2
 
 from calibrators import AppliesTo, Calibrator, Platt
-from sidecar.policy import recompute
+from sidecar.decision import recompute
 
 REGISTRY = """
 version: 1

@@ -10,9 +10,9 @@ import pytest
 
 import calibrators
 from calibrators import AppliesTo, Calibrator, Evidence, Fit
-from sidecar.ledger.records import Artifact, CalibratorReference, Decision, Label, PlannedTask
+from sidecar.decision.records import Artifact, CalibratorReference, Decision, Label, PlannedTask
+from sidecar.decision.tasks import task_id
 from sidecar.ledger.store import Ledger
-from sidecar.ledger.tasks import task_id
 from sidecar.policy import loading
 from sidecar.policy.actions import Action, TaskKind
 

@@ -8,9 +8,10 @@ import pytest
 import calibrators
 from calibrators import Calibrator
 from sidecar.policy.model import Category, Model
-from training import errors, fitting
+from training import errors
 from training.cut_offs import material
-from training.dataset import Dataset
+from training.data.dataset import Dataset
+from training.fit import fitting
 
 Simulate = Callable[..., Dataset]
 

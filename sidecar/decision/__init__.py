@@ -1,0 +1,1 @@
+"""What a decision is: pure, no I/O, no clock."""

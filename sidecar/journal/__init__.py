@@ -1,0 +1,1 @@
+"""The local durable file, and the forwarder that empties it."""

@@ -1,0 +1,257 @@
+"""The forwarder: moves the journal into the ledger, in a thread of its own.
+
+It polls rather than being woken by every append: waking costs the request path, and a wait of a few
+hundredths of a second gathers batches, which is what keeps it cheap.
+"""
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from sidecar.decision import records
+from sidecar.decision.records import Record
+from sidecar.journal.journal import Entry, Journal
+from sidecar.journal.segments import Position
+from sidecar.ledger import database
+from sidecar.ledger.marks import Mark, Refused
+from sidecar.ledger.store import Ledger
+
+logger = logging.getLogger(__name__)
+
+FIRST_DELAY_SECONDS = 0.1
+LONGEST_DELAY_SECONDS = 30.0
+LONGEST_ERROR = 2000
+UNHURRIED_SHARE = 0.25
+HURRY_AFTER_SECONDS = 5.0
+
+
+class ForwarderStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """How far the ledger is behind.
+
+    Attributes:
+        backlog_records: records that the ledger does not have yet.
+        backlog_age_seconds: for how long the oldest of them has waited.
+        last_error: what the last attempt failed with; empty after a good one.
+        last_forwarded_at: when the ledger last took records, in seconds since the epoch; None: not yet.
+        refused_records: records that the ledger could not take since the start, kept aside with the reason.
+        missing_records: gaps in the journal's numbering since the start; each is a record that a disk lost.
+    """
+
+    backlog_records: int
+    backlog_age_seconds: float
+    last_error: str
+    last_forwarded_at: float | None
+    refused_records: int
+    missing_records: int
+
+    @property
+    def away(self) -> bool:
+        """Whether the ledger could not be reached the last time."""
+        return bool(self.last_error)
+
+
+class Forwarder:
+    """Forwards one journal to one ledger, for ever; migrates the ledger first, once it can be reached."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        ledger: Ledger,
+        *,
+        sidecar_id: str,
+        batch_records: int = 250,
+        poll_seconds: float = 0.05,
+        clock: Callable[[], float] = time.time,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        """Takes an open journal; connects to nothing.
+
+        Args:
+            journal: what to read. The forwarder alone reads and releases it.
+            ledger: where to.
+            sidecar_id: the ledger keeps the position under it.
+            batch_records: at most this many records in one transaction.
+            poll_seconds: how long to wait when there was nothing to do.
+            clock: seconds since the epoch.
+            jitter: a random number in [0, 1), to spread the retries of many sidecars.
+        """
+        self._journal = journal
+        self._ledger = ledger
+        self._sidecar_id = sidecar_id
+        self._batch_records = batch_records
+        self._poll_seconds = poll_seconds
+        self._clock = clock
+        self._jitter = jitter
+        self._stopping = threading.Event()
+        self._deadline = float("inf")  # of the monotonic clock; set when stopping
+        self._connected = False
+        self._position = Position()
+        self._sequence: int | None = None
+        self._last_error = ""
+        self._last_forwarded_at: float | None = None
+        self._refused = 0
+        self._missing = 0
+        self._thread = threading.Thread(target=self._run, name="forwarder", daemon=True)
+
+    def start(self) -> None:
+        """Begins to forward."""
+        self._thread.start()
+
+    def stop(self, timeout: float) -> bool:
+        """Forwards what is there, for at most so many seconds, and ends.
+
+        Returns:
+            Whether the ledger has everything. If not, the journal keeps it for the next start.
+        """
+        self._deadline = time.monotonic() + timeout
+        self._stopping.set()
+        if self._thread.ident is not None:
+            self._thread.join(timeout)
+        return self._journal.backlog().records == 0
+
+    def status(self) -> ForwarderStatus:
+        """How far the ledger is behind, now."""
+        backlog = self._journal.backlog()
+        return ForwarderStatus(
+            backlog_records=backlog.records,
+            backlog_age_seconds=backlog.oldest_age_seconds,
+            last_error=self._last_error,
+            last_forwarded_at=self._last_forwarded_at,
+            refused_records=self._refused,
+            missing_records=self._missing,
+        )
+
+    def _run(self) -> None:
+        failures = 0
+        while True:
+            stopping = self._stopping.is_set()
+            try:
+                if not self._connected:
+                    self._connect()
+                began = time.monotonic()
+                moved = self._forward()
+                failures, self._last_error = 0, ""
+                if moved and time.monotonic() < self._deadline:
+                    self._stopping.wait(self._pause(time.monotonic() - began))
+                    continue
+                delay = self._poll_seconds
+            except Exception as error:  # the thread must outlive whatever a database or a disk comes up with
+                failures += 1
+                self._connected = False
+                self._failed(error, failures)
+                delay = min(LONGEST_DELAY_SECONDS, FIRST_DELAY_SECONDS * 2.0 ** min(failures - 1, 20))
+                delay *= 0.5 + 0.5 * self._jitter()
+            if stopping:
+                return
+            self._stopping.wait(delay)
+
+    def _pause(self, spent_seconds: float) -> float:
+        """How long to leave the interpreter to the request path after a batch.
+
+        Calls come first: while the ledger is only moments behind, forwarding takes a quarter of one thread's
+        time. Once it is further behind, it takes what it gets.
+        """
+        if self._journal.backlog().oldest_age_seconds > HURRY_AFTER_SECONDS:
+            return 0.0
+        return spent_seconds * (1.0 - UNHURRIED_SHARE) / UNHURRIED_SHARE
+
+    def _failed(self, error: Exception, failures: int) -> None:
+        message = f"{type(error).__name__}: {error}"[:LONGEST_ERROR]
+        if message != self._last_error:
+            fields = {"cause": message, "failures": failures}
+            logger.warning("ledger_away", extra={"fields": fields})
+        self._last_error = message
+
+    def _connect(self) -> None:
+        """Finds out where to go on. The ledger's word counts: it may have committed what we saw fail."""
+        self._ledger.migrate()
+        mark = self._ledger.mark(self._sidecar_id, self._journal.identity)
+        self._sequence = None if mark is None else mark.sequence
+        self._position = self._journal.start if mark is None else Position(mark.segment, mark.offset)
+        if self._position > self._journal.end:
+            logger.error("ledger_ahead_of_journal", extra={"fields": {"position": repr(self._position)}})
+            self._position, self._sequence = self._journal.start, None
+        self._retry_refused()
+        self._journal.release(self._position)
+        self._connected = True
+
+    def _retry_refused(self) -> None:
+        """Takes in what an earlier version set aside and this one understands."""
+        for sidecar_id, journal_id, refused in self._ledger.refused(self._sidecar_id):
+            try:
+                record = records.decode(refused.body)
+                self._ledger.restore(sidecar_id, journal_id, refused.sequence, record)
+            except (msgspec.DecodeError, database.RecordRefused):
+                continue
+            logger.info("refused_record_restored", extra={"fields": {"sequence": refused.sequence}})
+
+    def _forward(self) -> bool:
+        """Moves one batch; answers whether there was one."""
+        entries, position = self._journal.read(self._position, self._batch_records)
+        if not entries:
+            return False
+        self._note_gaps(entries)
+        run: list[tuple[Entry, Record]] = []
+        for entry in entries:
+            try:
+                run.append((entry, records.decode(entry.body)))
+            except msgspec.DecodeError as error:
+                self._apply(run)
+                self._set_aside(entry, error)
+                run = []
+        self._apply(run)
+        self._position = position
+        self._journal.release(position)
+        self._last_forwarded_at = self._clock()
+        return True
+
+    def _apply(self, run: Sequence[tuple[Entry, Record]]) -> None:
+        """Applies consecutive records; halves a batch that is refused until the one to blame stands alone."""
+        if not run:
+            return
+        try:
+            self._ledger.apply(
+                self._sidecar_id,
+                [record for _, record in run],
+                journal_id=self._journal.identity,
+                mark=_mark(run[-1][0]),
+            )
+        except database.RecordRefused as error:
+            if len(run) == 1:
+                self._set_aside(run[0][0], error)
+                return
+            middle = len(run) // 2
+            self._apply(run[:middle])
+            self._apply(run[middle:])
+
+    def _set_aside(self, entry: Entry, error: Exception) -> None:
+        refused = Refused(
+            sequence=entry.sequence,
+            body=entry.body,
+            error=f"{type(error).__name__}: {error}".replace("\0", "")[:LONGEST_ERROR],
+            set_aside_at=self._clock(),
+        )
+        self._ledger.set_aside(
+            self._sidecar_id, refused, journal_id=self._journal.identity, mark=_mark(entry)
+        )
+        self._refused += 1
+        fields = {"sequence": entry.sequence, "cause": refused.error}
+        logger.error("record_refused", extra={"fields": fields})
+
+    def _note_gaps(self, entries: Sequence[Entry]) -> None:
+        """Counts records that the journal numbered and does not have any more."""
+        for entry in entries:
+            if self._sequence is not None and entry.sequence > self._sequence + 1:
+                missing = entry.sequence - self._sequence - 1
+                self._missing += missing
+                fields = {"before": entry.sequence, "count": missing}
+                logger.error("journal_records_missing", extra={"fields": fields})
+            self._sequence = entry.sequence
+
+
+def _mark(entry: Entry) -> Mark:
+    return Mark(segment=entry.position.segment, offset=entry.position.offset, sequence=entry.sequence)

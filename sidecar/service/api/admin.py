@@ -1,0 +1,146 @@
+"""`AdminService`: what is in force, reload, the policy, the brake."""
+
+import time
+from collections.abc import Callable
+
+import grpc
+from trueband.v1 import admin_pb2, admin_pb2_grpc
+
+from sidecar import ENGINE_VERSION, errors
+from sidecar.decision import spec
+from sidecar.service.api import permissions, responses, suspensions
+from sidecar.service.control import Control
+from sidecar.service.registry import SlotStatus
+
+RELOAD_SECONDS = 10.0
+
+
+class AdminServicer(admin_pb2_grpc.AdminServiceServicer):
+    """For operators."""
+
+    def __init__(self, control: Control, *, clock: Callable[[], float]) -> None:
+        self._control = control
+        self._clock = clock
+
+    def GetStatus(
+        self, request: admin_pb2.GetStatusRequest, context: grpc.ServicerContext
+    ) -> admin_pb2.GetStatusResponse:
+        """What is in force, since when, how stale, what last failed."""
+        control = self._control
+        policy = control.policy_file.current
+        return admin_pb2.GetStatusResponse(
+            sidecar_id=control.sidecar_id,
+            engine_version=ENGINE_VERSION,
+            started_at=responses.timestamp(control.started_at),
+            policy_digest=policy.loaded.digest,
+            policy_in_force_since=responses.timestamp(policy.since),
+            policy_last_error=control.policy_file.last_error,
+            floors_digest=policy.floors_digest,
+            calibrators=[self._calibrator(status) for status in control.watcher.statuses()],
+            journal=self._journal(),
+            mandatory_without_human_total=control.metrics.mandatory_without_human_total(),
+            serving=control.health.serving,
+            challengers=[self._calibrator(status) for status in control.challengers.statuses()],
+        )
+
+    def ReloadNow(
+        self, request: admin_pb2.ReloadNowRequest, context: grpc.ServicerContext
+    ) -> admin_pb2.ReloadNowResponse:
+        """Asks policy and registry at once, and says what came of it."""
+        control = self._control
+        control.policy_file.look()
+        if request.model and request.model not in control.policy_file.current.tables:
+            raise errors.UnknownModel(f"the policy has no model {request.model!r}")
+        remaining = context.time_remaining()
+        timeout = RELOAD_SECONDS if remaining is None else min(RELOAD_SECONDS, 0.9 * remaining)
+        began = time.monotonic()
+        statuses = control.watcher.reload_now(request.model or None, timeout)
+        left = max(0.0, timeout - (time.monotonic() - began))
+        challengers = control.challengers.reload_now(request.model or None, left)
+        return admin_pb2.ReloadNowResponse(
+            calibrators=[self._calibrator(status) for status in statuses],
+            challengers=[self._calibrator(status) for status in challengers],
+            policy_digest=control.policy_file.current.loaded.digest,
+            policy_error=control.policy_file.last_error,
+        )
+
+    def GetPolicy(
+        self, request: admin_pb2.GetPolicyRequest, context: grpc.ServicerContext
+    ) -> admin_pb2.GetPolicyResponse:
+        """The policy in force, as the service reads it and as a person does."""
+        current = self._control.policy_file.current
+        loaded = current.loaded
+        return admin_pb2.GetPolicyResponse(
+            policy_json=loaded.canonical,
+            digest=loaded.digest,
+            specification=spec.render(loaded, current.floors),
+        )
+
+    def Suspend(
+        self, request: admin_pb2.SuspendRequest, context: grpc.ServicerContext
+    ) -> admin_pb2.SuspendResponse:
+        """Suspends a scope: at once, and until a person lifts it. A service may do so too."""
+        made = self._control.brake.suspend(
+            suspensions.scope(request),
+            explanation=request.explanation,
+            suspended_by=suspensions.name("suspended_by", request.suspended_by, permissions.principal()),
+        )
+        return admin_pb2.SuspendResponse(suspension=suspensions.message(made))
+
+    def Resume(
+        self, request: admin_pb2.ResumeRequest, context: grpc.ServicerContext
+    ) -> admin_pb2.ResumeResponse:
+        """Lifts one suspension. Only a person may, by name."""
+        caller = permissions.principal()
+        if not caller.is_anonymous:
+            caller = permissions.require_person("lift a suspension")
+        lifted = self._control.brake.resume(
+            request.suspension_id,
+            explanation=request.explanation,
+            resumed_by=suspensions.name("resumed_by", request.resumed_by, caller),
+        )
+        return admin_pb2.ResumeResponse(suspension=suspensions.message(lifted))
+
+    def ListSuspensions(
+        self, request: admin_pb2.ListSuspensionsRequest, context: grpc.ServicerContext
+    ) -> admin_pb2.ListSuspensionsResponse:
+        """What is suspended, the newest first."""
+        active = self._control.brake.active
+        return admin_pb2.ListSuspensionsResponse(suspensions=[suspensions.message(each) for each in active])
+
+    def _calibrator(self, status: SlotStatus) -> admin_pb2.CalibratorStatus:
+        message = admin_pb2.CalibratorStatus(
+            model=status.slot.model,
+            model_version=status.slot.model_version,
+            source=status.slot.source,
+            uri=status.uri,
+            last_error=status.last_error or "",
+            last_error_code=status.last_error_code or "",
+            last_error_at=None if status.last_error_at is None else responses.timestamp(status.last_error_at),
+        )
+        in_force = status.in_force
+        if in_force is not None:
+            age = max(0.0, self._clock() - in_force.confirmed_at)
+            message.calibrator.CopyFrom(responses.calibrator(in_force.reference, age))
+            message.in_force_since.CopyFrom(responses.timestamp(in_force.in_force_since))
+            message.confirmed_at.CopyFrom(responses.timestamp(in_force.confirmed_at))
+            message.from_cache = in_force.from_cache
+            table = self._control.policy_file.current.tables.get(status.slot.model)
+            message.stale = table is not None and age > table.stale_after_seconds
+        return message
+
+    def _journal(self) -> admin_pb2.JournalStatus:
+        forwarder = self._control.forwarder.status()
+        journal = self._control.journal
+        return admin_pb2.JournalStatus(
+            backlog_records=forwarder.backlog_records,
+            backlog_age=responses.duration(forwarder.backlog_age_seconds),
+            size_bytes=journal.size_bytes,
+            max_size_bytes=journal.max_bytes,
+            last_error=forwarder.last_error,
+            last_forwarded_at=(
+                None
+                if forwarder.last_forwarded_at is None
+                else responses.timestamp(forwarder.last_forwarded_at)
+            ),
+        )

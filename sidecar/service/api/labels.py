@@ -1,0 +1,89 @@
+"""`LabelService`."""
+
+from collections.abc import Callable
+
+import grpc
+from trueband.v1 import label_pb2, label_pb2_grpc
+
+from calibrators.errors import TruebandError
+from sidecar import errors
+from sidecar.decision.labels import RESOLUTION_VERSION
+from sidecar.decision.records import Label
+from sidecar.ledger.store import Ledger
+from sidecar.service.api import permissions, requests, responses
+from sidecar.service.deciding.router import Router
+
+
+class LabelServicer(label_pb2_grpc.LabelServiceServicer):
+    """Takes labels, and says what became of them."""
+
+    def __init__(
+        self,
+        router: Router,
+        ledger: Ledger,
+        *,
+        label_window_seconds: Callable[[], float],
+        sidecar_id: str,
+        clock: Callable[[], float],
+    ) -> None:
+        self._router = router
+        self._ledger = ledger
+        self._label_window_seconds = label_window_seconds
+        self._sidecar_id = sidecar_id
+        self._clock = clock
+
+    def RecordLabel(
+        self, request: label_pb2.RecordLabelRequest, context: grpc.ServicerContext
+    ) -> label_pb2.RecordLabelResponse:
+        """One label; durable before the response."""
+        label = self._label(request.label, self._clock())
+        if isinstance(label, TruebandError):
+            raise label
+        (receipt,) = self._router.record_labels((label,))
+        return label_pb2.RecordLabelResponse(
+            status=responses.label_status(receipt.status), reason=receipt.reason
+        )
+
+    def RecordLabels(
+        self, request: label_pb2.RecordLabelsRequest, context: grpc.ServicerContext
+    ) -> label_pb2.RecordLabelsResponse:
+        """Many labels; each item succeeds or fails by itself."""
+        requests.batch_size("labels", len(request.labels))
+        now = self._clock()
+        receipts = self._router.record_labels([self._label(message, now) for message in request.labels])
+        return label_pb2.RecordLabelsResponse(
+            items=[
+                label_pb2.RecordLabelsItem(
+                    status=responses.label_status(receipt.status),
+                    reason=receipt.reason,
+                    message=receipt.message,
+                )
+                for receipt in receipts
+            ]
+        )
+
+    def GetLabels(
+        self, request: label_pb2.GetLabelsRequest, context: grpc.ServicerContext
+    ) -> label_pb2.GetLabelsResponse:
+        """What the ledger made of a decision's labels."""
+        resolved = self._ledger.labels(request.decision_id, label_window_seconds=self._label_window_seconds())
+        decision = self._ledger.decision(request.decision_id)
+        if decision is None and not resolved:
+            raise errors.NotFound(
+                f"the ledger has no decision and no label under {request.decision_id!r} (yet)"
+            )
+        response = label_pb2.GetLabelsResponse(
+            labels=[responses.label_record(each) for each in resolved], resolution_version=RESOLUTION_VERSION
+        )
+        if decision is not None:
+            judged = next((each.answer for each in resolved if each.answer is not None), None)
+            response.answered_by = responses.SOURCES[(judged or decision.answers[0]).source]
+        return response
+
+    def _label(self, message: label_pb2.Label, now: float) -> tuple[Label, bytes] | TruebandError:
+        try:
+            label = requests.label(message, now=now, sidecar_id=self._sidecar_id)
+            permissions.check_label(label[0].task_id)
+            return label
+        except TruebandError as error:
+            return error

@@ -1,0 +1,150 @@
+"""The ports: the API with its servicers, the probe's health, the metrics; opened and closed in order."""
+
+import contextlib
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+from prometheus_client import start_http_server
+from trueband.v1 import (
+    admin_pb2,
+    admin_pb2_grpc,
+    decision_pb2,
+    decision_pb2_grpc,
+    label_pb2,
+    label_pb2_grpc,
+    review_pb2,
+    review_pb2_grpc,
+    routing_pb2,
+    routing_pb2_grpc,
+)
+
+from sidecar import errors
+from sidecar.ledger.store import Ledger
+from sidecar.service.api import security
+from sidecar.service.api.admin import AdminServicer
+from sidecar.service.api.decisions import DecisionServicer
+from sidecar.service.api.interceptor import CallInterceptor
+from sidecar.service.api.labels import LabelServicer
+from sidecar.service.api.outcome_watch import MOST_WATCHERS, OutcomeWatch
+from sidecar.service.api.review import ReviewServicer
+from sidecar.service.api.routing import RoutingServicer
+from sidecar.service.control import Control
+from sidecar.service.deciding.router import Router
+from sidecar.service.principals import PrincipalsFile
+from sidecar.service.review.classes import classes_by_policy
+from sidecar.service.review.closing import ClosingWatch
+from sidecar.service.review.expiry import ExpiryWatch
+from sidecar.service.review.queue import ReviewQueue
+from sidecar.service.settings import Settings
+
+MAX_MESSAGE_BYTES = 16 << 20
+"""Room for an oversized text to arrive and be named, rather than be cut off by the transport."""
+
+SERVICES = (
+    routing_pb2.DESCRIPTOR.services_by_name["RoutingService"].full_name,
+    label_pb2.DESCRIPTOR.services_by_name["LabelService"].full_name,
+    review_pb2.DESCRIPTOR.services_by_name["ReviewService"].full_name,
+    decision_pb2.DESCRIPTOR.services_by_name["DecisionService"].full_name,
+    admin_pb2.DESCRIPTOR.services_by_name["AdminService"].full_name,
+    health_pb2.DESCRIPTOR.services_by_name["Health"].full_name,
+    reflection.SERVICE_NAME,
+)
+
+
+def open_ports(
+    settings: Settings,
+    control: Control,
+    router: Router,
+    ledger: Ledger,
+    clock: Callable[[], float],
+    stack: contextlib.ExitStack,
+) -> None:
+    """Opens every port that the settings name; the stack closes them, after open calls.
+
+    Raises:
+        errors.SettingsRefused: an address cannot be bound.
+    """
+    streams = ThreadPoolExecutor(max_workers=MOST_WATCHERS + 4, thread_name_prefix="watch")
+    stack.callback(streams.shutdown)
+    interceptor = CallInterceptor(
+        control.metrics,
+        principals=None if settings.principals is None else PrincipalsFile(settings.principals),
+        stream_pool=streams,
+    )
+    server = grpc.server(
+        ThreadPoolExecutor(max_workers=settings.threads, thread_name_prefix="call"),
+        interceptors=[interceptor],
+        options=(
+            ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+            ("grpc.max_send_message_length", -1),  # whatever was decided must get out
+            ("grpc.so_reuseport", 0),
+        ),
+        maximum_concurrent_rpcs=settings.max_concurrent_calls,
+    )
+    routing_pb2_grpc.add_RoutingServiceServicer_to_server(RoutingServicer(router), server)
+    label_pb2_grpc.add_LabelServiceServicer_to_server(
+        LabelServicer(
+            router,
+            ledger,
+            label_window_seconds=lambda: control.policy_file.current.loaded.policy.label_window,
+            sidecar_id=control.sidecar_id,
+            clock=clock,
+        ),
+        server,
+    )
+    queue = ReviewQueue(
+        ledger,
+        review=lambda: control.policy_file.current.loaded.policy.review,
+        classes=classes_by_policy(ledger.artifact),
+        sidecar_id=control.sidecar_id,
+    )
+    outcomes, expiry = OutcomeWatch(ledger, queue.news), ExpiryWatch(queue)
+    closing = ClosingWatch(
+        ledger.audits(),
+        grace_seconds=lambda: control.policy_file.current.loaded.policy.review.audit_grace,
+    )
+    for watch in (expiry, closing):
+        watch.start()
+        stack.callback(watch.stop)
+    review_pb2_grpc.add_ReviewServiceServicer_to_server(ReviewServicer(ledger, queue, outcomes), server)
+    decision_pb2_grpc.add_DecisionServiceServicer_to_server(DecisionServicer(ledger), server)
+    admin_pb2_grpc.add_AdminServiceServicer_to_server(AdminServicer(control, clock=clock), server)
+    health_pb2_grpc.add_HealthServicer_to_server(control.health.servicer, server)
+    reflection.enable_server_reflection(SERVICES, server)
+    security.claim_socket(settings.listen)
+    _bind(server, settings.listen, "--listen")
+    probe = grpc.server(ThreadPoolExecutor(max_workers=2, thread_name_prefix="health"))
+    if settings.health_listen:
+        health_pb2_grpc.add_HealthServicer_to_server(control.health.servicer, probe)
+        _bind(probe, settings.health_listen, "--health-listen")
+    server.start()
+    probe.start()
+    security.restrict_socket(settings.listen)
+    # In this order, so that probes are answered for as long as open calls are.
+    stack.callback(lambda: probe.stop(0).wait())
+    stack.callback(lambda: server.stop(settings.drain_seconds).wait())
+    stack.callback(outcomes.stop)
+    if settings.metrics_listen:
+        host, _, port = settings.metrics_listen.rpartition(":")
+        try:
+            host = host.strip("[]") or "0.0.0.0"  # noqa: S104 (as whoever leaves the host out asks for)
+            http, thread = start_http_server(int(port), host, registry=control.metrics.registry)
+        except (OSError, ValueError) as error:
+            raise errors.SettingsRefused(f"--metrics-listen {settings.metrics_listen}: {error}") from error
+        stack.callback(thread.join)
+        stack.callback(http.server_close)
+        stack.callback(http.shutdown)
+
+
+def _bind(server: grpc.Server, address: str, flag: str) -> None:
+    try:
+        bound = server.add_insecure_port(address)
+    except RuntimeError:
+        bound = 0
+    if bound == 0:
+        raise errors.SettingsRefused(
+            f"{flag} {address}: cannot be bound; is another process listening there?"
+        )

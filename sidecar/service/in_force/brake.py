@@ -1,0 +1,243 @@
+"""The brake: the suspensions in force here. They act at once, survive, and spread over the ledger."""
+
+import logging
+import re
+import threading
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from calibrators.errors import TruebandError
+from sidecar import errors
+from sidecar.decision import identifiers, suspension_scope, suspensions
+from sidecar.decision.records import Record
+from sidecar.decision.suspensions import Event, Resumption, Scope, Suspension, Suspensions
+from sidecar.policy.tables import ModelTable
+from sidecar.service.in_force import suspension_file
+
+logger = logging.getLogger(__name__)
+
+STOP_SECONDS = 5.0
+"""How long a stop waits for a look at a ledger that does not answer."""
+
+MOST_ACTIVE = 1000
+MOST_LIFTED = 10_000
+MOST_NAME_BYTES = 256
+MOST_EXPLANATION_BYTES = 4096
+
+
+class Recorder(Protocol):
+    """The journal, as the brake sees it."""
+
+    def append(self, records: Sequence[Record], *, durable: bool) -> None:
+        """Keeps the records; raises errors.JournalUnavailable if it cannot."""
+
+
+class Brake:
+    """`active` is one immutable tuple, replaced whole: whoever decides reads it once."""
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        sidecar_id: str,
+        journal: Recorder,
+        tables: Callable[[], Mapping[str, ModelTable]],
+        ledger_events: Callable[[Collection[str]], Iterable[Event]],
+        poll_seconds: float,
+        clock: Callable[[], float],
+        new_id: Callable[[float], str] = identifiers.uuid7,
+    ) -> None:
+        """Puts in force what the file says.
+
+        Args:
+            path: the file of this sidecar alone; a missing one says that nothing is suspended.
+            sidecar_id: who records.
+            journal: where events go first.
+            tables: the policy in force, by which scopes are checked.
+            ledger_events: see `Ledger.suspensions`.
+            poll_seconds: between looks at the ledger.
+            clock: seconds since the epoch.
+            new_id: makes ids.
+
+        Raises:
+            errors.SuspensionsUnreadable: there is a file, and it cannot be understood.
+        """
+        self._path = path
+        self._sidecar_id = sidecar_id
+        self._journal = journal
+        self._tables = tables
+        self._ledger_events = ledger_events
+        self._poll_seconds = poll_seconds
+        self._clock = clock
+        self._new_id = new_id
+        self._lock = threading.Lock()
+        self._stopping = threading.Event()
+        self._looked = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="brake", daemon=True)
+        self._known = self._kept = suspension_file.read(path)
+        self.last_error = ""
+        self.active: tuple[Suspension, ...] = self._known.active()
+
+    def start(self, wait_seconds: float) -> None:
+        """Begins to follow the ledger, and waits that long at most for the first look.
+
+        A sidecar on a fresh disk learns from the ledger alone what is suspended.
+        """
+        for each in self.active:
+            for mistake in suspension_scope.mistakes(each.scope, self._tables()):
+                fields = {"suspension": each.suspension_id, "cause": str(mistake.description)}
+                logger.error("suspension_binds_nothing", extra={"fields": fields})
+        self._thread.start()
+        self._looked.wait(wait_seconds)
+
+    def stop(self) -> None:
+        """Ends following the ledger."""
+        self._stopping.set()
+        if self._thread.is_alive():
+            self._thread.join(STOP_SECONDS)
+
+    def suspend(self, scope: Scope, *, explanation: str, suspended_by: str) -> Suspension:
+        """Suspends at once what the scope covers; durable when this returns.
+
+        Raises:
+            errors.InvalidRequest: a text is missing or too long, or nothing can fall into the scope.
+            errors.JournalUnavailable: nothing was recorded, and nothing changed.
+            errors.SuspensionsNotKept: it is in force and in the journal, but the file cannot be written.
+        """
+        bad = [
+            *suspension_scope.malformed(scope),
+            *_text("explanation", explanation, MOST_EXPLANATION_BYTES),
+            *_text("suspended_by", suspended_by, MOST_NAME_BYTES),
+        ]
+        scope = suspension_scope.normal(scope)
+        if not bad:
+            bad = [*suspension_scope.mistakes(scope, self._tables())]
+        if bad:
+            raise errors.InvalidRequest(tuple(bad))
+        with self._lock:
+            if len(self.active) >= MOST_ACTIVE:
+                most = f"{MOST_ACTIVE} suspensions are in force; set a wider one in the place of many"
+                raise errors.InvalidRequest((errors.Violation("scope", most),))
+            now = self._clock()
+            made = Suspension(
+                suspension_id=self._new_id(now),
+                scope=scope,
+                explanation=explanation.strip(),
+                suspended_by=suspended_by.strip(),
+                suspended_at=now,
+                sidecar_id=self._sidecar_id,
+            )
+            self._journal.append([made], durable=True)
+            self._take([made])
+            kept = self._kept is self._known
+        logger.warning(
+            "suspended",
+            extra={"fields": {"suspension": made.suspension_id, "scope": suspensions.text(scope)}},
+        )
+        if not kept:
+            raise errors.SuspensionsNotKept(
+                f"suspension {made.suspension_id} is in force and in the journal, but {self._path} cannot be "
+                "written: it would not survive a restart before the ledger has it"
+            )
+        return made
+
+    def resume(self, suspension_id: str, *, explanation: str, resumed_by: str) -> Suspension:
+        """Lifts the suspension of that id, and no other; durable when this returns. Gives what it was.
+
+        Raises:
+            errors.InvalidRequest: a text is missing or too long, or the id is none.
+            errors.NotFound: no suspension of that id is in force here.
+            errors.JournalUnavailable: nothing was recorded, and nothing changed.
+            errors.SuspensionsNotKept: it is recorded as lifted, but stays in force until the file can be
+                written.
+        """
+        bad = [
+            *_text("explanation", explanation, MOST_EXPLANATION_BYTES),
+            *_text("resumed_by", resumed_by, MOST_NAME_BYTES),
+        ]
+        if not re.fullmatch(r"[0-9a-f]{32}", suspension_id):
+            bad.append(errors.Violation("suspension_id", "is 32 hexadecimal digits, as `status` shows them"))
+        if bad:
+            raise errors.InvalidRequest(tuple(bad))
+        with self._lock:
+            found = next((each for each in self.active if each.suspension_id == suspension_id), None)
+            if found is None:
+                raise errors.NotFound(self._not_in_force(suspension_id))
+            lifted = Resumption(
+                suspension_id=suspension_id,
+                explanation=explanation.strip(),
+                resumed_by=resumed_by.strip(),
+                resumed_at=self._clock(),
+                sidecar_id=self._sidecar_id,
+            )
+            self._journal.append([lifted], durable=True)
+            self._take([lifted])
+            still = found in self.active
+        if still:
+            raise errors.SuspensionsNotKept(
+                f"the lifting of {suspension_id} is recorded, but {self._path} cannot be written: it "
+                "stays in force until that works"
+            )
+        logger.warning("resumed", extra={"fields": {"suspension": suspension_id}})
+        return found
+
+    def look(self) -> None:
+        """Takes over what the ledger has from other sidecars. A ledger that is away changes nothing."""
+        held = [each.suspension_id for each in self.active]
+        events = tuple(self._ledger_events(held))
+        with self._lock:
+            self._take(events)
+
+    def _take(self, events: Sequence[Event]) -> None:
+        """Puts events in force, the file first. What is lifted and not in the file is not lifted yet."""
+        known = suspensions.without_oldest_lifted(suspensions.merge(self._known, events), MOST_LIFTED)
+        if known == self._known and self._kept is self._known:
+            return
+        self._known = known
+        try:
+            suspension_file.write(self._path, known)
+            self._kept = known
+        except OSError as error:
+            logger.error("suspensions_not_written", extra={"fields": {"cause": str(error)}})
+        self.active = Suspensions(known.suspended, self._kept.resumed).active()
+
+    def _not_in_force(self, suspension_id: str) -> str:
+        lifted = self._known.resumed.get(suspension_id)
+        if lifted is not None:
+            return f"{suspension_id} is not in force: {lifted.resumed_by} has lifted it"
+        return (
+            f"{suspension_id} is not in force here; one that was set on another sidecar arrives over the "
+            "ledger within seconds"
+        )
+
+    def _watch(self) -> None:
+        while True:
+            try:
+                self.look()
+                self.last_error = ""
+            except TruebandError as error:
+                self._say(str(error))
+            except Exception:
+                # The watch must outlive whatever a ledger can contain.
+                logger.exception("brake_look_failed")
+                self._say("internal error; the log has the cause")
+            self._looked.set()
+            if self._stopping.wait(self._poll_seconds):
+                return
+
+    def _say(self, cause: str) -> None:
+        if cause != self.last_error:
+            logger.warning("suspensions_ledger_away", extra={"fields": {"cause": cause}})
+        self.last_error = cause
+
+
+def _text(field: str, value: str, most: int) -> tuple[errors.Violation, ...]:
+    size = len(value.encode(errors="replace"))
+    if not value.strip():
+        return (errors.Violation(field, "is required: who reads it later must know"),)
+    if size > most:
+        return (errors.Violation(field, f"has {size:,} bytes; at most {most:,}"),)
+    if suspension_scope.CONTROL.search(value):
+        return (errors.Violation(field, "holds a control character"),)
+    return ()

@@ -1,0 +1,150 @@
+"""The last inputs of every calibrator, and whether a newcomer would route them too differently."""
+
+import logging
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from threading import Event, Lock
+from typing import Protocol
+
+import msgspec
+
+from calibrators import Calibrator
+from calibrators.errors import CalibratorRefused
+from sidecar.decision.records import Decision
+from sidecar.decision.shift import Shift, shift
+from sidecar.errors import TruebandError
+from sidecar.ledger.pages import LARGEST_SIZE, Page
+from sidecar.ledger.queries import StoredDecision
+from sidecar.policy.actions import Intent
+from sidecar.policy.upkeep import Admission
+from sidecar.service.deciding.snapshot import PRIMARY, Snapshot, slot_of
+from sidecar.service.registry import CalibratorInForce, Resolved, Slot
+from sidecar.service.registry.asking import SHIFTS_ROUTING
+
+logger = logging.getLogger(__name__)
+
+FEWEST = 30
+"""With fewer inputs than these (or than `admission.recent`) a share says nothing."""
+
+PATIENCE_SECONDS = 5.0
+"""How long a newcomer waits for the ledger to say what the last inputs were, after a start."""
+
+
+class Decisions(Protocol):
+    """The ledger, as far as the last inputs are concerned."""
+
+    def decisions(self, *, model: str, page_size: int, page_token: str) -> Page[StoredDecision]:
+        """A page of a model's decisions, newest first."""
+
+
+class RecentInputs:
+    """The last live inputs by calibrator slot, without their texts; and the judge of newcomers.
+
+    One thread adds; any may judge.
+    """
+
+    def __init__(self, snapshot: Callable[[], Snapshot]) -> None:
+        """Takes what tells the policy and the suspensions in force."""
+        self._snapshot = snapshot
+        self._inputs: dict[Slot, deque[Decision]] = {}
+        self._lock = Lock()
+        self._warm = Event()
+
+    def take(self, decision: Decision, snapshot: Snapshot) -> None:
+        """Keeps an answered decision; the oldest one goes where there are enough."""
+        if decision.intent is Intent.LIVE:
+            kept = _trimmed(decision)
+            with self._lock:
+                self._inputs_of(kept, snapshot).append(kept)
+
+    def warm(self, ledger: Decisions) -> None:
+        """Takes what the ledger has of the last inputs. Never fatal: without it, the first newcomers come in."""
+        try:
+            snapshot = self._snapshot()
+            for model in snapshot.policy.loaded.policy.models:
+                found = _latest(ledger, model, _admission(snapshot, model).recent)
+                for decision in reversed(found):
+                    self.take(decision, snapshot)
+        except TruebandError as error:
+            logger.warning("recent_inputs_unread", extra={"fields": {"cause": str(error)}})
+        except Exception:
+            logger.exception("recent_inputs_unread")
+        finally:
+            self._warm.set()
+
+    def judge(
+        self, slot: Slot, held: CalibratorInForce, newcomer: Calibrator, resolved: Resolved
+    ) -> CalibratorRefused | None:
+        """The refusal of a newcomer that would change the share of automatic actions by too much, or None.
+
+        Only what calibrates a primary model's answers is judged: of a fallback step, no evidence is stored.
+
+        Args:
+            slot: where it would be in force.
+            held: what is.
+            newcomer: admitted otherwise.
+            resolved: what its source says about it.
+        """
+        snapshot = self._snapshot()
+        table = snapshot.policy.tables.get(slot.model)
+        if newcomer.digest == held.reference.digest or slot.source != PRIMARY or table is None:
+            return None
+        self._warm.wait(PATIENCE_SECONDS)
+        with self._lock:
+            inputs = tuple(self._inputs.get(slot, ()))
+        admission = _admission(snapshot, slot.model)
+        fields: dict[str, object] = {"slot": slot.name, "digest": newcomer.digest, "inputs": len(inputs)}
+        if len(inputs) < max(1, min(FEWEST, admission.recent)):
+            logger.warning("calibrator_unjudged", extra={"fields": fields})
+            return None
+        found = shift(inputs, table, before=held.calibrator, after=newcomer, suspended=snapshot.suspensions)
+        fields |= {"auto_before": found.before, "auto_after": found.after, "approved": resolved.approved}
+        logger.info("calibrator_judged", extra={"fields": fields})
+        if found.size <= admission.max_auto_shift or resolved.approved or not resolved.version:
+            return None
+        return CalibratorRefused(_told(found, resolved, admission), code=SHIFTS_ROUTING)
+
+    def _inputs_of(self, decision: Decision, snapshot: Snapshot) -> "deque[Decision]":
+        table = snapshot.policy.tables[decision.model]
+        slot, size = slot_of(table, decision.model_version), _admission(snapshot, decision.model).recent
+        inputs = self._inputs.get(slot)
+        if inputs is None or inputs.maxlen != size:
+            inputs = self._inputs[slot] = deque(inputs or (), maxlen=size)
+        return inputs
+
+
+def _admission(snapshot: Snapshot, model: str) -> Admission:
+    return snapshot.policy.loaded.policy.models[model].admission
+
+
+def _trimmed(decision: Decision) -> Decision:
+    """The decision without what no calibrator reads, which may be long."""
+    if not decision.context and not decision.attributes:
+        return decision
+    return msgspec.structs.replace(decision, context={}, attributes={})
+
+
+def _latest(ledger: Decisions, model: str, most: int) -> Sequence[Decision]:
+    """The last answers of a model, newest first."""
+    found: list[Decision] = []
+    token = ""
+    while len(found) < most:
+        page = ledger.decisions(model=model, page_size=min(most - len(found), LARGEST_SIZE), page_token=token)
+        found += _answers(page.items)
+        token = page.next_page_token
+        if not token:
+            break
+    return found[:most]
+
+
+def _answers(stored: Iterable[StoredDecision]) -> list[Decision]:
+    return [_trimmed(each.answers[-1]) for each in stored]
+
+
+def _told(found: Shift, resolved: Resolved, admission: Admission) -> str:
+    return (
+        f"{resolved.name} version {resolved.version} would change the share of automatic answers from "
+        f"{found.before:.1%} to {found.after:.1%} of the last {found.n:,} inputs, by more than "
+        f"admission.max_auto_shift ({admission.max_auto_shift:.0%}): look why, and let it in with `python -m "
+        f"training promote {resolved.version} --name {resolved.name} --approve --reason TEXT`"
+    )

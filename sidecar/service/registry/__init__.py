@@ -1,0 +1,24 @@
+"""The registry: from what an alias says to the calibrator in force, and never a bad one."""
+
+from sidecar.service.registry.slots import (
+    CalibratorInForce,
+    Expectation,
+    Slot,
+    SlotStatus,
+    challengers,
+    expectations,
+)
+from sidecar.service.registry.sources import Resolved, Source
+from sidecar.service.registry.watcher import RegistryWatcher
+
+__all__ = [
+    "CalibratorInForce",
+    "Expectation",
+    "RegistryWatcher",
+    "Resolved",
+    "Slot",
+    "SlotStatus",
+    "Source",
+    "challengers",
+    "expectations",
+]

@@ -1,0 +1,283 @@
+"""The composition root: everything is built here, started in order, and stopped in the reverse order."""
+
+import contextlib
+import functools
+import gc
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Collection
+from pathlib import Path
+from types import FrameType
+
+from google.protobuf.internal import api_implementation
+
+from sidecar import ENGINE_VERSION, errors
+from sidecar.decision import identifiers
+from sidecar.decision.suspensions import Event
+from sidecar.journal.forwarder import Forwarder
+from sidecar.journal.journal import Journal
+from sidecar.ledger import database
+from sidecar.ledger.store import Ledger
+from sidecar.service import telemetry
+from sidecar.service.api import ports
+from sidecar.service.control import Control
+from sidecar.service.deciding import keys
+from sidecar.service.deciding.decider import Decider, QueueHealth
+from sidecar.service.deciding.router import Router
+from sidecar.service.deciding.snapshot import Snapshot
+from sidecar.service.fallback.connections import Connections
+from sidecar.service.health import Health
+from sidecar.service.in_force import in_force, registries
+from sidecar.service.in_force.brake import Brake
+from sidecar.service.in_force.observer import Observer
+from sidecar.service.in_force.policy_file import PolicyFile, PolicyInForce
+from sidecar.service.in_force.shadow import Shadow
+from sidecar.service.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+WATCH_SECONDS = 0.2
+SWITCH_SECONDS = 0.0005
+NEWS_SECONDS = 0.5
+BRAKE_SECONDS = 2.0
+"""How long a start waits for the ledger to say what is suspended."""
+
+
+def serve(settings: Settings, *, clock: Callable[[], float] = time.time) -> None:
+    """Runs the service until SIGTERM or SIGINT, then drains it.
+
+    Raises:
+        errors.TruebandError: it cannot start; the message says what to do.
+    """
+    # A thread that answers a call must not wait five milliseconds for one that works in the background.
+    sys.setswitchinterval(SWITCH_SECONDS)
+    stopping = threading.Event()
+    with contextlib.ExitStack() as stack:
+        _handle_signals(stopping, stack)
+        control = _assemble(settings, clock, stack)
+        _announce(settings, control)
+        # What is here now stays: collections need not look at it again and again.
+        gc.collect()
+        gc.freeze()
+        looked_at = time.monotonic()
+        while not stopping.wait(WATCH_SECONDS):
+            _refresh(control)
+            if time.monotonic() - looked_at > settings.policy_poll_interval:
+                looked_at = time.monotonic()
+                control.connections.refresh()
+        logger.info("draining", extra={"fields": {"seconds": settings.drain_seconds}})
+        control.health.drain()
+        # Callers and probes hear NOT_SERVING before calls are refused.
+        time.sleep(min(NEWS_SECONDS, settings.drain_seconds))
+    logger.info("stopped")
+
+
+def _assemble(settings: Settings, clock: Callable[[], float], stack: contextlib.ExitStack) -> Control:
+    data_dir = _data_directory(settings.data_dir)
+    secret_keys = keys.load(
+        settings.decision_key.get_secret_value(), settings.audit_keys.get_secret_value(), data_dir
+    )
+    sidecar_id = _sidecar_id(data_dir, clock())
+    metrics = telemetry.Metrics()
+    health = Health(ready_without_calibrator=settings.ready_without_calibrator)
+
+    journal = Journal(data_dir / "journal", max_bytes=settings.journal_max_bytes)
+    stack.callback(journal.close)
+
+    connections = Connections(clock=time.monotonic)
+    stack.callback(connections.close)
+
+    def policy_changed(changed: PolicyInForce) -> None:
+        prepared = connections.prepare(changed.loaded.policy.models)
+        try:
+            journal.append(in_force.policy(sidecar_id, changed), durable=True)
+        except errors.JournalUnavailable:
+            prepared.give_up()
+            raise
+        connections.put_in_force(prepared)
+        followers.retarget(changed)
+
+    policy_file = PolicyFile(
+        settings.policy,
+        floors=settings.floors,
+        clock=clock,
+        on_change=policy_changed,
+        interval_seconds=settings.policy_poll_interval,
+        suspended=lambda: brake.active,
+    )
+    connections.put_in_force(connections.prepare(policy_file.current.loaded.policy.models))
+    recorder = in_force.Preface(
+        journal,
+        [
+            # At the same moment, or the start would end what was read just before it.
+            *in_force.started(sidecar_id, now=policy_file.current.since),
+            *in_force.policy(sidecar_id, policy_file.current),
+        ],
+    )
+    recorder.flush()
+
+    def snapshot() -> Snapshot:
+        return Snapshot(
+            policy=policy_file.current,
+            calibrators=followers.champions.current(),
+            chains=connections.chains(),
+            suspensions=brake.active,
+        )
+
+    followers = registries.prepare(
+        policy_file.current.loaded.policy,
+        data_dir,
+        sidecar_id=sidecar_id,
+        journal=journal,
+        recorder=recorder,
+        snapshot=snapshot,
+        poll_seconds=settings.poll_interval,
+        clock=clock,
+    )
+    followers.governance.policy(policy_file.current)
+    followers.load_cache()
+
+    ledger = Ledger(settings.ledger())
+    stack.callback(ledger.close)
+    forwarder = Forwarder(journal, ledger, sidecar_id=sidecar_id, clock=clock)
+
+    def ledger_suspensions(held: Collection[str]) -> tuple[Event, ...]:
+        if not ledger.check_revision():
+            ledger.migrate()
+        return ledger.suspensions(held)
+
+    brake = Brake(
+        data_dir / "suspensions.json",
+        sidecar_id=sidecar_id,
+        journal=recorder,
+        tables=lambda: policy_file.current.tables,
+        ledger_events=ledger_suspensions,
+        poll_seconds=settings.suspension_poll_interval,
+        clock=clock,
+    )
+
+    def queue_health() -> QueueHealth:
+        status = forwarder.status()
+        return QueueHealth(away=status.away, backlog_seconds=status.backlog_age_seconds)
+
+    shadow = Shadow(
+        challengers=followers.challengers.current,
+        journal=recorder,
+        metrics=metrics,
+        sidecar_id=sidecar_id,
+        clock=clock,
+    )
+    observer = Observer(
+        (followers.recent.take, shadow.take),
+        metrics=metrics,
+        prepare=functools.partial(followers.recent.warm, ledger),
+        flush=shadow.flush,
+    )
+    router = Router(
+        snapshot=snapshot,
+        decider=Decider(keys=secret_keys, sidecar_id=sidecar_id, metrics=metrics),
+        journal=recorder,
+        queue_health=queue_health,
+        metrics=metrics,
+        clock=clock,
+        observe=observer.note,
+    )
+    control = Control(
+        sidecar_id=sidecar_id,
+        started_at=clock(),
+        policy_file=policy_file,
+        watcher=followers.champions,
+        challengers=followers.challengers,
+        journal=journal,
+        forwarder=forwarder,
+        brake=brake,
+        connections=connections,
+        health=health,
+        metrics=metrics,
+    )
+    # Stopped in the reverse order: no new calls, then the watchers, then the rest of the journal to the
+    # ledger.
+    brake.start(BRAKE_SECONDS)
+    stack.callback(brake.stop)
+    forwarder.start()
+    stack.callback(forwarder.stop, settings.drain_seconds)
+    stack.callback(lambda: journal.append(in_force.stopped(sidecar_id, now=clock()), durable=True))
+    observer.start()
+    stack.callback(observer.stop, settings.drain_seconds)
+    for each in (followers.champions, followers.challengers):
+        each.start()
+        stack.callback(each.stop)
+    policy_file.start()
+    stack.callback(policy_file.stop)
+    _refresh(control)
+    ports.open_ports(settings, control, router, ledger, clock, stack)
+    return control
+
+
+def _refresh(control: Control) -> None:
+    """Brings health and gauges up to date. Must not end the process, whatever happens."""
+    try:
+        statuses = control.watcher.statuses()
+        control.health.update(control.policy_file.current.tables, statuses)
+        forwarder = control.forwarder.status()
+        control.metrics.backlog_records.set(forwarder.backlog_records)
+        control.metrics.backlog_seconds.set(forwarder.backlog_age_seconds)
+        left_alone = control.connections.left_alone()
+        for model in control.connections.chains():
+            control.metrics.secondary_left_alone.labels(model).set(model in left_alone)
+        control.metrics.suspensions.set(len(control.brake.active))
+        for status in statuses:
+            if status.in_force is not None:
+                gauge = control.metrics.calibrator_confirmed.labels(
+                    status.slot.model, status.slot.model_version
+                )
+                gauge.set(status.in_force.confirmed_at)
+    except Exception:
+        logger.exception("refresh_failed")
+
+
+def _announce(settings: Settings, control: Control) -> None:
+    fields = {
+        "listen": settings.listen,
+        "sidecar_id": control.sidecar_id,
+        "engine_version": ENGINE_VERSION,
+        "policy_digest": control.policy_file.current.loaded.digest,
+        "models": list(control.policy_file.current.tables),
+        "protobuf": api_implementation.Type(),
+        "sqlite": database.sqlite_version(),
+    }
+    logger.info("listening", extra={"fields": fields})
+
+
+def _data_directory(path: Path) -> Path:
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise errors.SettingsRefused(f"--data-dir {path}: {error.strerror}") from error
+    return path
+
+
+def _sidecar_id(data_dir: Path, now: float) -> str:
+    path = data_dir / "sidecar_id"
+    if not path.exists():
+        temporary = path.with_suffix(f".{os.getpid()}")
+        temporary.write_text(identifiers.uuid7(now), encoding="utf-8")
+        temporary.replace(path)
+    return path.read_text(encoding="utf-8").strip()
+
+
+def _handle_signals(stopping: threading.Event, stack: contextlib.ExitStack) -> None:
+    def stop(signum: int, _: FrameType | None) -> None:
+        if stopping.is_set():
+            # The second one waits for nobody: not for open calls, not for a ledger that is away. What was
+            # answered is in the journal, as after kill -9.
+            os._exit(128 + signum)
+        stopping.set()
+
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        previous = signal.signal(signum, stop)
+        stack.callback(signal.signal, signum, previous)

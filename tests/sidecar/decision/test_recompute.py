@@ -1,0 +1,150 @@
+"""Any recorded decision can be decided again, bit for bit, and a changed record is noticed."""
+
+import dataclasses
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import calibrators
+from calibrators.errors import CalibratorRefused
+from sidecar import errors
+from sidecar.decision import recompute, records
+from sidecar.policy.actions import AUTOMATIC_ACTIONS, Action, Reason
+from sidecar.policy.floors import mandatory_category
+
+ordinary = settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+
+
+def stored(made):
+    """The decision as it comes back from the ledger, with the texts behind its digests."""
+    (decision,) = made.journal.decisions
+    text = None
+    if decision.calibrator is not None:
+        held = next(
+            each
+            for each in made.snapshot.calibrators.values()
+            if each.calibrator.digest == decision.calibrator.digest
+        )
+        text = calibrators.dumps(held.calibrator)
+    return records.decode(records.encode(decision)), made.snapshot.policy.loaded.canonical, text
+
+
+@ordinary
+@given(data=st.data())
+def test_every_recorded_decision_recomputes_bit_for_bit(data, scenarios, make_service):
+    scenario = data.draw(scenarios)
+    made = make_service(scenario.policy, scenario.calibrators)
+    made.health = scenario.health
+    try:
+        made.router.route(scenario.query)
+    except errors.InvalidRequest:
+        return
+    decision, policy, calibrator = stored(made)
+    verdict = recompute.recompute(decision, policy, calibrator)
+    assert recompute.differences(decision, verdict) == []
+
+
+def nudged(value):
+    """The next double: the smallest forgery there is."""
+    return None if value is None else value * (1 - 2**-52) if value else 5e-324
+
+
+TAMPERINGS = {
+    "action": lambda d: {"action": Action.AUTO_ROUTE if d.action is not Action.AUTO_ROUTE else Action.REJECT},
+    "may_act": lambda d: {"may_act": not d.may_act},
+    "enforced": lambda d: {"enforced": not d.enforced},
+    "band": lambda d: {"band": f"{d.band}_x"},
+    "raw_confidence": lambda d: {"raw_confidence": nudged(d.raw_confidence)},
+    "calibrated_confidence": lambda d: {"calibrated_confidence": nudged(d.calibrated_confidence)},
+    "lower_bound": lambda d: {"lower_bound": nudged(d.lower_bound)},
+    "lower_bound, lost": lambda _: {"lower_bound": None},
+    "reasons": lambda d: {"reasons": (*d.reasons, Reason.DETECTOR)},
+    "reasons, of the guard": lambda d: {"reasons": (*d.reasons, Reason.INVARIANT_GUARD)},
+    "floors": lambda d: {"floors": () if d.floors else (mandatory_category("pricing"),)},
+    "mandatory": lambda d: {"mandatory": not d.mandatory},
+    "audit_rate": lambda d: {"audit_rate": d.audit_rate + 0.5},
+    "evidence": lambda d: {"evidence": dataclasses.replace(d.evidence, values=(0.123,))},
+    "stale_seconds": lambda _: {"stale_seconds": 1e9},
+    "category": lambda d: {"category": "general" if d.category == "pricing" else "pricing"},
+    "intent": lambda _: {"intent": "SHADOW"},
+    "model_version": lambda _: {"model_version": "v666"},
+}
+
+
+@pytest.mark.parametrize("what", TAMPERINGS)
+@pytest.mark.parametrize("category", ["general", "pricing"])
+def test_a_changed_record_is_noticed(what, category, make_service, make_query, make_in_force):
+    curve = calibrators.LowerCurve(level=0.95, method="m", confidences=(0.9,), bounds=(0.85,))
+    platt = make_in_force(
+        calibrators.Platt(1.5, 0.25), versions=("v7",), category_offsets={"general": -0.3}, lower=curve
+    )
+    slot = {("lead-classifier", ""): platt}
+    made = make_service(calibrators=slot)
+    made.router.route(make_query(0.95, category=category, model_version="v7"))
+    decision, policy, calibrator = stored(made)
+    assert recompute.differences(decision, recompute.recompute(decision, policy, calibrator)) == []
+    forged = msgspec.structs.replace(decision, **TAMPERINGS[what](decision))
+    assert forged != decision
+    found = recompute.differences(forged, recompute.recompute(forged, policy, calibrator))
+    assert found
+
+
+def test_an_act_cannot_be_passed_off_as_an_unavailable_queue(make_service, make_query):
+    """REVIEW_UNAVAILABLE explains UNCERTAIN, and only where the verdict would have held."""
+    made = make_service()
+    made.router.route(make_query(0.95))
+    decision, policy, calibrator = stored(made)
+    forged = msgspec.structs.replace(
+        decision,
+        action=Action.UNCERTAIN,
+        may_act=False,
+        reasons=(*decision.reasons, Reason.REVIEW_UNAVAILABLE),
+    )
+    found = recompute.differences(forged, recompute.recompute(forged, policy, calibrator))
+    assert any(difference.startswith("may_act") for difference in found)
+
+
+def test_what_the_queue_added_is_no_difference(make_service, make_query):
+    for away, backlog in ((True, 0.0), (True, 1e9)):
+        made = make_service()
+        made.health = type(made.health)(away=away, backlog_seconds=backlog)
+        made.router.route(make_query(0.6))
+        decision, policy, calibrator = stored(made)
+        assert decision.action not in AUTOMATIC_ACTIONS
+        assert recompute.differences(decision, recompute.recompute(decision, policy, calibrator)) == []
+
+
+def test_texts_that_are_not_those_of_the_decision_are_refused(make_service, make_query, make_in_force):
+    made = make_service()
+    made.router.route(make_query(0.95))
+    decision, policy, calibrator = stored(made)
+    # The meaning is the same, the bytes are not: somebody wrote over the artifact.
+    with pytest.raises(errors.PolicyRefused, match="digest"):
+        recompute.recompute(decision, policy.replace('"version":1', '"version": 1'), calibrator)
+    other = make_in_force(calibrators.Temperature(2.0)).calibrator
+    with pytest.raises(CalibratorRefused, match="names"):
+        recompute.recompute(decision, policy, calibrators.dumps(other))
+    with pytest.raises(CalibratorRefused, match="not in the ledger"):
+        recompute.recompute(decision, policy, None)
+    with pytest.raises(CalibratorRefused):
+        recompute.recompute(decision, policy, calibrator.replace("0.9999", "0.9998"))
+    with pytest.raises(errors.PolicyRefused, match="has no model 'another'"):
+        recompute.recompute(msgspec.structs.replace(decision, model="another"), policy, calibrator)
+
+
+def test_a_decision_without_a_calibrator_recomputes_without_one(make_service, make_query):
+    made = make_service(calibrators={})
+    made.router.route(make_query(0.95))
+    decision, policy, calibrator = stored(made)
+    assert calibrator is None
+    assert recompute.differences(decision, recompute.recompute(decision, policy, None)) == []
+
+
+def test_a_record_from_before_there_were_lower_bounds_recomputes(make_service, make_query):
+    made = make_service()
+    made.router.route(make_query(0.95))
+    decision, policy, calibrator = stored(made)
+    assert b"lower_bound" not in records.encode(decision)
+    assert recompute.differences(decision, recompute.recompute(decision, policy, calibrator)) == []

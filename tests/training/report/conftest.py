@@ -1,0 +1,168 @@
+"""Ledgers whose truth is known, and reports on them."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from calibrators import Evidence
+from sidecar.decision.records import Artifact, Decision, Label, PlannedTask, Record
+from sidecar.decision.tasks import task_id
+from sidecar.ledger.snapshot import open_snapshot
+from sidecar.ledger.store import Ledger
+from sidecar.policy import loading
+from sidecar.policy.actions import AUTOMATIC_ACTIONS, Action, TaskKind
+from training.report import content, gathering, window
+from training.report.content import Report
+
+START = 1_790_000_000.0  # 2026-09-21 14:13 UTC, a Monday
+NOW = START + 100 * 86400.0
+ACTIONS = {
+    "auto": Action.AUTO_ROUTE,
+    "flagged": Action.AUTO_ROUTE_FLAGGED,
+    "hold": Action.HOLD_FOR_REVIEW,
+    "reject": Action.REJECT,
+}
+CONFIDENCE = {"auto": 0.95, "flagged": 0.8, "hold": 0.6, "reject": 0.3}
+
+
+class World:
+    """A ledger in the making: decisions with what became of them."""
+
+    def __init__(self, directory: Path, policy: str) -> None:
+        self.loaded = loading.parse(policy)
+        self.url = f"sqlite:///{directory / 'ledger.db'}"
+        self.records: list[Record] = [
+            Artifact(digest=self.loaded.digest, kind="policy", body=self.loaded.canonical)
+        ]
+        self._number = 0
+
+    def add(
+        self, n: int, band: str, *, rate: float = 0.2, labels: Sequence[bool | None] = (), **changes: Any
+    ) -> list[Decision]:
+        """So many decisions, one a second, of which the first were drawn and answered; None: cannot tell.
+
+        A held one has a task; of the others those with labels were drawn with the rate.
+        """
+        made = []
+        for position in range(n):
+            self._number += 1
+            action = changes.get("action", ACTIONS[band])
+            held = action in (Action.HOLD_FOR_REVIEW, Action.ESCALATE)
+            drawn = not held and position < changes.get("drawn", len(labels))
+            kind = TaskKind.HOLD if held else TaskKind.AUDIT
+            decided_at = changes.get("at", START) + self._number
+            fields: dict[str, Any] = {
+                "decision_id": f"d{self._number:06d}",
+                "answer_id": f"a{self._number:06d}",
+                "model": "leads",
+                "model_version": "v1",
+                "category": "general",
+                "predicted_class": "yes",
+                "final_class": "yes",
+                "occurred_at": decided_at,
+                "evidence": Evidence("score", (CONFIDENCE[band],)),
+                "action": action,
+                "may_act": action in AUTOMATIC_ACTIONS,
+                "band": band,
+                "raw_confidence": CONFIDENCE[band],
+                "calibrated_confidence": CONFIDENCE[band],
+                "decided_at": decided_at,
+                "expires_at": decided_at + 3600.0,
+                "policy_digest": self.loaded.digest,
+                "sidecar_id": "s",
+                "engine_version": "0",
+                "audit_rate": 0.0 if held else rate,
+                "audit_key_id": "k1",
+                "tasks": (PlannedTask(kind=kind, due_at=decided_at + 86400.0),) if held or drawn else (),
+            }
+            own = {key: value for key, value in changes.items() if key not in ("at", "label", "drawn")}
+            decision = Decision(**fields | own | {"drawn": drawn})
+            self.records.append(decision)
+            made.append(decision)
+            if position < len(labels):
+                self.label(decision, labels[position], kind, **changes.get("label", {}))
+        return made
+
+    def label(self, about: Decision, correct: bool | None, kind: TaskKind | None, /, **changes: Any) -> None:
+        """A label through a task of that kind; with None, an unasked one."""
+        fields: dict[str, Any] = {
+            "decision_id": about.decision_id,
+            "source": "desk",
+            "event_id": f"e-{about.decision_id}-{kind}",
+            "correct": correct,
+            "cannot_tell": correct is None,
+            "task_id": "" if kind is None else task_id(about.decision_id, kind),
+            "channel": "VOLUNTEERED" if kind is None else "AUDIT_TASK",
+            "observed_at": about.decided_at + 3600.0,
+            "recorded_at": about.decided_at + 3600.0,
+            "sidecar_id": "s",
+        }
+        self.records.append(Label(**fields | changes))
+
+    def write(self) -> str:
+        """Puts it into the ledger: its URL."""
+        with Ledger(self.url, clock=lambda _: NOW) as ledger:
+            ledger.migrate()
+            ledger.apply("s", self.records)
+        return self.url
+
+    def report(
+        self,
+        *,
+        pool: bool = False,
+        since: str | None = None,
+        until: str | None = None,
+        as_of: str | None = None,
+    ) -> Report:
+        """The report, made at NOW."""
+        with open_snapshot(self.write()) as ledger:
+            wanted = window.of(since=since, until=until, as_of=as_of, now=NOW)
+            return content.build(
+                ledger,
+                self.loaded,
+                gathering.floors_at(ledger, wanted.as_of),
+                models=tuple(self.loaded.policy.models),
+                window=wanted,
+                pool=pool,
+                now=NOW,
+            )
+
+
+POLICY = """
+version: 1
+models:
+  leads:
+    calibrator: models:/leads-calibrator@champion
+    evidence: score
+    categories:
+      general: {}
+      refunds: {promise: {accuracy: 0.95, by: 2026-12-01}}
+      pricing: {mandatory_review: true}
+"""
+
+MakeWorld = Callable[..., World]
+
+
+@pytest.fixture
+def make_world(tmp_path: Path) -> MakeWorld:
+    """Begins a ledger under a policy."""
+    return lambda policy=POLICY: World(tmp_path, policy)
+
+
+@pytest.fixture
+def counted(make_world: MakeWorld) -> World:
+    """Four bands, counted by hand.
+
+    auto: 200 acted, 40 audited at 0.2, 36 right. flagged: 100 acted, 20 audited, 15 right. hold: 50, all
+    labelled, 25 right. reject: 30, 6 audited, 1 right. Ten people complained about auto, each rightly.
+    """
+    world = make_world()
+    acted = world.add(200, "auto", labels=[True] * 36 + [False] * 4)
+    world.add(100, "flagged", labels=[True] * 15 + [False] * 5)
+    world.add(50, "hold", labels=[True] * 25 + [False] * 25)
+    world.add(30, "reject", labels=[True] + [False] * 5)
+    for decision in acted[-10:]:
+        world.label(decision, False, None)
+    return world

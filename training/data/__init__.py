@@ -1,0 +1,1 @@
+"""Files, columns, datasets and labelled decisions."""

@@ -1,0 +1,93 @@
+"""What policies in the ledger say to a retrain: by their digest, with their floors, and which calibrator they name."""
+
+from sidecar.ledger.store import Ledger
+from sidecar.policy import floors_file, loading
+from sidecar.policy import model as policy_model
+from sidecar.policy.fallback import SecondaryStep
+from sidecar.policy.floors_file import Floors
+from sidecar.policy.loading import LoadedPolicy
+from sidecar.policy.tables import ModelTable
+from training import errors
+from training.data import labelled
+from training.data.labelled import Source
+
+
+def of_digest(ledger: Ledger, digest: str) -> LoadedPolicy | None:
+    """The policy behind a digest, if the ledger has it."""
+    artifact = ledger.artifact(digest)
+    return None if artifact is None else loading.parse(artifact.body, name=digest)
+
+
+def answered_elsewhere(ledger: Ledger, digest: str, model: str, step: SecondaryStep) -> bool:
+    """Whether another secondary model than a step's answered under a policy, as far as the policies tell.
+
+    A step that pins no version means every version of its model.
+    """
+    loaded = of_digest(ledger, digest)
+    entry = None if loaded is None else loaded.policy.models.get(model)
+    if entry is None or not any(isinstance(each, SecondaryStep) for each in entry.fallback):
+        return True
+    own = labelled.secondary(entry)
+    return (own.model, own.output) != (step.model, step.output) or step.version not in ("", own.version)
+
+
+def table(ledger: Ledger, model: str, loaded: LoadedPolicy) -> ModelTable:
+    """The model's table under a policy and the floors that bound its newest decision."""
+    newest = ledger.decisions(model=model, page_size=1).items
+    return floors_file.merge(
+        loaded.policy, _floors(ledger, newest[0].answers[-1].floors_digest if newest else "")
+    )[model]
+
+
+def table_behind(ledger: Ledger, policy_digest: str, floors_digest: str, model: str) -> ModelTable:
+    """The table that a decision was made under.
+
+    Raises:
+        RequestRefused: the ledger does not have the policy or the floors, or they do not know the model.
+    """
+    loaded = of_digest(ledger, policy_digest)
+    if loaded is None:
+        raise errors.RequestRefused(f"the ledger does not have the policy {policy_digest}")
+    found = floors_file.merge(loaded.policy, _floors(ledger, floors_digest)).get(model)
+    if found is None:
+        raise errors.RequestRefused(f"the policy {policy_digest} has no model {model!r}")
+    return found
+
+
+def _floors(ledger: Ledger, digest: str) -> Floors | None:
+    if not digest:
+        return None
+    artifact = ledger.artifact(digest)
+    if artifact is None:
+        raise errors.RequestRefused(f"the ledger does not have the floors {digest} yet: try again later")
+    return floors_file.parse(artifact.body, name=digest).floors
+
+
+def registered_name(entry: policy_model.Model, source: Source, model_versions: tuple[str, ...]) -> str:
+    """The registered model that the policy's calibrator of a source comes from.
+
+    Args:
+        entry: of the model.
+        source: whose answers.
+        model_versions: a single one may have a calibrator of its own.
+
+    Raises:
+        RequestRefused: the policy names none, or one that is not in a registry.
+    """
+    uri = entry.calibrator
+    if source == "secondary":
+        step = labelled.secondary(entry)
+        if step.calibrator is None:
+            raise errors.RequestRefused(
+                "the policy names no calibrator for the secondary: give its step `calibrator: "
+                "models:/NAME@champion`, or name the registered model with --name"
+            )
+        uri = step.calibrator
+    elif len(model_versions) == 1:
+        uri = entry.versions.get(model_versions[0], uri)
+    scheme, _, rest = uri.partition("models:/")
+    if scheme:
+        raise errors.RequestRefused(
+            f"the policy's calibrator is {uri}, which is not in a registry: name the registered model with --name"
+        )
+    return rest.partition("@")[0].partition("/")[0]

@@ -1,0 +1,1 @@
+"""From labelled evidence to a calibrator."""

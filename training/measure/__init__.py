@@ -1,0 +1,1 @@
+"""What a set of labels shows of accuracy and calibration, also where routing has biased it."""

@@ -1,0 +1,152 @@
+"""Routes a history: every row is decided by the function that decides live, and drawn as it would be."""
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from calibrators import AppliesTo, Calibrator
+from calibrators.evidence import Evidence
+from sidecar.decision import decide, draws, suspensions
+from sidecar.decision.decide import Case
+from sidecar.decision.suspensions import Suspension
+from sidecar.policy import fallback, floors_file
+from sidecar.policy.actions import AUTOMATIC_ACTIONS, Action, AnswerSource, Intent, TaskKind
+from sidecar.policy.floors_file import Floors
+from sidecar.policy.model import Model, Policy
+from sidecar.policy.tables import ModelTable
+from training import errors
+from training.measure.intervals import FloatArray, IntArray
+from training.replay.history import History
+
+NO_BAND = ""
+"""Of decisions without a calibrated confidence."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Routed:
+    """Decisions on m consecutive rows of a history.
+
+    Attributes:
+        rows: (m,) their positions.
+        confidence: (m,) calibrated; NaN where there was none.
+        bands: (m,) names; empty where there was none.
+        actions: (m,) of `Action`.
+        audit_rate: (m,) the planned propensity of the draw.
+        drawn: (m,) for audit.
+        batch: (m,) looked at on the next day.
+    """
+
+    rows: IntArray
+    confidence: FloatArray
+    bands: npt.NDArray[np.object_]
+    actions: npt.NDArray[np.object_]
+    audit_rate: FloatArray
+    drawn: npt.NDArray[np.bool_]
+    batch: npt.NDArray[np.bool_]
+
+    @property
+    def acted(self) -> npt.NDArray[np.bool_]:
+        """(m,) whether the answer acted."""
+        return np.isin(self.actions, list(AUTOMATIC_ACTIONS))
+
+    @property
+    def held(self) -> npt.NDArray[np.bool_]:
+        """(m,) whether a person decided before any action."""
+        return np.isin(self.actions, [Action.HOLD_FOR_REVIEW, Action.ESCALATE])
+
+
+def table_of(policy: Policy, model: str, floors: Floors | None = None) -> ModelTable:
+    """The model's table for a history, which has scores and nothing else.
+
+    What the policy says about other evidence, about versions, about the fallback chain and about observing is
+    left out: a history has no inputs for a secondary model or a rule, and what it shows is what would act.
+    """
+    entry = policy.models[model].model_copy(
+        update={
+            "evidence": "score",
+            "aggregation": None,
+            "mode": "enforce",
+            "model_version": "any",
+            "versions": {},
+            "fallback": fallback.PERSON_ONLY,
+        }
+    )
+    scored = policy.model_copy(update={"models": {model: entry}})
+    return floors_file.merge(scored, floors)[model]
+
+
+def serving(calibrator: Calibrator, model: str, entry: Model) -> Calibrator:
+    """A calibrator as it would serve a history, whatever model and versions it was fitted for.
+
+    Raises:
+        RequestRefused: it takes vectors, which a history does not have.
+    """
+    if calibrator.takes_vector:
+        raise errors.RequestRefused(
+            "the calibrator takes logits, and a history has scores: begin with one of scores, or with none"
+        )
+    serves = AppliesTo(model=model, model_versions=None, evidence="score", criterion=entry.criterion)
+    return dataclasses.replace(calibrator, applies_to=serves)
+
+
+def route(
+    history: History,
+    rows: IntArray,
+    table: ModelTable,
+    calibrator: Calibrator | None,
+    *,
+    key: bytes,
+    audit_rate: float | None = None,
+    brake: Sequence[Suspension] = (),
+) -> Routed:
+    """The decisions on some rows, under one policy and one calibrator.
+
+    Args:
+        history: what happened.
+        rows: (m,) positions.
+        table: of the model.
+        calibrator: None: there is none yet, and everything is held.
+        key: of the draws.
+        audit_rate: in place of the policy's, wherever it draws at all.
+        brake: suspensions in force.
+    """
+    count = rows.size
+    confidence, rates = np.full(count, np.nan), np.zeros(count)
+    bands, actions = np.full(count, NO_BAND, dtype=object), np.empty(count, dtype=object)
+    drawn, batch = np.zeros(count, dtype=bool), np.zeros(count, dtype=bool)
+    scores = history.scores[rows].tolist()
+    for place, (row, score, category) in enumerate(
+        zip(rows.tolist(), scores, history.categories[rows], strict=True)
+    ):
+        case = Case(category=category, evidence=Evidence("score", (score,)), stale_seconds=0.0)
+        assessment = decide.assess(case, table, calibrator)
+        binding = suspensions.hits(
+            brake,
+            tenant="",
+            model=table.name,
+            model_version="",
+            band=decide.band_of(assessment, category, table),
+            category=category,
+            source=AnswerSource.PRIMARY,
+        )
+        verdict = decide.settle(assessment, category, Intent.LIVE, table, binding)
+        rate = verdict.audit_rate
+        if audit_rate is not None and rate > 0.0:
+            rate = audit_rate
+        actions[place], bands[place], rates[place] = verdict.action, verdict.band, rate
+        if verdict.calibrated_confidence is not None:
+            confidence[place] = verdict.calibrated_confidence
+        drawn[place] = rate > 0.0 and draws.audit_draw(key, f"row-{row}") < rate
+        batch[place] = TaskKind.BATCH in verdict.tasks
+    return Routed(
+        rows=rows,
+        confidence=confidence,
+        bands=bands,
+        actions=actions,
+        audit_rate=rates,
+        drawn=drawn,
+        batch=batch,
+    )

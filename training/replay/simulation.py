@@ -1,0 +1,225 @@
+"""Lives through a history: routes, draws, labels, watches and refits, step by step, as it would have been."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+import calibrators
+from calibrators import Calibrator
+from sidecar.decision.suspensions import Scope, Suspension
+from sidecar.policy.model import Model
+from sidecar.policy.tables import ModelTable
+from training import errors
+from training.data.dataset import Dataset
+from training.replay import routing, watching
+from training.replay.history import History
+from training.replay.labels import Labels
+from training.replay.routing import Routed
+from training.replay.watching import Raised, Watched
+from training.retraining import challenge
+from training.watch import score_shift, streams
+from training.watch.score_shift import ScoreShift
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """How the past is lived through.
+
+    Attributes:
+        model: its name in the policy.
+        entry: what the policy says about it.
+        table: the same, compiled for a history.
+        calibrator: the one to begin with; None: there is none, and everything is held until the first fit.
+        key: 32 bytes, of the draws.
+        seed: of folds.
+        audit_rate: in place of the policy's; None: the policy's.
+        retrain_seconds: between two retrains.
+        label_seconds: from a decision to its label.
+        label_window_seconds: older labels do not fit; None: all do.
+    """
+
+    model: str
+    entry: Model
+    table: ModelTable
+    calibrator: Calibrator | None
+    key: bytes
+    seed: int = 0
+    audit_rate: float | None = None
+    retrain_seconds: float
+    label_seconds: float
+    label_window_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retrain:
+    """A retrain and what the gate said.
+
+    Attributes:
+        at: when, in seconds since the epoch.
+        labels: that it had.
+        kind: of the challenger; empty where there was none.
+        promoted: whether it replaced the champion.
+        told: the reasons, or why there was no challenger.
+    """
+
+    at: float
+    labels: int
+    kind: str
+    promoted: bool
+    told: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Step:
+    """One interval between two retrains.
+
+    Attributes:
+        routed: the decisions in it.
+        epoch: how many calibrators had been promoted before it.
+        alarms: that were raised at its end, from the labels that had become known by then.
+        suspended: by these alarms, from the next step on.
+        shift: of its scores against those that the calibrator was fitted to; None: there was none to compare.
+        retrain: at its end; None: it was the last one.
+    """
+
+    routed: Routed
+    epoch: int
+    alarms: tuple[Raised, ...]
+    suspended: tuple[Suspension, ...]
+    shift: ScoreShift | None
+    retrain: Retrain | None
+
+
+def live(history: History, plan: Plan) -> Iterator[Step]:
+    """The steps of the past, one after the other.
+
+    Labels are those that the loop would have had: of every answer that a person looked at before it acted,
+    and of every one that was drawn for audit. Whatever else the history knows is for the table alone. A band
+    that an alarm suspends (`on_breach: hold`) is held until the next promotion, as if a person lifted it then.
+    """
+    calibrator, epoch = plan.calibrator, 0
+    labels, watched = Labels(), Watched()
+    brake: tuple[Suspension, ...] = ()
+    start, end = float(history.times[0]), float(history.times[-1])
+    while start <= end:
+        stop = start + plan.retrain_seconds
+        first, last = np.searchsorted(history.times, (start, stop))
+        routed = routing.route(
+            history,
+            np.arange(first, last),
+            plan.table,
+            calibrator,
+            key=plan.key,
+            audit_rate=plan.audit_rate,
+            brake=brake,
+        )
+        labels = labels.with_those_of(routed, history, plan.label_seconds)
+        watched, alarms = _watch(watched, routed, history, plan, calibrator, stop)
+        suspended = _suspensions(alarms, plan)
+        brake += suspended
+        shift = _shift(history, routed, plan, calibrator)
+        if stop > end:
+            yield Step(
+                routed=routed, epoch=epoch, alarms=alarms, suspended=suspended, shift=shift, retrain=None
+            )
+            return
+        known = labels.known(stop)
+        if plan.label_window_seconds is not None:
+            known = known.decided_after(stop - plan.label_window_seconds, history)
+        told, challenger = _retrain(history, known, plan, calibrator, stop)
+        yield Step(routed=routed, epoch=epoch, alarms=alarms, suspended=suspended, shift=shift, retrain=told)
+        if challenger is not None:
+            # Another champion starts other streams; a label of an answer under the old one says nothing of it.
+            calibrator, epoch, watched, brake = challenger, epoch + 1, Watched(), ()
+        start = stop
+
+
+def _watch(
+    watched: Watched,
+    routed: Routed,
+    history: History,
+    plan: Plan,
+    calibrator: Calibrator | None,
+    by: float,
+) -> tuple[Watched, tuple[Raised, ...]]:
+    if calibrator is None:
+        return watched, ()
+    asked = watching.asked(
+        routed,
+        history,
+        model=plan.model,
+        entry=plan.entry,
+        calibrator=calibrator.digest,
+        delay=plan.label_seconds,
+    )
+    expecting = replace(watched, waiting=(*watched.waiting, *asked))
+    return watching.look(expecting, rate=plan.entry.watch.false_alarm_rate, by=by)
+
+
+def _suspensions(alarms: tuple[Raised, ...], plan: Plan) -> tuple[Suspension, ...]:
+    """What the alarms suspend, where the policy says `on_breach: hold`."""
+    found = []
+    for raised in alarms:
+        stream = raised.stream
+        band = streams.band_of(plan.entry, band=stream.band, category=stream.category)
+        if raised.alarm.kind == "ACCURACY" and band is not None and band.on_breach == "hold":
+            found.append(
+                Suspension(
+                    suspension_id=f"{stream.id}-{raised.alarm.labels}",
+                    scope=Scope(model=plan.model, band=stream.band, category=stream.category),
+                    explanation="an accuracy alarm",
+                    suspended_by="replay",
+                    suspended_at=raised.alarm.fired_at,
+                    sidecar_id="replay",
+                )
+            )
+    return tuple(found)
+
+
+def _shift(history: History, routed: Routed, plan: Plan, calibrator: Calibrator | None) -> ScoreShift | None:
+    if calibrator is None or calibrator.histogram is None or not routed.rows.size:
+        return None
+    return score_shift.from_histogram(
+        calibrator.histogram,
+        history.scores[routed.rows],
+        reference_n=np.inf if calibrator.fit is None else calibrator.fit.n_effective,
+        warning=plan.entry.watch.shift_warning,
+    )
+
+
+def _retrain(
+    history: History, known: Labels, plan: Plan, champion: Calibrator | None, at: float
+) -> tuple[Retrain, Calibrator | None]:
+    order = np.argsort(history.times[known.rows], kind="stable")
+    rows, propensity = known.rows[order], known.propensity[order]
+    told = Retrain(at=at, labels=int(rows.size), kind="", promoted=False, told="")
+    if not rows.size:
+        return replace(told, told="there is no label yet"), None
+    dataset = Dataset.of(
+        history.scores[rows],
+        history.correct[rows].astype(np.float64),
+        weights=1.0 / propensity,
+        groups=None if history.groups is None else history.groups[rows],
+        times=history.times[rows],
+        categories=history.categories[rows] if history.categories.any() else None,
+    )
+    applies_to = calibrators.AppliesTo(
+        model=plan.model, model_versions=None, evidence="score", criterion=plan.entry.criterion
+    )
+    try:
+        made = challenge.challenge(
+            dataset,
+            champion,
+            entry=plan.entry,
+            applies_to=applies_to,
+            table=plan.table,
+            seed=plan.seed,
+        )
+    except errors.NotEnoughLabels as error:
+        return replace(told, told=str(error)), None
+    reasons = "; ".join(
+        reason.text for reason in made.verdict.reasons if reason.blocking or made.verdict.accept
+    )
+    told = replace(told, kind=made.chosen.kind, promoted=made.verdict.accept, told=reasons)
+    return told, made.challenger if made.verdict.accept else None

@@ -1,0 +1,1 @@
+"""From accumulated labels to a promoted challenger, or a reason why not."""

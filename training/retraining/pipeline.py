@@ -1,0 +1,271 @@
+"""The retrain: from the ledger's labels to a registered challenger, the gate's verdict, and maybe promotion."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import calibrators
+from sidecar.ledger.store import Ledger
+from sidecar.policy import model as policy_model
+from sidecar.policy.loading import LoadedPolicy
+from training import errors, registry
+from training.data import labelled, policies
+from training.data.labelled import LabelledDecisions, Source
+from training.fit import selection
+from training.measure import evaluation
+from training.retraining import challenge, gate, publishing, rerouting
+from training.retraining.gate import Reason
+from training.retraining.rerouting import Rerouted
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retrained:
+    """What a retrain came to.
+
+    Attributes:
+        name: the registered model.
+        version: of the challenger; always registered, whatever the verdict.
+        challenger: the calibrator.
+        champion_version: what it was judged against; None where nothing is in force.
+        decisions: the labels.
+        chosen: how the kind was chosen.
+        verdict: the gate's.
+        before: on the held-out labels, under the champion (or raw).
+        after: on the held-out labels, under the challenger.
+        rerouted: recent decisions under both; None for a secondary, whose answers were not asked again.
+        promoted: whether the alias was moved.
+    """
+
+    name: str
+    version: str
+    challenger: calibrators.Calibrator
+    champion_version: str | None
+    decisions: LabelledDecisions
+    chosen: selection.Selection
+    verdict: gate.Verdict
+    before: evaluation.Evaluation
+    after: evaluation.Evaluation
+    rerouted: Rerouted | None
+    promoted: bool
+
+
+def retrain(
+    ledger: Ledger,
+    model: str,
+    *,
+    policy: LoadedPolicy | None = None,
+    name: str | None = None,
+    source: Source = "primary",
+    model_versions: tuple[str, ...] = (),
+    pool: bool = False,
+    since: float | None = None,
+    promote: bool = False,
+    by: str,
+    seed: int = 0,
+    clock: Callable[[], float] = time.time,
+) -> Retrained:
+    """Fits a challenger on the earlier labels and judges it against the champion on the later ones.
+
+    See `challenge.challenge` for the fit and `gate.judge` for the test. What the gate adds here: recent
+    decisions are routed again under both, and a shift of the automatic share beyond the policy's
+    `admission.max_auto_shift` needs a person, as does a champion that was rolled back or moved by hand.
+
+    Args:
+        ledger: a snapshot.
+        model: a key of the policy's models.
+        policy: None takes the one that the newest decision was made under, from the ledger.
+        name: the registered model; None takes it from the policy's calibrator.
+        source: whose answers: the model's, or those of the fallback chain's secondary.
+        model_versions: see `labelled.build`.
+        pool: see `labelled.build`.
+        since: only decisions made at or after, in seconds since the epoch; None: all. After a change of the
+            world, older labels speak of another one.
+        promote: move `champion` if the gate accepts.
+        by: who asks.
+        seed: of folds and bootstraps.
+        clock: seconds since the epoch.
+
+    Raises:
+        NotEnoughLabels: there are none, or none that could judge.
+        RequestRefused: the policy does not fit.
+        RegistryRefused: the registry cannot be used.
+    """
+    loaded = policy or policy_of(ledger, model)
+    entry = loaded.policy.models.get(model)
+    if entry is None:
+        raise errors.RequestRefused(
+            f"the policy has no model {model!r}; it has {', '.join(loaded.policy.models)}"
+        )
+    registered = name or policies.registered_name(entry, source, model_versions)
+    decisions = _decisions(
+        ledger, model, loaded, source=source, model_versions=model_versions, pool=pool, since=since
+    )
+    table = policies.table(ledger, model, loaded)
+    champion = registry.champion(registered)
+    try:
+        made = challenge.challenge(
+            decisions.dataset,
+            None if champion is None else champion[1],
+            entry=entry,
+            applies_to=_applies_to(model, entry, decisions, source),
+            table=table,
+            undrawn=decisions.undrawn,
+            seed=seed,
+        )
+    except errors.NotEnoughLabels as problem:
+        rest = f"; left out: {decisions.told()}" if decisions.left_out else ""
+        raise errors.NotEnoughLabels(
+            f"{len(decisions.dataset)} labels were drawn: {problem}{rest}"
+        ) from problem
+    rerouted = None
+    verdict = made.verdict
+    if source == "primary":
+        rerouted = rerouting.measure(
+            rerouting.recent(ledger, model, versions=decisions.model_versions),
+            table,
+            before=None if champion is None else champion[1],
+            after=made.challenger,
+            suspended=rerouting.in_force(ledger),
+        )
+        limit = None if champion is None else entry.admission.max_auto_shift
+        verdict = verdict.with_reasons(rerouted.reasons(limit), rerouted.statistics())
+    verdict = verdict.with_reasons(_standing(registered))
+    before, after = (
+        evaluation.evaluate(
+            values,
+            made.judge_on.correct,
+            made.judge_on.weights,
+            groups=made.judge_on.groups,
+            seed=seed,
+            use_netcal=False,
+        )
+        for values in (made.reference, made.confidence)
+    )
+    account = publishing.Account(
+        name=registered,
+        policy=loaded,
+        entry=entry,
+        decisions=decisions,
+        made=made,
+        verdict=verdict,
+        champion_version=None if champion is None else champion[0],
+        before=before,
+        after=after,
+        rerouted=rerouted,
+    )
+    version = publishing.publish(account, by=by, clock=clock)
+    if promote and verdict.accept:
+        told = "; ".join(reason.text for reason in verdict.reasons)
+        registry.promote(
+            registered,
+            version,
+            kind="retrain",
+            by=by,
+            reason=f"the gate accepted: {told}"[:1000],
+            clock=clock,
+        )
+    return Retrained(
+        name=registered,
+        version=version,
+        challenger=made.challenger,
+        champion_version=None if champion is None else champion[0],
+        decisions=decisions,
+        chosen=made.chosen,
+        verdict=verdict,
+        before=before,
+        after=after,
+        rerouted=rerouted,
+        promoted=promote and verdict.accept,
+    )
+
+
+def policy_of(ledger: Ledger, model: str) -> LoadedPolicy:
+    """The policy that the model's newest decision was made under.
+
+    Raises:
+        NotEnoughLabels: the ledger has no decision of the model.
+        RequestRefused: nor does the policy that the newest decision was made under know it; or the ledger
+            does not have the policy.
+    """
+    newest = _newest_policy_digest(ledger, model)
+    known = newest or _newest_policy_digest(ledger, "")
+    loaded = policies.of_digest(ledger, known) if known else None
+    if newest is None:
+        if loaded is not None and model not in loaded.policy.models:
+            raise errors.RequestRefused(
+                f"the policy has no model {model!r}; it has {', '.join(loaded.policy.models)}"
+            )
+        raise errors.NotEnoughLabels(f"the ledger has no decision of model {model!r}: route some first")
+    if loaded is None:
+        raise errors.RequestRefused(
+            f"the ledger does not have the policy {newest} yet: name the file with --policy"
+        )
+    return loaded
+
+
+def _decisions(
+    ledger: Ledger,
+    model: str,
+    loaded: LoadedPolicy,
+    *,
+    source: Source,
+    model_versions: tuple[str, ...],
+    pool: bool,
+    since: float | None,
+) -> LabelledDecisions:
+    entry = loaded.policy.models[model]
+    found = ledger.labelled(
+        model, since=since, criterion=entry.criterion, label_window_seconds=loaded.policy.label_window
+    )
+    elsewhere: frozenset[str] = frozenset()
+    if source == "secondary":
+        step = labelled.secondary(entry)
+        elsewhere = frozenset(
+            digest
+            for digest in {each.decision.policy_digest for each in found}
+            if digest != loaded.digest and policies.answered_elsewhere(ledger, digest, model, step)
+        )
+    return labelled.build(
+        found,
+        entry,
+        source=source,
+        model_versions=model_versions,
+        pool=pool,
+        undrawn=entry.retrain.undrawn_labels,
+        elsewhere=elsewhere,
+    )
+
+
+def _applies_to(
+    model: str, entry: policy_model.Model, decisions: LabelledDecisions, source: Source
+) -> calibrators.AppliesTo:
+    data = decisions.dataset
+    return calibrators.AppliesTo(
+        model=model,
+        model_versions=decisions.model_versions,
+        source=source,
+        evidence=data.evidence,
+        aggregation=data.aggregation,
+        answer=data.answer,
+        criterion=entry.criterion,
+    )
+
+
+def _standing(registered: str) -> tuple[Reason, ...]:
+    match registry.standing(registered):
+        case "ROLLED_BACK":
+            text = "champion was rolled back, and only a person promotes after that: `promote VERSION`"
+            return (Reason(code="ROLLED_BACK", text=text, blocking=True),)
+        case "MOVED_BY_HAND":
+            text = (
+                "champion is where no promotion put it: somebody moved it by hand, and only a person promotes "
+                "after that: `promote VERSION`, with the version that it is at to confirm it"
+            )
+            return (Reason(code="MOVED_BY_HAND", text=text, blocking=True),)
+        case _:
+            return ()
+
+
+def _newest_policy_digest(ledger: Ledger, model: str) -> str | None:
+    newest = ledger.decisions(model=model, page_size=1).items
+    return newest[0].answers[-1].policy_digest if newest else None
