@@ -7,7 +7,7 @@ from typing import Any
 from sidecar import errors
 from sidecar.commands import key_source, ledger_source
 from sidecar.decision import audit
-from sidecar.ledger.audit_recount import Standing, recount
+from sidecar.ledger.audit_view import Standing, recount
 from sidecar.policy.actions import Intent
 
 MOST_TOLD = 20

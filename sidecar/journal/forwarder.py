@@ -17,7 +17,7 @@ from sidecar.decision.records import Record
 from sidecar.journal.journal import Entry, Journal
 from sidecar.journal.segments import Position
 from sidecar.ledger import database
-from sidecar.ledger.marks import Mark, Refused
+from sidecar.ledger.intake import Mark, Refused
 from sidecar.ledger.store import Ledger
 
 logger = logging.getLogger(__name__)

@@ -5,6 +5,8 @@ One process owns a journal's directory. Segments wholly behind the released posi
 """
 
 import contextlib
+import fcntl
+import json
 import logging
 import os
 import secrets
@@ -19,15 +21,16 @@ import msgspec
 
 from sidecar import errors
 from sidecar.decision.records import Record, encode
-from sidecar.journal import frames, ownership, segments
-from sidecar.journal.quarantine import Quarantine, Recovery
-from sidecar.journal.segments import Damage, Position, Segment
+from sidecar.journal import segments
+from sidecar.journal.segments import Damage, Position, Quarantine, Recovery, Segment
 from sidecar.journal.tail import Tail
 
 logger = logging.getLogger(__name__)
 
 GIBIBYTE = 1 << 30
 MEBIBYTE = 1 << 20
+_IDENTITY = "identity"
+_RELEASED = "released"
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):
@@ -89,10 +92,10 @@ class Journal:
         self._next_sequence = self._released_sequence = 1
         self._oldest_at: float | None = None
         with contextlib.ExitStack() as undo:
-            self._owner = ownership.take(directory)
+            self._owner = _take_ownership(directory)
             undo.callback(os.close, self._owner)
             try:
-                self.identity = ownership.identity(directory, new=lambda: secrets.token_hex(16))
+                self.identity = _read_identity(directory, new=lambda: secrets.token_hex(16))
                 self._open()
             except OSError as error:
                 raise errors.SettingsRefused(
@@ -110,8 +113,8 @@ class Journal:
         bodies = [encode(record) for record in records]
         if not bodies:
             return
-        sums = frames.checksums(bodies)
-        size = sum(map(len, bodies)) + frames.HEADER_BYTES * len(bodies)
+        sums = segments.checksums(bodies)
+        size = sum(map(len, bodies)) + segments.HEADER_BYTES * len(bodies)
         with self._lock:
             if self._closed:
                 raise errors.JournalUnavailable("the journal is closed: the service is stopping")
@@ -124,7 +127,7 @@ class Journal:
             if tail.sealed or 0 < tail.end > self._segment_bytes - size:
                 tail, full = self._begin_segment(), tail
             now = self._clock()
-            tail.write(frames.join(bodies, sums, sequence=self._next_sequence, appended_at=now))
+            tail.write(segments.join_frames(bodies, sums, sequence=self._next_sequence, appended_at=now))
             end = tail.end
             self._next_sequence += len(bodies)
             self._size += size
@@ -159,7 +162,7 @@ class Journal:
             done = [segment for segment in self._segments if segment.number < position.segment]
             self._segments = [segment for segment in self._segments if segment.number >= position.segment]
             self._size -= sum(self._ends.pop(segment.number) for segment in done)
-        ownership.remember_released(self.directory, position)
+        _remember_released(self.directory, position)
         for segment in done:
             with contextlib.suppress(OSError):
                 segment.path.unlink()
@@ -229,7 +232,7 @@ class Journal:
         self._size = sum(self._ends.values()) + sum(
             path.stat().st_size for path in self.directory.glob("*.corrupt")
         )
-        self._note_released(max(ownership.recall_released(self.directory) or self.start, self.start))
+        self._note_released(max(_recall_released(self.directory) or self.start, self.start))
 
     def _begin_segment(self) -> Tail:
         """Ends the tail's segment and goes on in a new one. Holds the lock."""
@@ -286,12 +289,88 @@ class Journal:
         self._oldest_at = None if following is None else following.appended_at
         return position
 
-    def _following(self, position: Position) -> Iterator[frames.Frame]:
+    def _following(self, position: Position) -> Iterator[segments.Frame]:
         """The intact frames behind a position. Holds the lock."""
         while (located := self._locate(position)) is not None:
             segment, start, end = located
             with contextlib.suppress(OSError):
                 for found in segments.walk(segment.path, start, end, chunk_bytes=4096):
-                    if isinstance(found, frames.Frame):
+                    if isinstance(found, segments.Frame):
                         yield found
             position = Position(segment.number, end)
+
+
+def _take_ownership(directory: Path) -> int:
+    """Makes the directory if needed and takes it for this process until the returned descriptor is closed.
+
+    Raises:
+        errors.SettingsRefused: another process has it, or it cannot be made.
+    """
+    descriptor = -1
+    try:
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(descriptor)
+        raise errors.SettingsRefused(
+            f"the journal directory {directory} is in use by another process: "
+            "give each sidecar a data directory of its own"
+        ) from error
+    except OSError as error:
+        if descriptor >= 0:
+            os.close(descriptor)
+        raise errors.SettingsRefused(f"the journal directory {directory} cannot be used: {error}") from error
+    return descriptor
+
+
+def _read_identity(directory: Path, *, new: Callable[[], str]) -> str:
+    """The journal's own name, made once.
+
+    A ledger notes positions under it, so that the journal in a wiped directory is not
+    taken for the one that it replaced.
+
+    Raises:
+        OSError: it can be neither read nor written.
+    """
+    path = directory / _IDENTITY
+    with contextlib.suppress(FileNotFoundError):
+        text = path.read_text("ascii", errors="replace").strip()
+        if text.isalnum():
+            return text
+    text = new()
+    _replace(path, text + "\n", durable=True)
+    return text
+
+
+def _remember_released(directory: Path, position: Position) -> None:
+    """Notes up to where the journal is released, so that after a restart the backlog is known at once.
+
+    It is a hint and only the ledger's own position counts, so a failure to write it is of no matter.
+    """
+    with contextlib.suppress(OSError):
+        _replace(directory / _RELEASED, json.dumps([position.segment, position.offset]), durable=False)
+
+
+def _recall_released(directory: Path) -> Position | None:
+    """What `_remember_released` noted; None where nothing readable is there."""
+    try:
+        segment, offset = json.loads((directory / _RELEASED).read_text("ascii"))
+    except (OSError, ValueError, TypeError):
+        return None
+    if type(segment) is not int or type(offset) is not int:
+        return None
+    return Position(segment, offset)
+
+
+def _replace(path: Path, text: str, *, durable: bool) -> None:
+    temporary = path.with_name(path.name + ".new")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="ascii") as file:
+        file.write(text)
+        if durable:
+            file.flush()
+            os.fsync(file.fileno())
+    temporary.replace(path)
+    if durable:
+        segments.sync_directory(path.parent)

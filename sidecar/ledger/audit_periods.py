@@ -1,6 +1,12 @@
-"""Closes audit periods: counts a population once its week is over, takes the sample, opens its tasks."""
+"""What an audit budget samples from: the decisions of a stratum in a week, as they come in, and their sample.
 
-from collections.abc import Iterable
+Once a population's week is over its period is closed: the population is counted, the sample taken, and its tasks
+opened.
+"""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from typing import Self
 
 import msgspec
 import sqlalchemy as sa
@@ -8,12 +14,59 @@ import sqlalchemy as sa
 from sidecar.decision import audit, tasks
 from sidecar.decision.audit import BottomK
 from sidecar.decision.records import Decision
-from sidecar.ledger import audit_populations, audit_schema, bodies, opening, schema
-from sidecar.ledger.audit_populations import AuditPopulation
-from sidecar.policy.actions import TaskKind
+from sidecar.ledger import database, opening, queries, schema
+from sidecar.policy.actions import Action, AnswerSource, Intent, TaskKind
 
 FEW_TASKS = 500
 """How many are opened with one statement; databases bound the number of parameters."""
+
+
+class AuditPopulation(msgspec.Struct, frozen=True, kw_only=True):
+    """A stratum in an ISO week (UTC, by the time of the decision).
+
+    A decision is in each population that an answer of it is in: a retry in another week, or of another band,
+    counts there too, and its task is the first that was opened.
+
+    Attributes:
+        week: such as `2026-W47`.
+        audit_rate: the planned propensity of the draw.
+        audit_budget: the most decisions that the sample may have; 0: all that the rate drew.
+    """
+
+    week: str
+    model: str
+    model_version: str
+    source: AnswerSource
+    band: str
+    action: Action
+    intent: Intent
+    audit_rate: float
+    audit_budget: int
+
+    @classmethod
+    def of(cls, answer: Decision) -> Self:
+        """That of an answer."""
+        return cls(
+            week=audit.week_of(answer.decided_at),
+            model=answer.model,
+            model_version=answer.model_version,
+            source=answer.source,
+            band=answer.band,
+            action=answer.action,
+            intent=answer.intent,
+            audit_rate=answer.audit_rate,
+            audit_budget=answer.audit_budget,
+        )
+
+    @property
+    def population_id(self) -> str:
+        """A digest of the attributes."""
+        return hashlib.blake2b(msgspec.json.encode(self), digest_size=16).hexdigest()
+
+    @property
+    def ends_at(self) -> float:
+        """When its week ends, in seconds since the epoch."""
+        return audit.week_end(self.week)
 
 
 class AuditPeriod(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,15 +98,64 @@ class AuditPeriod(msgspec.Struct, frozen=True, kw_only=True):
         return audit.inclusion(self.population.audit_rate, self.tau)
 
 
+def take_members(connection: sa.Connection, fresh: Sequence[Decision]) -> None:
+    """Enters the answers that are under a budget into their populations; holds a transaction.
+
+    Args:
+        connection: in the transaction that takes in the answers, after that.
+        fresh: answers that were not there before; those without a budget are left out.
+    """
+    populations: dict[str, AuditPopulation] = {}
+    offered: dict[tuple[str, str], Decision] = {}
+    for answer in fresh:
+        if answer.audit_budget:
+            population = AuditPopulation.of(answer)
+            identity = population.population_id
+            populations[identity] = population
+            offered.setdefault((identity, answer.decision_id), answer)
+    if not offered:
+        return
+    database.insert_new(
+        connection,
+        schema.audit_populations,
+        [_population_row(populations[key]) for key in sorted(populations)],
+    )
+    table = schema.audit_populations.c
+    closed = {
+        row.population_id: row.closed
+        for row in connection.execute(
+            sa.select(table.population_id, table.closed)
+            .where(table.population_id.in_(sorted(populations)))
+            .order_by(table.population_id)
+            .with_for_update(read=True)
+        )
+    }
+    database.insert_new(
+        connection,
+        schema.audit_members,
+        [
+            {
+                "population_id": identity,
+                "decision_id": decision_id,
+                "answer_id": answer.answer_id,
+                "key_id": answer.audit_key_id,
+                "draw": answer.audit_draw if answer.drawn else None,
+                "late": closed[identity],
+            }
+            for (identity, decision_id), answer in sorted(offered.items())
+        ],
+    )
+
+
 def due(connection: sa.Connection, *, now: float, grace_seconds: float) -> list[AuditPopulation]:
     """The populations whose week has been over for longer than the grace, and whose period is not closed."""
-    table = audit_schema.audit_populations
+    table = schema.audit_populations
     rows = connection.execute(
         sa.select(table)
         .where(table.c.ends_at <= now - grace_seconds, ~table.c.closed)
         .order_by(table.c.ends_at, table.c.population_id)
     )
-    return [audit_populations.from_row(row) for row in rows]
+    return [population_of(row) for row in rows]
 
 
 def close(connection: sa.Connection, population: AuditPopulation, *, now: float) -> AuditPeriod | None:
@@ -63,12 +165,12 @@ def close(connection: sa.Connection, population: AuditPopulation, *, now: float)
         The period; None where it was closed already.
     """
     identity = population.population_id
-    own = audit_schema.audit_populations
+    own = schema.audit_populations
     locked = sa.select(own.c.closed).where(own.c.population_id == identity).with_for_update()
     if connection.execute(locked).scalar_one():
         return None
     connection.execute(sa.update(own).where(own.c.population_id == identity).values(closed=True))
-    member = audit_schema.audit_members.c
+    member = schema.audit_members.c
     in_time = sa.and_(member.population_id == identity, ~member.late)
     n, n_drawn = connection.execute(
         sa.select(sa.func.count(), sa.func.count(member.draw)).where(in_time)
@@ -95,7 +197,7 @@ def close(connection: sa.Connection, population: AuditPopulation, *, now: float)
         key_ids=tuple(sorted(keys)),
         closed_at=now,
     )
-    connection.execute(sa.insert(audit_schema.audit_periods), [_row(closed)])
+    connection.execute(sa.insert(schema.audit_periods), [_period_row(closed)])
     _open_tasks(connection, [answers[decision_id] for decision_id in sample.sampled], now)
     return closed
 
@@ -108,7 +210,7 @@ def _open_tasks(connection: sa.Connection, answer_ids: list[str], now: float) ->
         found = connection.execute(sa.select(table.body).where(table.answer_id.in_(few))).scalars()
         opened = {
             tasks.task_id(answer.decision_id, TaskKind.AUDIT): (answer, planned)
-            for answer in map(bodies.decision, found)
+            for answer in map(queries.decoded_decision, found)
             for planned in answer.tasks
             if planned.kind is TaskKind.AUDIT
         }
@@ -127,7 +229,7 @@ def periods(
         week: only this one, such as `2026-W47`; empty: any.
         since: only of weeks that ended after; seconds since the epoch.
     """
-    table, period = audit_schema.audit_populations, audit_schema.audit_periods
+    table, period = schema.audit_populations, schema.audit_periods
     query = sa.select(
         table,
         *(column for column in period.c if column.name != "population_id"),
@@ -139,7 +241,7 @@ def periods(
     if since is not None:
         query = query.where(table.c.ends_at > since)
     rows = connection.execute(query.order_by(table.c.ends_at, table.c.population_id))
-    return [_from_row(row) for row in rows]
+    return [_period_of(row) for row in rows]
 
 
 def inclusions(connection: sa.Connection, answers: Iterable[Decision]) -> dict[str, float]:
@@ -151,7 +253,7 @@ def inclusions(connection: sa.Connection, answers: Iterable[Decision]) -> dict[s
     if not wanted:
         return {}
     identities = {population: population.population_id for population in set(wanted.values())}
-    period = audit_schema.audit_periods.c
+    period = schema.audit_periods.c
     taus: dict[str, float] = {
         row.population_id: row.tau
         for row in connection.execute(
@@ -167,7 +269,14 @@ def inclusions(connection: sa.Connection, answers: Iterable[Decision]) -> dict[s
     }
 
 
-def _row(closed: AuditPeriod) -> dict[str, object]:
+def population_of(row: "sa.Row[tuple[object, ...]]") -> AuditPopulation:
+    """The population in a row that has its columns."""
+    return msgspec.convert(
+        {name: row._mapping[name] for name in AuditPopulation.__struct_fields__}, AuditPopulation
+    )
+
+
+def _period_row(closed: AuditPeriod) -> dict[str, object]:
     return {
         "population_id": closed.population.population_id,
         "n": closed.n,
@@ -179,10 +288,10 @@ def _row(closed: AuditPeriod) -> dict[str, object]:
     }
 
 
-def _from_row(row: "sa.Row[tuple[object, ...]]") -> AuditPeriod:
+def _period_of(row: "sa.Row[tuple[object, ...]]") -> AuditPeriod:
     values = row._mapping
     return AuditPeriod(
-        population=audit_populations.from_row(row),
+        population=population_of(row),
         n=values["n"],
         n_drawn=values["n_drawn"],
         n_sampled=values["n_sampled"],
@@ -190,3 +299,10 @@ def _from_row(row: "sa.Row[tuple[object, ...]]") -> AuditPeriod:
         key_ids=msgspec.json.decode(values["key_ids"], type=tuple[str, ...]),
         closed_at=values["closed_at"],
     )
+
+
+def _population_row(population: AuditPopulation) -> dict[str, object]:
+    return {
+        name: str(value) if isinstance(value, str) else value
+        for name, value in msgspec.structs.asdict(population).items()
+    } | {"population_id": population.population_id, "ends_at": population.ends_at, "closed": False}

@@ -1,21 +1,25 @@
-"""The ledger's part of auditing: closing periods, and what an auditor reads."""
+"""What an auditor reads: every decision that could have been drawn, counted again, and drawn again from the keys."""
 
 import contextlib
 import itertools
-from collections.abc import Callable, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 
 import msgspec
 import sqlalchemy as sa
 
-from sidecar.decision import audit
+from sidecar.decision import audit, draws
+from sidecar.decision.audit import BottomK
 from sidecar.decision.records import Decision
 from sidecar.decision.tasks import TaskState
-from sidecar.ledger import audit_periods, audit_populations, audit_schema, database, schema
-from sidecar.ledger.audit_periods import AuditPeriod
-from sidecar.ledger.audit_populations import AuditPopulation
+from sidecar.ledger import audit_periods, database, schema
+from sidecar.ledger.audit_periods import AuditPeriod, AuditPopulation
 from sidecar.policy.actions import Action, AnswerSource, Intent, TaskKind
 
 ROWS_AT_ONCE = 2000
+BATCH = 10_000
+"""Draws that are gathered before the smallest of them are kept."""
 
 
 class AuditMember(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,6 +44,30 @@ class AuditMember(msgspec.Struct, frozen=True, kw_only=True):
     late: bool
     task: TaskState | None
     elsewhere: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """A population as it stands.
+
+    Attributes:
+        population: the stratum and week.
+        period: what its closing wrote; None before that, and where there is no budget.
+        n: decisions that came in time. `n_drawn`: those of them that the rate drew. `n_late`: the others.
+        n_tasks: audit tasks of its answers. `n_completed`: those that are done.
+        disagreements: what the keys, or a count, say otherwise, a sentence each; empty if nothing was drawn again.
+        n_unchecked: decisions whose draw could not be made again, since their key is not known.
+    """
+
+    population: AuditPopulation
+    period: AuditPeriod | None
+    n: int
+    n_drawn: int
+    n_late: int
+    n_tasks: int
+    n_completed: int
+    disagreements: tuple[str, ...]
+    n_unchecked: int
 
 
 class AuditView:
@@ -74,14 +102,14 @@ class AuditView:
 
     def member(self, answer: Decision) -> AuditMember | None:
         """The decision of an answer in the population of that answer; None where it is under no budget."""
-        wanted = audit_schema.audit_members.c
+        wanted = schema.audit_members.c
         with database.reading(self._engine) as connection:
             query = _budgeted_query().where(
                 wanted.population_id == AuditPopulation.of(answer).population_id,
                 wanted.decision_id == answer.decision_id,
             )
             row = connection.execute(query).one_or_none()
-        return None if row is None else _budgeted_member(row, audit_populations.from_row(row))
+        return None if row is None else _budgeted_member(row, audit_periods.population_of(row))
 
     @contextlib.contextmanager
     def picture(
@@ -105,7 +133,7 @@ class AuditView:
 
 
 def _budgeted_query() -> sa.Select[tuple[object, ...]]:
-    population, member = audit_schema.audit_populations, audit_schema.audit_members.c
+    population, member = schema.audit_populations, schema.audit_members.c
     task = schema.review_tasks.c
     return (
         sa.select(
@@ -117,7 +145,7 @@ def _budgeted_query() -> sa.Select[tuple[object, ...]]:
             task.state,
             (task.answer_id == member.answer_id).label("own"),
         )
-        .join(audit_schema.audit_members, member.population_id == population.c.population_id)
+        .join(schema.audit_members, member.population_id == population.c.population_id)
         .outerjoin(
             schema.review_tasks,
             sa.and_(task.decision_id == member.decision_id, task.kind == TaskKind.AUDIT.value),
@@ -140,7 +168,7 @@ def _budgeted_member(row: "sa.Row[tuple[object, ...]]", population: AuditPopulat
 
 
 def _budgeted(connection: sa.Connection, model: str, week: str) -> Iterator[AuditMember]:
-    population = audit_schema.audit_populations.c
+    population = schema.audit_populations.c
     query = _budgeted_query()
     if model:
         query = query.where(population.model == model)
@@ -150,13 +178,13 @@ def _budgeted(connection: sa.Connection, model: str, week: str) -> Iterator[Audi
     for row in _streamed(connection, query):
         identity = row.population_id
         if identity not in known:
-            known[identity] = audit_populations.from_row(row)
+            known[identity] = audit_periods.population_of(row)
         yield _budgeted_member(row, known[identity])
 
 
 def _others(connection: sa.Connection, model: str, week: str) -> Iterator[AuditMember]:
     answer, task = schema.answers.c, schema.review_tasks.c
-    budgeted = sa.select(audit_schema.audit_members.c.decision_id)
+    budgeted = sa.select(schema.audit_members.c.decision_id)
     query = (
         sa.select(
             answer.decision_id,
@@ -214,3 +242,127 @@ def _streamed(
     connection: sa.Connection, query: sa.Select[tuple[object, ...]]
 ) -> "Iterator[sa.Row[tuple[object, ...]]]":
     yield from connection.execution_options(yield_per=ROWS_AT_ONCE).execute(query)
+
+
+def recount(
+    members: Iterable[AuditMember], periods: Iterable[AuditPeriod], keys: Mapping[str, bytes] | None
+) -> list[Standing]:
+    """The standing of every population that has a member, by week and stratum.
+
+    Args:
+        members: in any order, each decision once for each of its populations.
+        periods: the closed ones, of all these populations.
+        keys: that draw, by id; None: count only.
+    """
+    closed = {period.population: period for period in periods}
+    tallies: dict[AuditPopulation, _Tally] = {}
+    tally: _Tally | None = None
+    for member in members:
+        if tally is None or tally.population is not member.population:
+            tally = tallies.get(member.population)
+        if tally is None:
+            tally = tallies[member.population] = _Tally(
+                member.population, closed.get(member.population), keys
+            )
+        tally.add(member)
+    found = [tally.standing() for tally in tallies.values()]
+    found.sort(key=lambda each: _order(each.population))
+    return found
+
+
+def _order(population: AuditPopulation) -> tuple[object, ...]:
+    return tuple(getattr(population, name) for name in AuditPopulation.__struct_fields__)
+
+
+@dataclass(slots=True)
+class _Tally:
+    """The counts of one population while its members go by."""
+
+    population: AuditPopulation
+    period: AuditPeriod | None
+    keys: Mapping[str, bytes] | None
+    counts: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
+    said: list[str] = field(default_factory=list)
+    with_task: set[str] = field(default_factory=set)
+    elsewhere: set[str] = field(default_factory=set)
+    waiting: list[tuple[float, str]] = field(default_factory=list)
+    sample: BottomK | None = None
+
+    def add(self, member: AuditMember) -> None:
+        """Counts a member, and draws again."""
+        counts = self.counts
+        counts["late" if member.late else "n"] += 1
+        counts["drawn"] += member.drawn and not member.late
+        if member.task is not None:
+            counts["tasks"] += 1
+            counts["completed"] += member.task is TaskState.COMPLETED
+            self.with_task.add(member.decision_id)
+        if member.elsewhere:
+            self.elsewhere.add(member.decision_id)
+        if self.keys is not None:
+            self._draw_again(member, self.keys)
+
+    def _draw_again(self, member: AuditMember, keys: Mapping[str, bytes]) -> None:
+        key = keys.get(member.key_id)
+        if key is None:
+            self.counts["unchecked"] += 1
+            return
+        name, rate = f"decision {member.decision_id}", self.population.audit_rate
+        draw = draws.audit_draw(key, member.decision_id)
+        if member.drawn != (draw < rate):
+            said = "drawn" if member.drawn else "not drawn"
+            self.said.append(f"{name} is recorded as {said}; its draw is {draw:.6f} at rate {rate:g}")
+        elif member.draw is not None and member.draw != draw:
+            self.said.append(f"{name}: the recorded draw is {member.draw!r}, and the key's is {draw!r}")
+        if not self.population.audit_budget:
+            if member.drawn and member.task is None and not member.elsewhere:
+                self.said.append(f"{name} was drawn, and has no audit task")
+        elif not member.late:
+            self.waiting.append((draw, member.decision_id))
+            if len(self.waiting) >= BATCH:
+                self._keep_smallest()
+
+    def _keep_smallest(self) -> None:
+        rate, budget = self.population.audit_rate, self.population.audit_budget
+        fresh = BottomK.of(self.waiting, rate=rate, budget=budget)
+        self.sample = fresh if self.sample is None else self.sample.merge(fresh)
+        self.waiting.clear()
+
+    def standing(self) -> Standing:
+        """What the members came to."""
+        counts = self.counts
+        if self.keys is not None and self.population.audit_budget and not counts["unchecked"]:
+            self._keep_smallest()
+            self.said += self._sample_again()
+        return Standing(
+            population=self.population,
+            period=self.period,
+            n=counts["n"],
+            n_drawn=counts["drawn"],
+            n_late=counts["late"],
+            n_tasks=counts["tasks"],
+            n_completed=counts["completed"],
+            disagreements=tuple(self.said),
+            n_unchecked=counts["unchecked"],
+        )
+
+    def _sample_again(self) -> Iterator[str]:
+        period, sample = self.period, self.sample
+        if period is None or sample is None:
+            for decision_id in sorted(self.with_task):
+                yield f"decision {decision_id} has an audit task, and its period is not closed"
+            return
+        again = {
+            "N": (period.n, self.counts["n"]),
+            "drawn": (period.n_drawn, self.counts["drawn"]),
+            "sampled": (period.n_sampled, len(sample.sampled)),
+            "tau": (period.tau, sample.tau),
+        }
+        for name, (written, found) in again.items():
+            if written != found:
+                yield f"{name} was {written!r} when the period was closed, and is {found!r} now"
+        sampled = set(sample.sampled)
+        for decision_id in sorted(sampled - self.with_task - self.elsewhere):
+            yield f"decision {decision_id} is in the sample, and has no audit task"
+        for decision_id in sorted(self.with_task - sampled):
+            yield f"decision {decision_id} has an audit task, and is not in the sample"

@@ -9,16 +9,7 @@ import sqlalchemy as sa
 
 from sidecar.decision import labels, tasks
 from sidecar.decision.records import Artifact, Decision, InForce, Label, Record, encode
-from sidecar.ledger import (
-    audit_populations,
-    bodies,
-    database,
-    governance,
-    opening,
-    schema,
-    shadow,
-    suspensions,
-)
+from sidecar.ledger import audit_periods, database, governance, opening, queries, schema, shadow
 from sidecar.policy.actions import TaskKind
 
 EPOCH = date(1970, 1, 1)
@@ -26,6 +17,23 @@ DAY_SECONDS = 86400
 _Stratum = tuple[int, str, str, str, str, str, str, str, float]
 MOST_AT_ONCE = 1000
 """Records that are looked up in one query; databases bound the number of parameters."""
+
+
+class Mark(msgspec.Struct, frozen=True, kw_only=True):
+    """Up to where a journal has been taken in: the place, and the number of the last record before it."""
+
+    segment: int
+    offset: int
+    sequence: int
+
+
+class Refused(msgspec.Struct, frozen=True, kw_only=True):
+    """A record that could not be taken in: its number in the journal, its bytes, and why."""
+
+    sequence: int
+    body: bytes
+    error: str
+    set_aside_at: float
 
 
 def take_in(connection: sa.Connection, records: Sequence[Record]) -> None:
@@ -65,8 +73,8 @@ def _take_in(connection: sa.Connection, records: Sequence[Record]) -> None:
         schema.in_force,
         [msgspec.structs.asdict(record) for record in records if isinstance(record, InForce)],
     )
-    database.insert_new(connection, schema.suspensions, suspensions.rows(records))
-    database.insert_new(connection, schema.governance, governance.rows(records))
+    database.insert_new(connection, schema.suspensions, governance.suspension_rows(records))
+    database.insert_new(connection, schema.governance, governance.change_rows(records))
     shadow.take_in(connection, records)
 
 
@@ -102,7 +110,7 @@ def _take_decisions(connection: sa.Connection, decisions: Iterable[Decision]) ->
     rows = [_answer_row(decision) for decision in fresh]
     database.insert_many(connection, sa.insert(schema.answers), schema.answers.c.keys(), rows)
     _count(connection, fresh)
-    audit_populations.take_in(connection, fresh)
+    audit_periods.take_members(connection, fresh)
     opened = {
         tasks.task_id(decision.decision_id, planned.kind): (decision, planned)
         for decision in reversed(fresh)
@@ -210,7 +218,7 @@ def take_labels(connection: sa.Connection, events: Iterable[Label]) -> set[str]:
         offered.setdefault((label.source, label.event_id), []).append(label)
     table = schema.labels.c
     present = {
-        (row.source, row.event_id): labels.content(bodies.label(row.body))
+        (row.source, row.event_id): labels.content(queries.decoded_label(row.body))
         for row in connection.execute(
             sa.select(table.source, table.event_id, table.body).where(
                 sa.tuple_(table.source, table.event_id).in_(list(offered))
@@ -254,3 +262,59 @@ def _reuse_row(label: Label) -> dict[str, object]:
         "recorded_at": label.recorded_at,
         "body": encode(label).decode(),
     }
+
+
+def journal_mark(connection: sa.Connection, sidecar_id: str, journal_id: str) -> Mark | None:
+    """Up to where a journal has been taken in; None: nothing of it."""
+    table = schema.journal_positions.c
+    row = connection.execute(
+        sa.select(table.segment, table.byte_offset, table.sequence).where(
+            table.sidecar_id == sidecar_id, table.journal_id == journal_id
+        )
+    ).one_or_none()
+    return None if row is None else Mark(segment=row[0], offset=row[1], sequence=row[2])
+
+
+def records_set_aside(connection: sa.Connection, sidecar_id: str | None) -> list[tuple[str, str, Refused]]:
+    """What was set aside, with its sidecar and journal; None: by any sidecar."""
+    table = schema.set_aside.c
+    query = sa.select(schema.set_aside).order_by(table.sidecar_id, table.journal_id, table.sequence)
+    if sidecar_id is not None:
+        query = query.where(table.sidecar_id == sidecar_id)
+    return [
+        (
+            row.sidecar_id,
+            row.journal_id,
+            Refused(
+                sequence=row.sequence, body=bytes(row.body), error=row.error, set_aside_at=row.set_aside_at
+            ),
+        )
+        for row in connection.execute(query)
+    ]
+
+
+def keep_mark(connection: sa.Connection, sidecar_id: str, journal_id: str, mark: Mark) -> None:
+    """Notes up to where a journal is taken in, in the transaction that takes it in."""
+    statement = database.insert(connection, schema.journal_positions)
+    place = {
+        "segment": mark.segment,
+        "byte_offset": mark.offset,
+        "sequence": mark.sequence,
+    }
+    connection.execute(
+        statement.on_conflict_do_update(index_elements=["sidecar_id", "journal_id"], set_=place),
+        [{"sidecar_id": sidecar_id, "journal_id": journal_id} | place],
+    )
+
+
+def set_aside(connection: sa.Connection, sidecar_id: str, journal_id: str, refused: Refused) -> None:
+    """Keeps a record that could not be taken in."""
+    row = msgspec.structs.asdict(refused) | {"sidecar_id": sidecar_id, "journal_id": journal_id}
+    database.insert_new(connection, schema.set_aside, [row])
+
+
+def strike_off(connection: sa.Connection, sidecar_id: str, journal_id: str, sequence: int) -> None:
+    """Forgets a record that was set aside."""
+    table = schema.set_aside.c
+    own = (table.sidecar_id == sidecar_id, table.journal_id == journal_id, table.sequence == sequence)
+    connection.execute(sa.delete(schema.set_aside).where(*own))

@@ -1,4 +1,4 @@
-"""Reads labels, and the labelled decisions that training fits on."""
+"""Reads labels, and the labelled decisions that training fits on. Says which next-day batches are done."""
 
 from collections.abc import Iterable, Iterator, Sequence, Set
 
@@ -9,10 +9,13 @@ from sidecar.decision import labels
 from sidecar.decision.labels import LabelState, ResolvedLabel
 from sidecar.decision.records import Decision, Label, LabelSubject
 from sidecar.decision.task_links import TaskLink
-from sidecar.ledger import audit_periods, batches, bodies, queries, schema
-from sidecar.ledger.batches import BatchKey
+from sidecar.decision.tasks import TaskState
+from sidecar.ledger import audit_periods, queries, schema
 from sidecar.ledger.queries import StoredDecision
 from sidecar.policy.actions import TaskKind
+
+BatchKey = tuple[str, float]
+"""A batch is what of one model is due at the end of one business day: the model, and that time."""
 
 
 class Labelled(msgspec.Struct, frozen=True, kw_only=True):
@@ -107,7 +110,7 @@ def resolved_many(
     as_of: float | None = None,
 ) -> Iterator[tuple[str, tuple[ResolvedLabel, ...]]]:
     """Many decisions of one model, each with what `resolved` says of it, in the order given."""
-    unfinished = batches.unfinished(connection, model, as_of=as_of)
+    unfinished = unfinished_batches(connection, model, as_of=as_of)
     for start in range(0, len(decision_ids), queries.FEW_IDS):
         few = list(decision_ids[start : start + queries.FEW_IDS])
         found = _stored(connection, few, as_of)
@@ -123,6 +126,28 @@ def resolved_many(
                     label_window_seconds=label_window_seconds,
                 ),
             )
+
+
+def unfinished_batches(connection: sa.Connection, model: str, *, as_of: float | None = None) -> set[BatchKey]:
+    """The batches of a model in which something was not reviewed to the end, at a moment (None: now).
+
+    That is a task that is not completed, or a disagreement on one that nobody has settled.
+    """
+    task = schema.review_tasks.c
+    own = sa.select(task.model, task.due_at).where(
+        task.model == model, task.kind == TaskKind.BATCH.value, _not_completed(schema.review_tasks, as_of)
+    )
+    settling = schema.review_tasks.alias("settling")
+    disagreed = (
+        sa.select(task.model, task.due_at)
+        .join(settling, settling.c.origin_task_id == task.task_id)
+        .where(
+            settling.c.model == model,
+            settling.c.origin_kind == TaskKind.BATCH.value,
+            _not_completed(settling, as_of),
+        )
+    )
+    return {(row.model, row.due_at) for row in connection.execute(sa.union(own, disagreed))}
 
 
 def _settled(states: Iterable[ResolvedLabel], criterion: str) -> Iterator[Labelled]:
@@ -162,7 +187,7 @@ def _labels(
         query = query.where(table.recorded_at <= as_of)
     found: dict[str, list[Label]] = {}
     for row in connection.execute(query):
-        found.setdefault(row.decision_id, []).append(bodies.label(row.body))
+        found.setdefault(row.decision_id, []).append(queries.decoded_label(row.body))
     return found
 
 
@@ -201,3 +226,12 @@ def _links(
         )
         found.setdefault(row.decision_id, []).append(link)
     return found
+
+
+def _not_completed(table: sa.FromClause, as_of: float | None) -> sa.ColumnElement[bool]:
+    column = table.c
+    waiting = [state.value for state in TaskState if state is not TaskState.COMPLETED]
+    if as_of is None:
+        return column.state.in_(waiting)
+    later = sa.or_(column.state.in_(waiting), column.completed_at > as_of)
+    return sa.and_(column.created_at <= as_of, later)

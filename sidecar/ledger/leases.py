@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from sidecar.decision.records import Decision, Label, PlannedTask
 from sidecar.decision.tasks import BLOCKING_KINDS, Completion, Task, TaskState
-from sidecar.ledger import bodies, intake, opening, outcomes, queue, schema
+from sidecar.ledger import intake, opening, outcomes, queries, queue, schema
 from sidecar.ledger.outcomes import Outcome
 from sidecar.policy.actions import TaskKind
 
@@ -85,7 +85,7 @@ class ReviewTransaction:
         rows = self._connection.execute(
             sa.select(table.body).where(table.decision_id == decision_id)
         ).scalars()
-        return tuple(bodies.decision(body) for body in rows)
+        return tuple(queries.decoded_decision(body) for body in rows)
 
     def issued(self, task_id: str, fence: int) -> Event | None:
         """The lease that a fence was given for, or None."""

@@ -2,20 +2,27 @@
 
 from collections.abc import Iterable
 from datetime import UTC, date, datetime
+from typing import TypeVar
 
 import msgspec
 import sqlalchemy as sa
 
-from sidecar.decision.records import Artifact, Decision, InForce
-from sidecar.ledger import bodies, pages, schema
+from sidecar import errors
+from sidecar.decision.records import Artifact, Decision, InForce, Label
+from sidecar.ledger import database, pages, schema
 from sidecar.ledger.pages import Page
 from sidecar.policy.actions import Action, AnswerSource, Intent
+
+T = TypeVar("T")
 
 FEW_IDS = 500
 """How many ids one query asks for at once; databases bound the number of parameters."""
 
 SIDECAR_SLOT = "sidecar"
 """The slot of in-force records that says that a sidecar started or stopped."""
+
+_decisions: msgspec.json.Decoder[Decision] = msgspec.json.Decoder(Decision)
+_labels: msgspec.json.Decoder[Label] = msgspec.json.Decoder(Label)
 
 
 class StoredDecision(msgspec.Struct, frozen=True, kw_only=True):
@@ -130,7 +137,7 @@ def stored(connection: sa.Connection, decision_ids: Iterable[str]) -> list[Store
         flags = {row.decision_id: (row.acted, row.held) for row in rows}
         answers: dict[str, list[Decision]] = {decision_id: [] for decision_id in flags}
         for row in rows:
-            answers[row.decision_id].append(bodies.decision(row.body))
+            answers[row.decision_id].append(decoded_decision(row.body))
         found += [
             StoredDecision(decision_id=key, answers=tuple(answers[key]), acted=acted, held=held)
             for key, (acted, held) in flags.items()
@@ -194,3 +201,73 @@ def _stratum(row: "sa.Row[tuple[object, ...]]") -> Stratum:
         for name, value in row._mapping.items()
     }
     return msgspec.convert(values, Stratum)
+
+
+def decoded_decision(body: str) -> Decision:
+    """The decision in a row of `answers`.
+
+    Raises:
+        errors.LedgerUnavailable: it is none, or a newer version wrote it.
+    """
+    return _decoded(_decisions, body)
+
+
+def decoded_label(body: str) -> Label:
+    """The label in a row of `labels`.
+
+    Raises:
+        errors.LedgerUnavailable: it is none, or a newer version wrote it.
+    """
+    return _decoded(_labels, body)
+
+
+def _decoded(decoder: msgspec.json.Decoder[T], body: str) -> T:
+    try:
+        return decoder.decode(body)
+    except msgspec.DecodeError as error:
+        raise errors.LedgerUnavailable(
+            f"a record in the ledger cannot be read by this version: run the one that wrote it ({error})"
+        ) from error
+
+
+class CalibratorHistory:
+    """Reads it. Every method raises `errors.LedgerUnavailable` as those of `store.Ledger` do."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self._engine = engine
+
+    def digests(self, prefix: str) -> list[str]:
+        """The digests of calibrators that begin so, with or without `sha256:`, in order."""
+        wanted = f"sha256:{prefix.lower().removeprefix('sha256:')}"
+        table = schema.artifacts.c
+        with database.reading(self._engine) as connection:
+            rows = connection.execute(
+                sa.select(table.digest)
+                .where(table.kind == "calibrator", table.digest.startswith(wanted, autoescape=True))
+                .order_by(table.digest)
+            )
+            return list(rows.scalars())
+
+    def slots(self, digest: str) -> dict[str, tuple[InForce, ...]]:
+        """Everything that was put in force in the slots in which a calibrator decided, oldest first, by slot.
+
+        All sidecars together: one that is new has no history of its own.
+        """
+        table = schema.in_force.c
+        held = sa.select(table.slot).where(table.digest == digest, table.slot.startswith("calibrator:"))
+        found: dict[str, list[InForce]] = {}
+        with database.reading(self._engine) as connection:
+            rows = connection.execute(
+                sa.select(schema.in_force).where(table.slot.in_(held)).order_by(table.since, table.row_id)
+            )
+            for row in rows:
+                entry = InForce(
+                    sidecar_id=row.sidecar_id,
+                    slot=row.slot,
+                    digest=row.digest,
+                    name=row.name,
+                    version=row.version,
+                    since=row.since,
+                )
+                found.setdefault(row.slot, []).append(entry)
+        return {slot: tuple(entries) for slot, entries in found.items()}

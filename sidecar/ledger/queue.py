@@ -6,7 +6,7 @@ import msgspec
 import sqlalchemy as sa
 
 from sidecar.decision.tasks import WAITING, Completion, Slot, Task, TaskState
-from sidecar.ledger import bodies, pages, schema
+from sidecar.ledger import pages, queries, schema
 from sidecar.ledger.pages import Page
 from sidecar.policy.actions import TaskKind
 
@@ -139,6 +139,6 @@ def _from_row(row: "sa.Row[tuple[object, ...]]", slots: dict[str, list[Slot]], n
     own = tuple(slots.get(str(values["task_id"]), ()))
     if values["state"] == TaskState.OPEN and not any(slot.is_free(now) for slot in own):
         values["state"] = TaskState.LEASED
-    values |= {"decision": bodies.decision(str(values.pop("body"))), "slots": own}
+    values |= {"decision": queries.decoded_decision(str(values.pop("body"))), "slots": own}
     values["origin_kind"] = values["origin_kind"] or None
     return msgspec.convert(values, Task)

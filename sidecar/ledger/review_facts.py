@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from sidecar.decision.labels import LabelState, ResolvedLabel
 from sidecar.decision.tasks import BLOCKING_KINDS, WAITING, Completion, TaskState
-from sidecar.ledger import audit_periods, batches, facts, labelled, queries, schema
+from sidecar.ledger import audit_periods, facts, labelled, queries, schema
 from sidecar.ledger.outcomes import OutcomeKind
 from sidecar.policy.actions import Action, AnswerSource, Intent, TaskKind
 
@@ -137,7 +137,7 @@ def reviews(
         )
         .order_by(answer.decided_at, task.task_id)
     )
-    unfinished = batches.unfinished(connection, model, as_of=as_of)
+    unfinished = labelled.unfinished_batches(connection, model, as_of=as_of)
     blocking = {kind.value for kind in BLOCKING_KINDS}
     found = []
     for row in connection.execute(query):

@@ -15,24 +15,21 @@ from sidecar.ledger import (
     governance,
     intake,
     labelled,
-    marks,
     migrations,
     outcomes,
     queries,
     queue,
     shadow,
-    suspensions,
 )
 from sidecar.ledger.audit_view import AuditView
-from sidecar.ledger.calibrator_history import CalibratorHistory
 from sidecar.ledger.facts_view import FactsView
 from sidecar.ledger.governance import TraceEvent
+from sidecar.ledger.intake import Mark, Refused
 from sidecar.ledger.labelled import Labelled
 from sidecar.ledger.leases import ReviewTransaction
-from sidecar.ledger.marks import Mark, Refused
 from sidecar.ledger.outcomes import NumberedOutcome, Progress
 from sidecar.ledger.pages import Page
-from sidecar.ledger.queries import StoredDecision, Stratum
+from sidecar.ledger.queries import CalibratorHistory, StoredDecision, Stratum
 from sidecar.ledger.shadow import ShadowCount
 from sidecar.ledger.watch_states import WatchView
 from sidecar.policy.actions import TaskKind
@@ -100,7 +97,7 @@ class Ledger:
         def work(connection: sa.Connection) -> None:
             intake.take_in(connection, records)
             if mark is not None:
-                marks.keep(connection, sidecar_id, journal_id, mark)
+                intake.keep_mark(connection, sidecar_id, journal_id, mark)
 
         database.writing(self._engine, work)
 
@@ -108,8 +105,8 @@ class Ledger:
         """Keeps a record that cannot be taken in, byte for byte, and goes on behind it."""
 
         def work(connection: sa.Connection) -> None:
-            marks.set_aside(connection, sidecar_id, journal_id, refused)
-            marks.keep(connection, sidecar_id, journal_id, mark)
+            intake.set_aside(connection, sidecar_id, journal_id, refused)
+            intake.keep_mark(connection, sidecar_id, journal_id, mark)
 
         database.writing(self._engine, work)
 
@@ -118,7 +115,7 @@ class Ledger:
 
         def work(connection: sa.Connection) -> None:
             intake.take_in(connection, [record])
-            marks.strike_off(connection, sidecar_id, journal_id, sequence)
+            intake.strike_off(connection, sidecar_id, journal_id, sequence)
 
         database.writing(self._engine, work)
 
@@ -145,12 +142,12 @@ class Ledger:
     def mark(self, sidecar_id: str, journal_id: str) -> Mark | None:
         """Up to where a journal has been taken in; None: nothing of it."""
         with database.reading(self._engine) as connection:
-            return marks.mark(connection, sidecar_id, journal_id)
+            return intake.journal_mark(connection, sidecar_id, journal_id)
 
     def refused(self, sidecar_id: str | None = None) -> list[tuple[str, str, Refused]]:
         """What was set aside, with its sidecar and journal; None: by any sidecar."""
         with database.reading(self._engine) as connection:
-            return marks.refused(connection, sidecar_id)
+            return intake.records_set_aside(connection, sidecar_id)
 
     def decision(self, decision_id: str) -> StoredDecision | None:
         """The decision of that id with all its answers, or None."""
@@ -224,14 +221,14 @@ class Ledger:
             return queue.task(connection, task_id, now=self._clock(connection))
 
     def suspensions(self, held: Collection[str] = ()) -> tuple[Event, ...]:
-        """The suspensions that nobody lifted, and each lifting of those held; see `suspensions.events`."""
+        """The suspensions that nobody lifted, and each lifting of those held; see `suspensions.suspensions`."""
         with database.reading(self._engine) as connection:
-            return suspensions.events(connection, held)
+            return governance.suspensions(connection, held)
 
     def governance(self, since: float | None = None, *, subject: str = "") -> list[Governance]:
-        """Who changed what decides, oldest first; see `governance.events`."""
+        """Who changed what decides, oldest first; see `governance.changes`."""
         with database.reading(self._engine) as connection:
-            return governance.events(connection, since=since, subject=subject)
+            return governance.changes(connection, since=since, subject=subject)
 
     def history(self, since: float | None = None) -> list[TraceEvent]:
         """What `governance` says, and everything that was suspended or resumed; see `governance.history`."""

@@ -15,7 +15,7 @@ from sidecar.journal import segments
 from sidecar.journal.forwarder import Forwarder
 from sidecar.journal.journal import Journal
 from sidecar.ledger import database
-from sidecar.ledger.marks import Mark
+from sidecar.ledger.intake import Mark
 from sidecar.ledger.store import Ledger
 
 MakeDecision = Callable[..., Decision]

@@ -14,10 +14,9 @@ from hypothesis import strategies as st
 from sidecar import errors
 from sidecar.decision import records
 from sidecar.decision.records import Artifact, Decision
-from sidecar.journal import frames, segments, tail
+from sidecar.journal import segments, tail
 from sidecar.journal.journal import Entry, Journal
-from sidecar.journal.quarantine import Recovery
-from sidecar.journal.segments import Position
+from sidecar.journal.segments import Position, Recovery
 
 MakeDecision = Callable[..., Decision]
 
@@ -364,7 +363,7 @@ def test_a_torn_end_is_cut_off_counted_and_said(
 ) -> None:
     with Journal(tmp_path / "j") as journal:
         journal.append([note(1), note(2)], durable=False)
-        frame = frames.HEADER_BYTES + len(records.encode(note(3)))
+        frame = segments.HEADER_BYTES + len(records.encode(note(3)))
         journal.append([note(3)], durable=False)
         path = the_file(journal.directory)
     os.truncate(path, path.stat().st_size - cut)
@@ -436,7 +435,7 @@ def test_walking_damaged_bytes_gives_only_what_was_written(
     chunk: int,
 ) -> None:
     bodies = [bytes([65 + index]) * size for index, size in enumerate(sizes)]
-    data = bytearray(frames.join(bodies, frames.checksums(bodies), sequence=1, appended_at=5.0))
+    data = bytearray(segments.join_frames(bodies, segments.checksums(bodies), sequence=1, appended_at=5.0))
     whole = bytes(data)
     for place, flip in harm:
         data[int(place * len(data))] ^= flip
@@ -453,18 +452,20 @@ def test_walking_damaged_bytes_gives_only_what_was_written(
             assert found.sequence > last
             last = found.sequence
             seen.add(last)
-            covered += frames.HEADER_BYTES + len(found.body)
+            covered += segments.HEADER_BYTES + len(found.body)
             assert found.end == covered
     assert covered == len(data)
     end = 0
     for sequence, body in enumerate(bodies, start=1):
-        start, end = end, end + frames.HEADER_BYTES + len(body)
+        start, end = end, end + segments.HEADER_BYTES + len(body)
         assert (sequence in seen) == (data[start:end] == whole[start:end]), "every intact frame is found"
 
 
 def test_text_that_looks_like_a_frame_is_not_taken_for_one(tmp_path: Path) -> None:
     body = records.encode(note(99))
-    forged = frames.join([body], frames.checksums([body]), sequence=7, appended_at=1.0).decode("latin-1")
+    forged = segments.join_frames([body], segments.checksums([body]), sequence=7, appended_at=1.0).decode(
+        "latin-1"
+    )
     with Journal(tmp_path / "j") as journal:
         journal.append([Artifact(digest="000001", kind="policy", body=forged), note(2)], durable=False)
         path = the_file(journal.directory)

@@ -12,7 +12,7 @@ from sidecar.decision.records import Decision, Label, PlannedTask
 from sidecar.decision.tasks import TaskState, task_id
 from sidecar.ledger import database
 from sidecar.ledger.audit_periods import AuditPeriod
-from sidecar.ledger.audit_recount import Standing, recount
+from sidecar.ledger.audit_view import Standing, recount
 from sidecar.ledger.store import Ledger
 from sidecar.policy.actions import Action, Intent, TaskKind
 

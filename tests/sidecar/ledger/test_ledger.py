@@ -29,7 +29,7 @@ from sidecar.decision.records import (
 from sidecar.decision.suspensions import Resumption, Scope, Suspension
 from sidecar.decision.tasks import TaskState, task_id
 from sidecar.ledger import database, schema
-from sidecar.ledger.marks import Mark
+from sidecar.ledger.intake import Mark
 from sidecar.ledger.store import Ledger
 from sidecar.policy.actions import Action, AnswerSource, Intent, Reason, TaskKind
 
