@@ -5,6 +5,7 @@ revision, and let the test that compares the two say what is missing. A released
 """
 
 import contextlib
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -57,14 +58,21 @@ def is_current(connection: sa.Connection) -> bool:
         database.LedgerTooNew: it has a newer version's.
     """
     from alembic.runtime.migration import MigrationContext
-    from alembic.script import ScriptDirectory
 
-    script = ScriptDirectory(str(Path(__file__).parent))
     present = MigrationContext.configure(connection).get_current_revision()
-    known = {revision.revision for revision in script.walk_revisions()}
+    head, known = _revisions()
     if present is not None and present not in known:
         raise database.LedgerTooNew(
             f"the ledger is at revision {present}, which this version of Trueband does not know: "
             "it was migrated by a newer one; run that version, or a newer one"
         )
-    return present == script.get_current_head()
+    return present == head
+
+
+@functools.cache
+def _revisions() -> tuple[str | None, frozenset[str]]:
+    """The newest revision that this version has, and all of them; read from disk once."""
+    from alembic.script import ScriptDirectory
+
+    script = ScriptDirectory(str(Path(__file__).parent))
+    return script.get_current_head(), frozenset(each.revision for each in script.walk_revisions())

@@ -1,4 +1,4 @@
-"""The tables as of the first version."""
+"""Every table."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,7 +10,7 @@ depends_on: str | None = None
 
 
 def upgrade() -> None:
-    """Makes every table."""
+    """Makes them."""
     op.create_table(
         "artifacts",
         sa.Column("digest", sa.String(), nullable=False),
@@ -270,6 +270,109 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["task_id"], ["review_tasks.task_id"], name=op.f("fk_review_slots_task_id")),
         sa.PrimaryKeyConstraint("task_id", "slot", name=op.f("pk_review_slots")),
         sa.UniqueConstraint("task_id", "reviewer", name=op.f("uq_review_slots_task_id_reviewer")),
+    )
+    op.create_table(
+        "audit_populations",
+        sa.Column("population_id", sa.String(), nullable=False),
+        sa.Column("week", sa.String(), nullable=False),
+        sa.Column("ends_at", sa.Double(), nullable=False),
+        sa.Column("model", sa.String(), nullable=False),
+        sa.Column("model_version", sa.String(), nullable=False),
+        sa.Column("source", sa.String(), nullable=False),
+        sa.Column("band", sa.String(), nullable=False),
+        sa.Column("action", sa.String(), nullable=False),
+        sa.Column("intent", sa.String(), nullable=False),
+        sa.Column("audit_rate", sa.Double(), nullable=False),
+        sa.Column("audit_budget", sa.BigInteger(), nullable=False),
+        sa.Column("closed", sa.Boolean(), nullable=False),
+        sa.PrimaryKeyConstraint("population_id", name=op.f("pk_audit_populations")),
+    )
+    op.create_index(
+        op.f("ix_audit_populations_model_week"), "audit_populations", ["model", "week"], unique=False
+    )
+    op.create_table(
+        "audit_members",
+        sa.Column("population_id", sa.String(), nullable=False),
+        sa.Column("decision_id", sa.String(), nullable=False),
+        sa.Column("answer_id", sa.String(), nullable=False),
+        sa.Column("key_id", sa.String(), nullable=False),
+        sa.Column("draw", sa.Double(), nullable=True),
+        sa.Column("late", sa.Boolean(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["answer_id"], ["answers.answer_id"], name=op.f("fk_audit_members_answer_id")
+        ),
+        sa.ForeignKeyConstraint(
+            ["population_id"],
+            ["audit_populations.population_id"],
+            name=op.f("fk_audit_members_population_id"),
+        ),
+        sa.PrimaryKeyConstraint("population_id", "decision_id", name=op.f("pk_audit_members")),
+        sqlite_with_rowid=False,
+    )
+    op.create_index(
+        op.f("ix_audit_members_population_id_draw"), "audit_members", ["population_id", "draw"], unique=False
+    )
+    op.create_table(
+        "audit_periods",
+        sa.Column("population_id", sa.String(), nullable=False),
+        sa.Column("n", sa.BigInteger(), nullable=False),
+        sa.Column("n_drawn", sa.BigInteger(), nullable=False),
+        sa.Column("n_sampled", sa.BigInteger(), nullable=False),
+        sa.Column("tau", sa.Double(), nullable=False),
+        sa.Column("key_ids", sa.Text(), nullable=False),
+        sa.Column("closed_at", sa.Double(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["population_id"],
+            ["audit_populations.population_id"],
+            name=op.f("fk_audit_periods_population_id"),
+        ),
+        sa.PrimaryKeyConstraint("population_id", name=op.f("pk_audit_periods")),
+    )
+    op.create_table(
+        "governance",
+        sa.Column("event_id", sa.String(), nullable=False),
+        sa.Column("kind", sa.String(), nullable=False),
+        sa.Column("subject", sa.String(), nullable=False),
+        sa.Column("happened_at", sa.Double(), nullable=False),
+        sa.Column("sidecar_id", sa.String(), nullable=False),
+        sa.Column("body", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("event_id", name=op.f("pk_governance")),
+    )
+    op.create_index(
+        op.f("ix_governance_happened_at_event_id"), "governance", ["happened_at", "event_id"], unique=False
+    )
+    op.create_table(
+        "shadow_counts",
+        sa.Column("day", sa.Date(), nullable=False),
+        sa.Column("sidecar_id", sa.String(), nullable=False),
+        sa.Column("run_id", sa.String(), nullable=False),
+        sa.Column("model", sa.String(), nullable=False),
+        sa.Column("champion", sa.String(), nullable=False),
+        sa.Column("challenger", sa.String(), nullable=False),
+        sa.Column("band", sa.String(), nullable=False),
+        sa.Column("shadow_band", sa.String(), nullable=False),
+        sa.Column("n", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint(
+            "day",
+            "sidecar_id",
+            "run_id",
+            "model",
+            "champion",
+            "challenger",
+            "band",
+            "shadow_band",
+            name=op.f("pk_shadow_counts"),
+        ),
+    )
+    op.create_index(op.f("ix_shadow_counts_model_day"), "shadow_counts", ["model", "day"], unique=False)
+    op.create_table(
+        "watch_states",
+        sa.Column("model", sa.String(), nullable=False),
+        sa.Column("stream", sa.String(), nullable=False),
+        sa.Column("version", sa.BigInteger(), nullable=False),
+        sa.Column("updated_at", sa.Double(), nullable=False),
+        sa.Column("body", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("model", "stream", name=op.f("pk_watch_states")),
     )
 
 
