@@ -117,7 +117,10 @@ def test_refuses_what_is_no_confidence(confidence: list[float]) -> None:
 def test_torch_stays_away_until_it_is_needed() -> None:
     program = (
         "import sys, numpy as np\n"
-        "from training import evaluation, selection, gate, files\n"
+        "from training.data import files\n"
+        "from training.fit import selection\n"
+        "from training.measure import evaluation\n"
+        "from training.retraining import gate\n"
         "evaluation.evaluate(np.array([.5, .6]), np.array([0., 1.]), seed=0, use_netcal=False)\n"
         "evaluation.evaluate(np.array([.5, .6]), np.array([0., 1.]), np.array([1., 2.]), seed=0)\n"
         "sys.exit('torch' in sys.modules or 'netcal' in sys.modules)"

@@ -94,7 +94,7 @@ def test_texts_do_not_overlap(simulate: Simulate) -> None:
 def test_pyplot_stays_away() -> None:
     program = (
         "import sys, numpy as np\n"
-        "from training import report\n"
+        "from training.retraining import report\n"
         "curve = report.reliability(np.array([.5, .6]), np.array([0., 1.]))\n"
         "report.draw_reliability(curve, curve)\n"
         "sys.exit('matplotlib.pyplot' in sys.modules)"

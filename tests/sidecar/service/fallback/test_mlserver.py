@@ -28,7 +28,7 @@ from sidecar.service.fallback.chain import Chain
 from sidecar.service.fallback.steps import Attempt, Question
 from sidecar.service.registry.slots import CalibratorInForce
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[4]
 START_SECONDS = 120.0
 
 # What a user would write: a custom runtime, here with answers in each form that MLServer's own ones use.

@@ -169,7 +169,7 @@ import json, sys, time
 from pathlib import Path
 
 began = time.perf_counter()
-from sidecar import registry
+from sidecar.service import registry
 from sidecar.service.registry import Expectation, Slot
 
 uri, directory = sys.argv[1:]
@@ -215,7 +215,7 @@ def test_a_start_serves_the_cache_before_mlflow_is_imported(
     environment |= {"MLFLOW_TRACKING_URI": mlflow_registry, "MLFLOW_HTTP_REQUEST_TIMEOUT": "31"}
     done = subprocess.run(
         [sys.executable, "-c", LATE_IMPORT, uri, str(make_watcher.directory)],
-        cwd=Path(__file__).resolve().parents[3],
+        cwd=Path(__file__).resolve().parents[4],
         env=environment,
         capture_output=True,
         text=True,
