@@ -8,7 +8,7 @@ from typing import Any
 
 import calibrators
 from sidecar import errors
-from sidecar.decision import audit_checks, chain_checks, checks
+from sidecar.decision import proofs
 from sidecar.policy import fallback, floors_file, loading, model
 from sidecar.service.registry import locations
 
@@ -41,11 +41,11 @@ def run(arguments: argparse.Namespace) -> int:
     loaded = loading.read(arguments.policy)
     floors = None if arguments.floors is None else floors_file.read(arguments.floors)
     tables = floors_file.merge(loaded.policy, None if floors is None else floors.floors)
-    broken = chain_checks.all_violations(tables.values())
+    broken = proofs.violations(tables.values())
     if broken:
         raise errors.PolicyRefused("\n".join(["the policy breaks a promise:", *broken]))
     for name, table in tables.items():
-        cells = list(checks.enumerate_cells(table))
+        cells = list(proofs.cells(table))
         mandatory = sum(cell.mandatory for cell in cells)
         told = f"{len(cells)} cells enumerated, {mandatory} mandatory, every one of them ends with a person"
         print(f"{name}: {told}")
@@ -53,7 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
         for note in _without_lower_bound(name, entry):
             print(f"note: {note}")
     for name, entry in loaded.policy.models.items():
-        for warning in audit_checks.warnings(name, entry, tables[name]):
+        for warning in proofs.warnings(name, entry, tables[name]):
             print(f"warning: {warning}")
     if floors is not None:
         unused = floors_file.unused(tables, floors.floors)

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from sidecar.decision import spec
+from sidecar.decision import specification
 from sidecar.policy import floors_file, loading
 
 
@@ -21,5 +21,5 @@ def add_parser(subparsers: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Prints the document."""
     floors = None if arguments.floors is None else floors_file.read(arguments.floors)
-    print(spec.render(loading.read(arguments.policy), floors))
+    print(specification.render(loading.read(arguments.policy), floors))
     return 0

@@ -7,9 +7,9 @@ import msgspec
 from sidecar.decision.decide import BLOCKING_TASKS, Verdict
 from sidecar.decision.records import FallbackStep
 from sidecar.policy.actions import AUTOMATIC_ACTIONS, Action, AnswerSource, Reason, TaskKind
-from sidecar.policy.band import STRICTNESS
 from sidecar.policy.fallback import StepTable
 from sidecar.policy.floors import FloorHit
+from sidecar.policy.model import STRICTNESS
 from sidecar.policy.tables import CategoryTable, Cell
 
 SOURCES = {"rules": AnswerSource.RULES, "secondary": AnswerSource.SECONDARY}

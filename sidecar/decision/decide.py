@@ -9,8 +9,8 @@ from calibrators import applies_to, evidence
 from calibrators.calibrator import Calibrator
 from calibrators.errors import EvidenceUnusable
 from sidecar.policy.actions import AUTOMATIC_ACTIONS, Action, Intent, Reason, TaskKind
-from sidecar.policy.band import DEFAULT_AUDIT_RATE
 from sidecar.policy.floors import FloorHit, narrow
+from sidecar.policy.model import DEFAULT_AUDIT_RATE
 from sidecar.policy.tables import Cell, ModelTable
 
 MANDATORY_REASONS = frozenset({Reason.MANDATORY_REVIEW, Reason.DETECTOR})

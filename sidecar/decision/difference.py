@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from sidecar.decision import checks
+from sidecar.decision import proofs
 from sidecar.decision.decide import settle
 from sidecar.policy import floors_file
 from sidecar.policy.actions import Action, Intent, Reason
@@ -82,14 +82,14 @@ def cells(old: Side, new: Side) -> list[CellChange]:
     found: list[CellChange] = []
     for before, after, category, lower, upper in _intervals(old.tables(), new.tables()):
         changed: dict[tuple[Action, Action], list[str]] = {}
-        for state in (None, *checks.PROBLEMS):
+        for state in (None, *proofs.PROBLEMS):
             pair = _action(before, category, lower, state), _action(after, category, lower, state)
             if pair[0] is not pair[1]:
                 changed.setdefault(pair, []).append("in force" if state is None else state.value)
         for (action, instead), states in changed.items():
             change = CellChange(
                 model=before.name,
-                category=category or checks.UNLISTED,
+                category=category or proofs.UNLISTED,
                 lower=lower,
                 upper=upper,
                 states=tuple(states),
@@ -104,10 +104,10 @@ def mandatory(old: Side, new: Side) -> list[MandatoryChange]:
     """Where review becomes mandatory, or is not any more, in the models that both have."""
     found: list[MandatoryChange] = []
     for before, after, category, lower, upper in _intervals(old.tables(), new.tables()):
-        was, becomes = (checks.mandatory_at(table, category, lower) for table in (before, after))
+        was, becomes = (proofs.mandatory_at(table, category, lower) for table in (before, after))
         if was is becomes:
             continue
-        name = category or checks.UNLISTED
+        name = category or proofs.UNLISTED
         last = found[-1] if found else None
         if (
             last is not None
@@ -148,12 +148,12 @@ def _intervals(
     for name in sorted(old.keys() & new.keys()):
         before, after = old[name], new[name]
         for category in (*sorted(before.listed.keys() | after.listed.keys()), ""):
-            for lower, upper in checks.intervals(before.category(category), after.category(category)):
+            for lower, upper in proofs.intervals(before.category(category), after.category(category)):
                 yield before, after, category, lower, upper
 
 
 def _action(table: ModelTable, category: str, confidence: float, state: Reason | None) -> Action:
-    return settle(checks.assessed(confidence, state), category, Intent.LIVE, table).action
+    return settle(proofs.assessed(confidence, state), category, Intent.LIVE, table).action
 
 
 def _join(found: list[CellChange], change: CellChange) -> None:

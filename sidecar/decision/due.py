@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 from sidecar.decision.records import PlannedTask
 from sidecar.policy.actions import TaskKind
-from sidecar.policy.review import Review
+from sidecar.policy.upkeep import Review
 
 END_OF_BUSINESS = time(18, 0)
 QUARTER_HOUR_SECONDS = 900

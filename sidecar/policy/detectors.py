@@ -7,11 +7,11 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from sidecar.policy import categories, patterns
+from sidecar.policy import categories, expressions
 from sidecar.policy.actions import PERSON_ACTIONS, Reason
+from sidecar.policy.expressions import Pattern
 from sidecar.policy.fields import Strict, as_tuple
 from sidecar.policy.floors import FloorHit
-from sidecar.policy.patterns import Pattern
 
 INVISIBLE = ("Cf", "Cc")
 """Unicode's categories of characters that have no width; line breaks are kept."""
@@ -35,7 +35,7 @@ class Detector(Strict):
     def _usable(self) -> Self:
         if not categories.normalise(self.category):
             raise ValueError("category: an empty name")
-        if patterns.compile_pattern(self.pattern, ignore_case=self.ignore_case).found_in(""):
+        if expressions.compile_pattern(self.pattern, ignore_case=self.ignore_case).found_in(""):
             raise ValueError(f"pattern {self.pattern!r} matches an empty text, so it would hold everything")
         return self
 
@@ -66,7 +66,7 @@ def compile_detectors(detectors: Iterable[Detector]) -> tuple[CompiledDetector, 
     return tuple(
         CompiledDetector(
             detector.fields_,
-            patterns.compile_pattern(detector.pattern, ignore_case=detector.ignore_case),
+            expressions.compile_pattern(detector.pattern, ignore_case=detector.ignore_case),
             FloorHit(
                 floor=f"detector:{detector.name}:{categories.normalise(detector.category)}",
                 reason=Reason.DETECTOR,

@@ -1,6 +1,6 @@
-"""Conditions in CEL, and the one place that knows which package evaluates them.
+"""Conditions in CEL and patterns in RE2, and the one place that knows which packages evaluate them.
 
-The package is cel-expr-python 0.1.3 (Apache-2.0), the CEL project's own wrapper of its C++ engine. Of the
+CEL is evaluated by cel-expr-python 0.1.3 (Apache-2.0), the CEL project's own wrapper of its C++ engine. Of the
 three candidates it alone has a type checker, and so it alone can refuse `category == 1`, an unknown
 variable or a result that is no truth value while the policy loads. Measured on two cores, Python 3.11:
 
@@ -12,19 +12,19 @@ variable or a result that is no truth value while the policy loads. Measured on 
 
 Evaluation is bounded and cannot do I/O. Of CEL's macros only `has` exists here, so there is no loop (one of
 concatenations took seconds and gigabytes); a text has at most `MAX_CHARACTERS`; the parser refuses more
-than 32 levels; a pattern of `matches` is a literal within the bounds of `patterns`; the values have at most
+than 32 levels; a pattern of `matches` is a literal within the bounds of `compile_pattern`; the values have at most
 `MAX_INPUT_CHARACTERS` together.
 """
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+import re2  # type: ignore[import-untyped]  # it has neither stubs nor the marker py.typed
 from cel_expr_python import cel  # type: ignore[import-untyped]  # its stubs come without the marker py.typed
 
 from calibrators.errors import TruebandError
-from sidecar.policy import pattern_literals, patterns
 
 MAX_CHARACTERS = 2000
 MAX_INPUT_CHARACTERS = 65_536
@@ -46,6 +46,11 @@ TYPES = {
     "number": cel.Type.DOUBLE,
     "attributes": cel.Type.Map(cel.Type.STRING, cel.Type.DYN),
 }
+
+MAX_PATTERN_CHARACTERS = 1000
+MAX_INSTRUCTIONS = 1000
+"""RE2's own measure of a compiled pattern. Time is at worst text times this: on 64 KiB of hostile text a tenth
+of a millisecond was measured for a list of words, two seconds for the worst pattern that is still let in."""
 
 
 class EvaluationFailed(TruebandError):
@@ -114,9 +119,8 @@ class Language:
         """The compiled condition.
 
         Raises:
-            ValueError: it is too long, malformed, reads an unknown variable, mixes types (beside a
-            confidence a
-                number is written 1.0, not 1), gives no truth value, or has a pattern that `patterns` refuses.
+            ValueError: it is too long, malformed, reads an unknown variable, mixes types (beside a confidence a
+                number is written 1.0, not 1), gives no truth value, or has a pattern that is not let in.
         """
         if len(text) > MAX_CHARACTERS:
             raise ValueError(f"a condition has at most {MAX_CHARACTERS:,} characters, not {len(text):,}")
@@ -131,11 +135,11 @@ class Language:
                 "attributes.x == true"
             )
         instructions = 0
-        for pattern in pattern_literals.find(compiled.serialize()):
+        for pattern in _patterns_in(compiled.serialize()):
             if pattern is None:
                 raise ValueError(f"{text!r}: the pattern of matches() must be a literal text")
-            instructions += patterns.compile_pattern(pattern).instructions
-        if instructions > patterns.MAX_INSTRUCTIONS:
+            instructions += compile_pattern(pattern).instructions
+        if instructions > MAX_INSTRUCTIONS:
             raise ValueError(f"{text!r}: its patterns are too large together: use fewer counted repetitions")
         return Expression(text, compiled)
 
@@ -172,3 +176,129 @@ def _length(value: Value) -> int:
 
 def _first_line(error: Exception) -> str:
     return str(error).removeprefix("INVALID_ARGUMENT: ERROR: ").splitlines()[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """A compiled regular expression. Safe for all threads."""
+
+    text: str
+    instructions: int
+    compiled: object
+
+    def found_in(self, text: str) -> bool:
+        """Whether the pattern matches anywhere in a text.
+
+        Raises:
+            UnicodeEncodeError: the text is no UTF-8.
+        """
+        return self.compiled.search(text) is not None  # type: ignore[attr-defined]
+
+
+def compile_pattern(text: str, *, ignore_case: bool = False) -> Pattern:
+    """The compiled pattern of a text: RE2, which cannot backtrack over what strangers wrote.
+
+    Raises:
+        ValueError: it is empty, too long, no RE2 syntax (which has no look-around and no back-references), or
+            compiles to a program that is too large, as counted repetitions of repetitions do.
+    """
+    if not text or len(text) > MAX_PATTERN_CHARACTERS:
+        raise ValueError(f"a pattern has 1 to {MAX_PATTERN_CHARACTERS:,} characters, not {len(text):,}")
+    options = re2.Options()
+    options.log_errors = False
+    options.case_sensitive = not ignore_case
+    try:
+        compiled = re2.compile(text, options)
+    except (re2.error, UnicodeEncodeError) as error:
+        raise ValueError(f"{text!r} is no RE2 pattern: {_pattern_error(error)}") from error
+    if compiled.programsize > MAX_INSTRUCTIONS:
+        raise ValueError(
+            f"pattern {text!r} compiles to {compiled.programsize:,} instructions, more than "
+            f"{MAX_INSTRUCTIONS:,}: use fewer or smaller counted repetitions"
+        )
+    return Pattern(text, compiled.programsize, compiled)
+
+
+def _pattern_error(error: Exception) -> str:
+    # RE2 hands its reason over as bytes.
+    reason = error.args[0] if error.args else error
+    return reason.decode(errors="replace") if isinstance(reason, bytes) else str(reason)
+
+
+# The engine tells a condition's syntax tree as a serialized protocol buffer alone: `google.protobuf.Any` with a
+# `cel.expr.CheckedExpr`. These are the field numbers on the way to the patterns, from checked.proto and
+# syntax.proto of github.com/google/cel-spec. They are read here, in forty lines, since a generated module would
+# bring its 150 lines of proto and the protobuf runtime into the room that knows no wire.
+ANY_VALUE = 2
+CHECKED_EXPR = 4
+CONST, SELECT, CALL, LIST, STRUCT = 3, 5, 6, 7, 8
+CONST_STRING = 6
+SELECT_OPERAND = 1
+CALL_TARGET, CALL_FUNCTION, CALL_ARGUMENT = 1, 2, 3
+LIST_ELEMENT = 1
+STRUCT_ENTRY = 2
+ENTRY_MAP_KEY, ENTRY_VALUE = 3, 4
+
+PARTS = {
+    SELECT: ((SELECT_OPERAND,),),
+    CALL: ((CALL_TARGET,), (CALL_ARGUMENT,)),
+    LIST: ((LIST_ELEMENT,),),
+    STRUCT: ((STRUCT_ENTRY, ENTRY_MAP_KEY), (STRUCT_ENTRY, ENTRY_VALUE)),
+}
+"""The paths to the expressions that an expression of each kind is made of. A comprehension is missing: only a
+macro makes one, and of those only `has` exists here."""
+
+
+def _patterns_in(serialized: bytes) -> Iterator[str | None]:
+    """The literal pattern of every call of `matches` in a compiled condition; None for one that is no literal."""
+    for checked in _at(serialized, ANY_VALUE, CHECKED_EXPR):
+        yield from _walk(checked)
+
+
+def _walk(expression: bytes) -> Iterator[str | None]:
+    for call in _at(expression, CALL):
+        if b"matches" in _at(call, CALL_FUNCTION):
+            # `a.matches(b)` has a target and an argument, `matches(a, b)` two arguments.
+            texts = list(_at(list(_at(call, CALL_ARGUMENT))[-1], CONST, CONST_STRING))
+            yield texts[-1].decode() if texts else None
+    for kind, paths in PARTS.items():
+        for path in paths:
+            for part in _at(expression, kind, *path):
+                yield from _walk(part)
+
+
+def _at(message: bytes, *path: int) -> Iterator[bytes]:
+    """What stands at a path of field numbers in a message, each time that it stands there."""
+    if not path:
+        yield message
+        return
+    for number, part in _fields(message):
+        if number == path[0]:
+            yield from _at(part, *path[1:])
+
+
+def _fields(message: bytes) -> Iterator[tuple[int, bytes]]:
+    """The length-delimited fields of a protocol buffer message; others are skipped."""
+    position = 0
+    while position < len(message):
+        key, position = _varint(message, position)
+        wire_type = key & 7
+        if wire_type == 0:
+            _, position = _varint(message, position)
+        elif wire_type == 2:
+            length, position = _varint(message, position)
+            yield key >> 3, message[position : position + length]
+            position += length
+        else:
+            position += 8 if wire_type == 1 else 4
+
+
+def _varint(message: bytes, position: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        byte = message[position]
+        position += 1
+        value |= (byte & 127) << shift
+        shift += 7
+        if byte < 128:
+            return value, position

@@ -1,6 +1,7 @@
 """The kinds of values in a policy file, each with the one form that it has and a message for any other."""
 
 import re
+from datetime import date
 from decimal import Decimal
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
@@ -40,6 +41,16 @@ def _duration_text(seconds: float) -> str:
     return f"{Decimal(repr(seconds)):f}s"
 
 
+def _date(value: object) -> object:
+    """YAML reads 2027-03-31 as a date; JSON, as the canonical text is, has only text."""
+    if isinstance(value, str):
+        try:
+            return date.fromisoformat(value)
+        except ValueError as error:
+            raise ValueError("a date is written 2027-03-31") from error
+    return value
+
+
 def _decimal(value: object) -> Decimal:
     if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
         raise ValueError("must be a number")
@@ -75,6 +86,7 @@ Duration = Annotated[
 ]
 """In seconds."""
 
+Day = Annotated[date, BeforeValidator(_date)]
 PersonAction = Annotated[Literal[Action.HOLD_FOR_REVIEW, Action.ESCALATE], BeforeValidator(_person_action)]
 CalibratorUri = Annotated[str, AfterValidator(_calibrator_uri)]
 Edge = Annotated[

@@ -15,7 +15,7 @@ from sidecar.policy import categories, detectors, floors, loading
 from sidecar.policy.actions import Reason
 from sidecar.policy.detectors import CompiledDetector, Detectors
 from sidecar.policy.fields import FileVersion, Strict, as_tuple
-from sidecar.policy.model import MODEL_NAME, ConfidenceRange, Policy
+from sidecar.policy.model import MODEL_NAME, ConfidenceRange, Policy, Ranges
 from sidecar.policy.tables import CategoryTable, ModelTable, compile_policy
 
 KEYS = "`version`, and any of `mandatory_categories`, `models` and `detectors`"
@@ -46,8 +46,6 @@ CategoryNames = Annotated[
     AfterValidator(lambda given: tuple(sorted({_name(name) for name in given}))),
 ]
 """In their normal form, each once, in order: what is written otherwise and means the same is the same."""
-
-Ranges = Annotated[tuple[ConfidenceRange, ...], BeforeValidator(as_tuple), Field(min_length=1)]
 
 
 class ModelFloors(Strict):

@@ -7,7 +7,7 @@ from decimal import Decimal
 import numpy as np
 import numpy.typing as npt
 
-from sidecar.policy.band import DEFAULT_BANDS
+from sidecar.policy.model import DEFAULT_BANDS
 from tests.statistics.check import Check, Effort
 from training.cut_offs import grid, proposal, thinning
 from training.cut_offs.thinning import Sample

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 from training.commands import evaluate, flags, labelled_file, ledger_source
 
 if TYPE_CHECKING:
-    from sidecar.policy.costs import Costs
     from sidecar.policy.loading import LoadedPolicy
-    from sidecar.policy.model import Model
+    from sidecar.policy.model import Costs, Model
     from training.cut_offs.material import Material
     from training.cut_offs.proposal import Proposal
 

@@ -14,7 +14,7 @@ from fractions import Fraction
 import pydantic
 
 from sidecar.policy.actions import Action
-from sidecar.policy.costs import Costs
+from sidecar.policy.model import Costs
 from training import errors
 
 
@@ -41,7 +41,7 @@ class Interval:
 
 
 def parse(text: str) -> Costs:
-    """The costs in `error=10,review=1,...`; see `sidecar.policy.costs` for the names.
+    """The costs in `error=10,review=1,...`; see `sidecar.policy.model.Costs` for the names.
 
     Raises:
         RequestRefused: it cannot be read, a name is unknown, or a number is missing or out of range.

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sidecar.policy.actions import Action
-from sidecar.policy.band import DEFAULT_AUDIT_RATE, Band
+from sidecar.policy.model import DEFAULT_AUDIT_RATE, Band
 from training.cut_offs.proposal import CutOffs
 from training.measure.intervals import FloatArray
 

@@ -11,8 +11,7 @@ import yaml
 
 from sidecar import errors as sidecar_errors
 from sidecar.policy import loading
-from sidecar.policy.band import Band
-from sidecar.policy.model import Policy
+from sidecar.policy.model import Band, Policy
 from training import errors
 from training.cut_offs import band_text
 from training.cut_offs.band_text import Edit

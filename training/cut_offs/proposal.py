@@ -15,8 +15,7 @@ from decimal import Decimal
 from fractions import Fraction
 
 from sidecar.policy.actions import AUTOMATIC_ACTIONS, Action
-from sidecar.policy.band import Band
-from sidecar.policy.costs import Costs
+from sidecar.policy.model import Band, Costs
 from training import errors
 from training.cut_offs import costs as cost_lines
 from training.cut_offs import grid, power, testing, thinning

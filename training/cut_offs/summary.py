@@ -10,7 +10,7 @@ from rich import box
 from rich.table import Table
 
 from sidecar.decision import cost_ratios
-from sidecar.policy.band import Band
+from sidecar.policy.model import Band
 from training.cut_offs import testing, thinning
 from training.cut_offs.load import Load
 from training.cut_offs.material import Material

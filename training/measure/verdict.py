@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
 
-from sidecar.policy.promise import Promise
+from sidecar.policy.model import Promise
 from training.measure import intervals
 from training.measure.post_stratified import Estimate
 

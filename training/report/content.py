@@ -10,9 +10,9 @@ from sidecar.decision.suspensions import Suspension
 from sidecar.ledger.review_facts import EndingCount, Judgements, QueueCount
 from sidecar.ledger.store import Ledger
 from sidecar.policy.actions import AUTOMATIC_ACTIONS, Action, AnswerSource, Intent
-from sidecar.policy.band import Band
 from sidecar.policy.floors_file import LoadedFloors
 from sidecar.policy.loading import LoadedPolicy
+from sidecar.policy.model import Band
 from training.report import calibration, gathering, mandatory, population, tables, weekly
 from training.report.calibration import Calibration
 from training.report.gathering import Gathered

@@ -13,7 +13,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import PercentFormatter
 
 from sidecar.policy.actions import AUTOMATIC_ACTIONS
-from sidecar.policy.band import Band as PolicyBand
+from sidecar.policy.model import Band as PolicyBand
 from training.report import wording
 from training.report.content import ModelReport, VersionReport
 from training.report.rows import Row

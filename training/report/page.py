@@ -4,7 +4,7 @@ from importlib import resources
 
 import jinja2
 
-from sidecar.policy.promise import DEFAULT_CONFIDENCE
+from sidecar.policy.model import DEFAULT_CONFIDENCE
 from training.measure.verdict import LEAST_EFFECTIVE, Finding
 from training.report import document, figures, wording
 from training.report.content import Report

@@ -12,7 +12,7 @@ import numpy as np
 from sidecar.decision.tasks import TaskState
 from sidecar.ledger.review_facts import PlannedReview, Unlabelled
 from sidecar.policy.actions import AnswerSource, TaskKind
-from sidecar.policy.promise import Promise
+from sidecar.policy.model import Promise
 from training.measure import non_response, post_stratified, verdict
 from training.measure.post_stratified import Estimate
 from training.measure.verdict import Verdict

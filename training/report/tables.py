@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from sidecar.policy import categories
 from sidecar.policy import model as policy_model
 from sidecar.policy.actions import AUTOMATIC_ACTIONS
-from sidecar.policy.band import Band
-from sidecar.policy.model import Category, Model
+from sidecar.policy.model import Band, Category, Model
 from training.measure.verdict import LEAST_EFFECTIVE
 from training.report import rows
 from training.report.gathering import Gathered

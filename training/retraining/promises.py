@@ -9,8 +9,7 @@ import numpy.typing as npt
 
 from sidecar.policy import categories as category_names
 from sidecar.policy import model as policy_model
-from sidecar.policy.band import Band
-from sidecar.policy.promise import Promise
+from sidecar.policy.model import Band, Promise
 from training.measure import intervals
 from training.measure.intervals import FloatArray
 from training.retraining.placement import BoolArray, Placement

@@ -22,8 +22,7 @@ from sidecar.ledger.labelled import Labelled
 from sidecar.policy import categories
 from sidecar.policy import model as policy_model
 from sidecar.policy.actions import AnswerSource, Intent, TaskKind
-from sidecar.policy.band import Band
-from sidecar.policy.model import Category, Model
+from sidecar.policy.model import Band, Category, Model
 
 SUBJECTS = {AnswerSource.PRIMARY: "PRIMARY", AnswerSource.SECONDARY: "SECONDARY", AnswerSource.RULES: "RULE"}
 STEPS = {AnswerSource.SECONDARY: "secondary", AnswerSource.RULES: "rules"}

@@ -7,7 +7,7 @@ import grpc
 from trueband.v1 import admin_pb2, admin_pb2_grpc
 
 from sidecar import ENGINE_VERSION, errors
-from sidecar.decision import spec
+from sidecar.decision import specification
 from sidecar.service.api import permissions, responses, suspensions
 from sidecar.service.control import Control
 from sidecar.service.registry import SlotStatus
@@ -73,7 +73,7 @@ class AdminServicer(admin_pb2_grpc.AdminServiceServicer):
         return admin_pb2.GetPolicyResponse(
             policy_json=loaded.canonical,
             digest=loaded.digest,
-            specification=spec.render(loaded, current.floors),
+            specification=specification.render(loaded, current.floors),
         )
 
     def Suspend(

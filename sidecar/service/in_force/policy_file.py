@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sidecar import errors
-from sidecar.decision import chain_checks, checks, suspension_scope
+from sidecar.decision import proofs, suspension_scope
 from sidecar.decision.suspensions import Suspension
 from sidecar.policy import floors_file, loading
 from sidecar.policy.detectors import CompiledDetector
@@ -47,7 +47,7 @@ def admit(loaded: LoadedPolicy, floors: LoadedFloors | None = None, *, since: fl
     """
     given = None if floors is None else floors.floors
     tables = floors_file.merge(loaded.policy, given)
-    broken = chain_checks.all_violations(tables.values())
+    broken = proofs.violations(tables.values())
     if broken:
         raise errors.PolicyRefused("\n".join(["the policy breaks a promise:", *broken[:MOST_NAMED]]))
     return PolicyInForce(
@@ -187,7 +187,7 @@ class PolicyFile:
         """
         current = self.current
         changed = admit(loaded, floors, since=self._clock())
-        wider = checks.widened(current.tables, changed.tables)
+        wider = proofs.widened(current.tables, changed.tables)
         if wider:
             more = [f"and {len(wider) - MOST_NAMED} more"] if len(wider) > MOST_NAMED else []
             told = "mandatory review ends with a restart only, if a person has decided that it shall:"

@@ -16,7 +16,7 @@ from sidecar.ledger.leases import Event, ReviewTransaction
 from sidecar.ledger.outcomes import Outcome
 from sidecar.ledger.store import Ledger
 from sidecar.policy.actions import TaskKind
-from sidecar.policy.review import Review
+from sidecar.policy.upkeep import Review
 from sidecar.service.principals import Principal
 from sidecar.service.review import bell, completing, leasing, showing
 from sidecar.service.review.completing import Finding

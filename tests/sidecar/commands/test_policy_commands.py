@@ -121,7 +121,7 @@ def test_check_gives_the_schema_of_the_floors(capsys):
 
 
 def test_check_proves_the_fallback_chain_too(policy, capsys, monkeypatch):
-    monkeypatch.setattr("sidecar.decision.chain_checks.violations", lambda *_: ["a broken chain"])
+    monkeypatch.setattr("sidecar.decision.proofs.chain_violations", lambda *_: ["a broken chain"])
     code, out, err = run(capsys, "check", policy)
     assert (code, out) == (2, "")
     assert "a broken chain" in err

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from sidecar.decision import cost_ratios
 from sidecar.policy.actions import Action
-from sidecar.policy.band import DEFAULT_BANDS, STRICTNESS
+from sidecar.policy.model import DEFAULT_BANDS, STRICTNESS
 
 ACTIONS = (*(action for action in Action if action is not Action.UNCERTAIN),)
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sidecar.decision import checks, difference
+from sidecar.decision import difference, proofs
 from sidecar.decision.decide import Assessment, settle
 from sidecar.decision.difference import CellChange, MandatoryChange, Setting, Side
 from sidecar.policy import floors_file, loading
@@ -161,8 +161,8 @@ def test_the_cells_told_are_all_that_change(data, scenarios):
     before, after = (each.tables()["lead-classifier"] for each in (old, new))
     confidence = data.draw(st.one_of(st.floats(0, 1), st.sampled_from((0.0, 1.0))))
     category = data.draw(st.sampled_from((*before.listed, *after.listed, "")))
-    problem = data.draw(st.sampled_from((None, *checks.PROBLEMS)))
-    known = problem in (None, checks.PROBLEMS[0])
+    problem = data.draw(st.sampled_from((None, *proofs.PROBLEMS)))
+    known = problem in (None, proofs.PROBLEMS[0])
     was, becomes = (
         settle(
             Assessment(confidence, confidence if known else None, problem, confidence if known else None),
@@ -175,7 +175,7 @@ def test_the_cells_told_are_all_that_change(data, scenarios):
     told = [
         (each.old, each.new)
         for each in difference.cells(old, new)
-        if each.category == (category or checks.UNLISTED)
+        if each.category == (category or proofs.UNLISTED)
         and (each.lower <= confidence < each.upper or confidence == each.upper == 1.0)
         and ("in force" if problem is None else problem) in each.states
     ]

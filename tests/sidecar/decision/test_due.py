@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from sidecar.decision import due
 from sidecar.policy.actions import TaskKind
-from sidecar.policy.review import Review
+from sidecar.policy.upkeep import Review
 
 
 def at(text, zone="UTC"):

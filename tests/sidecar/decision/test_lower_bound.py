@@ -1,5 +1,6 @@
 """`band_on: lower_bound`: bands are cut on what the confidence is at least, and nothing else gets wider by it."""
 
+import dataclasses
 from typing import Any
 
 import msgspec
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 import calibrators
 from calibrators import Evidence, LowerCurve
-from sidecar.decision import chain_checks, checks, conclusion, spec
+from sidecar.decision import conclusion, proofs, specification
 from sidecar.decision.decide import Assessment, Case, band_of, decide, settle
 from sidecar.decision.records import FallbackStep
 from sidecar.policy import loading
@@ -146,8 +147,8 @@ def test_cutting_on_the_bound_never_leaves_a_mandatory_cell(
 
 def test_a_change_back_is_told_where_ranges_lose_what_they_bind() -> None:
     lower, plain = {"lead-classifier": table()}, {"lead-classifier": table("calibrated")}
-    assert checks.widened(plain, lower) == []
-    (told,) = checks.widened(lower, plain)
+    assert proofs.widened(plain, lower) == []
+    (told,) = proofs.widened(lower, plain)
     assert "category ranged" in told
     assert "whose lower bound lies in them" in told
 
@@ -183,19 +184,21 @@ def test_no_step_decides_where_the_primary_has_no_bound() -> None:
 
 
 def test_the_proofs_hold_and_see_the_new_state() -> None:
-    assert checks.violations(table()) == []
-    assert chain_checks.violations(table(), (RULES,)) == []
-    states = {cell.state for cell in checks.enumerate_cells(table())}
+    assert proofs.violations([dataclasses.replace(table(), chain=(RULES,))]) == []
+    states = {cell.state for cell in proofs.cells(table())}
     assert "NO_LOWER_BOUND" in states
-    assert "NO_LOWER_BOUND" not in {cell.state for cell in checks.enumerate_cells(table("calibrated"))}
-    acting = [cell for cell in chain_checks.enumerate_cells(table(), (RULES,)) if cell.decided]
+    assert "NO_LOWER_BOUND" not in {cell.state for cell in proofs.cells(table("calibrated"))}
+    acting = [
+        cell for cell in proofs.chain_cells(dataclasses.replace(table(), chain=(RULES,))) if cell.decided
+    ]
     assert acting
     assert all(cell.state == "in force" for cell in acting)
 
 
 def test_the_document_says_which_number_bands_are_cut_on() -> None:
     lower, plain = (
-        spec.render(loading.parse(POLICY.replace("BAND_ON", each))) for each in ("lower_bound", "calibrated")
+        specification.render(loading.parse(POLICY.replace("BAND_ON", each)))
+        for each in ("lower_bound", "calibrated")
     )
     assert "**Cut on the lower bound.**" in lower
     assert "NO_LOWER_BOUND" in lower

@@ -6,8 +6,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sidecar.decision import records, suspensions
-from sidecar.decision.checks import PROBLEMS
 from sidecar.decision.decide import Assessment, settle
+from sidecar.decision.proofs import PROBLEMS
 from sidecar.decision.suspensions import Resumption, Scope, Suspension, Suspensions
 from sidecar.policy import loading
 from sidecar.policy.actions import AUTOMATIC_ACTIONS, PERSON_ACTIONS, Action, AnswerSource, Intent, Reason

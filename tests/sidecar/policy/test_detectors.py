@@ -3,7 +3,7 @@ from typing import Any
 import pydantic
 import pytest
 
-from sidecar.policy import detectors, patterns
+from sidecar.policy import detectors, expressions
 from sidecar.policy.actions import PERSON_ACTIONS, Action, Reason
 from sidecar.policy.detectors import CompiledDetector, Detectors
 
@@ -111,5 +111,5 @@ def test_the_text_survives_a_round_trip_through_the_canonical_form() -> None:
 
 
 def test_a_pattern_knows_its_size() -> None:
-    small, large = patterns.compile_pattern("a"), patterns.compile_pattern("a{500}")
-    assert small.instructions < 20 < 500 < large.instructions <= patterns.MAX_INSTRUCTIONS
+    small, large = expressions.compile_pattern("a"), expressions.compile_pattern("a{500}")
+    assert small.instructions < 20 < 500 < large.instructions <= expressions.MAX_INSTRUCTIONS

@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sidecar import errors
-from sidecar.decision import chain_checks, checks
+from sidecar.decision import proofs
 from sidecar.decision.decide import Assessment, settle
 from sidecar.policy import detectors, floors_file, loading
 from sidecar.policy.actions import PERSON_ACTIONS, Action, Intent, Reason
@@ -86,14 +86,13 @@ def test_a_merge_never_takes_anything_away(data, scenarios):
     policy = loading.parse(data.draw(scenarios).policy).policy
     floors = floors_file.parse(json.dumps(data.draw(floors_contents()))).floors
     before, after = compile_policy(policy), floors_file.merge(policy, floors)
-    assert checks.widened(before, after) == []
+    assert proofs.widened(before, after) == []
     old, new = before["lead-classifier"], after["lead-classifier"]
     for category in (*(old.listed.keys() | new.listed.keys()), ""):
-        lowers = [lower for lower, _ in checks.intervals(old.category(category), new.category(category))]
+        lowers = [lower for lower, _ in proofs.intervals(old.category(category), new.category(category))]
         for confidence in (*lowers, 1.0, None):
             assert possible(new, category, confidence) <= possible(old, category, confidence)
-    assert checks.violations(new) == []
-    assert chain_checks.violations(new, new.chain) == []
+    assert proofs.violations([new]) == []
 
 
 @ordinary

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.policy.actions import Action
-from sidecar.policy.costs import Costs
+from sidecar.policy.model import Costs
 from training import errors
 from training.cut_offs import costs
 

@@ -5,7 +5,7 @@ from decimal import Decimal
 import numpy as np
 import pytest
 
-from sidecar.policy.band import DEFAULT_BANDS
+from sidecar.policy.model import DEFAULT_BANDS
 from training.cut_offs import load, proposal
 from training.cut_offs.proposal import CutOffs
 

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from sidecar.policy.actions import Action
-from sidecar.policy.band import DEFAULT_BANDS, Band
-from sidecar.policy.costs import Costs
+from sidecar.policy.model import DEFAULT_BANDS, Band, Costs
 from training import errors
 from training.cut_offs import proposal
 from training.cut_offs.proposal import Proposal

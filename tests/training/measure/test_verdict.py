@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from sidecar.policy.promise import Promise
+from sidecar.policy.model import Promise
 from training.measure import intervals, post_stratified, verdict
 from training.measure.post_stratified import Estimate
 from training.measure.sample import Sample

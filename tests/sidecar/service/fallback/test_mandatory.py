@@ -9,11 +9,11 @@ from typing import Any, Literal, get_args
 import msgspec
 
 from sidecar.decision import conclusion
-from sidecar.decision.checks import PROBLEMS
 from sidecar.decision.conclusion import Conclusion, FloorsBySource
 from sidecar.decision.decide import Assessment, Verdict, settle
+from sidecar.decision.proofs import PROBLEMS
 from sidecar.decision.records import FallbackStep, StepOutcome
-from sidecar.policy import band, fallback, model
+from sidecar.policy import fallback, model
 from sidecar.policy.actions import AUTOMATIC_ACTIONS, PERSON_ACTIONS, Action, AnswerSource, Intent, Reason
 from sidecar.policy.fallback import StepTable
 from sidecar.policy.floors import FloorHit
@@ -58,7 +58,7 @@ class Said:
 def random_bands(rng: random.Random) -> list[dict[str, Any]]:
     count = rng.randint(2, 5)
     edges = [0.0, *sorted(rng.sample([number / 20 for number in range(1, 20)], count - 1))]
-    strict = sorted((rng.choice(BANDS) for _ in edges), key=band.STRICTNESS.__getitem__, reverse=True)
+    strict = sorted((rng.choice(BANDS) for _ in edges), key=model.STRICTNESS.__getitem__, reverse=True)
     return [
         {"name": f"band_{position}", "from": edge, "action": action.value, "audit_rate": rng.random()}
         for position, (edge, action) in enumerate(zip(edges, strict, strict=True))

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from sidecar import errors
-from sidecar.decision import checks
+from sidecar.decision import proofs
 from sidecar.decision.records import Artifact, InForce
 from sidecar.decision.suspensions import Scope, Suspension
 from sidecar.policy import floors_file, loading
@@ -198,7 +198,7 @@ class WatchedPair(Watched):
         return self.look(policy, at)
 
     def mandatory(self, category):
-        return checks.mandatory_at(self.file.current.tables["m"], category, 0.99)
+        return proofs.mandatory_at(self.file.current.tables["m"], category, 0.99)
 
 
 @pytest.fixture
@@ -287,7 +287,7 @@ def test_a_restart_may_end_mandatory_review(pair):
     again = PolicyFile(
         pair.path, floors=pair.floors, clock=time.time, on_change=print, interval_seconds=1
     ).current
-    assert not checks.mandatory_at(again.tables["m"], "general", 0.99)
+    assert not proofs.mandatory_at(again.tables["m"], "general", 0.99)
 
 
 def test_a_category_may_move_between_the_files_in_one_step(pair):

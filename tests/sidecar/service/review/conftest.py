@@ -10,7 +10,7 @@ from calibrators.evidence import Evidence
 from sidecar.decision.records import Decision, PlannedTask
 from sidecar.ledger.store import Ledger
 from sidecar.policy.actions import Action, Reason, TaskKind
-from sidecar.policy.review import Review
+from sidecar.policy.upkeep import Review
 from sidecar.service.principals import Principal, Role
 from sidecar.service.review.classes import classes_by_policy
 from sidecar.service.review.completing import Finding

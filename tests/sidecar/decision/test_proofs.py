@@ -7,11 +7,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sidecar.decision import checks
-from sidecar.policy import floors, loading
-from sidecar.policy.actions import ALL_ACTIONS, Action, Reason
+from sidecar.decision import conclusion, proofs
+from sidecar.decision.conclusion import Judgement
+from sidecar.policy import floors, loading, model
+from sidecar.policy.actions import Action, Reason
+from sidecar.policy.fallback import StepTable
 from sidecar.policy.floors import FloorHit
-from sidecar.policy.tables import compile_policy
+from sidecar.policy.tables import ModelTable, compile_policy
 
 POLICY = """
 version: 1
@@ -33,7 +35,7 @@ def table():
 def changed(name, **fields):
     """The table with another entry for one category."""
     good = table()
-    if name == checks.UNLISTED:
+    if name == proofs.UNLISTED:
         return dataclasses.replace(good, unlisted=dataclasses.replace(good.unlisted, **fields))
     entry = dataclasses.replace(good.listed[name], **fields)
     return dataclasses.replace(good, listed=MappingProxyType({**good.listed, name: entry}))
@@ -46,14 +48,14 @@ def without(name):
 
 
 def test_a_good_policy_breaks_nothing():
-    assert checks.violations(table()) == []
+    assert proofs.violations([table()]) == []
 
 
 def test_every_cell_is_enumerated_once():
-    cells = list(checks.enumerate_cells(table()))
+    cells = list(proofs.cells(table()))
     names = {"general", "contracts", "refunds", *("pricing", "legal_language", "account_strategy")}
-    assert {cell.category for cell in cells} == names | {checks.UNLISTED}
-    assert {cell.state for cell in cells} == {"in force", *(problem.value for problem in checks.PROBLEMS)}
+    assert {cell.category for cell in cells} == names | {proofs.UNLISTED}
+    assert {cell.state for cell in cells} == {"in force", *(problem.value for problem in proofs.PROBLEMS)}
     keys = [(cell.category, cell.lower, cell.state) for cell in cells]
     assert len(set(keys)) == len(keys)
     intervals = [(c.lower, c.upper) for c in cells if c.category == "refunds" and c.state == "in force"]
@@ -65,7 +67,7 @@ def test_every_cell_is_enumerated_once():
 
 
 CELLS = table().unlisted.cells
-WIDE = FloorHit(floor="x", reason=Reason.MANDATORY_REVIEW, permitted=tuple(sorted(ALL_ACTIONS)))
+WIDE = FloorHit(floor="x", reason=Reason.MANDATORY_REVIEW, permitted=tuple(sorted(Action)))
 REJECTING = FloorHit(floor="x", reason=Reason.MANDATORY_REVIEW, permitted=(Action.ESCALATE, Action.REJECT))
 TAMPERED = {
     "the floor of a built-in category is gone": (lambda: changed("pricing", floor=None), "pricing: always"),
@@ -87,12 +89,12 @@ TAMPERED = {
         "[0.9, 0.95), in force: AUTO_ROUTE without a person",
     ),
     "the floor of what is not listed is gone": (
-        lambda: changed(checks.UNLISTED, floor=None),
+        lambda: changed(proofs.UNLISTED, floor=None),
         "for a category that the policy does not list",
     ),
     "what is not listed may be rejected": (
         lambda: changed(
-            checks.UNLISTED, floor=FloorHit(floor="x", reason=Reason.UNKNOWN_CATEGORY, permitted=("REJECT",))
+            proofs.UNLISTED, floor=FloorHit(floor="x", reason=Reason.UNKNOWN_CATEGORY, permitted=("REJECT",))
         ),
         "REJECT without a person for a category that the policy does not list",
     ),
@@ -120,7 +122,7 @@ TAMPERED = {
 @pytest.mark.parametrize("what", TAMPERED)
 def test_a_broken_table_is_found_out(what):
     make, words = TAMPERED[what]
-    found = checks.violations(make())
+    found = proofs.table_violations(make())
     assert any(words in violation for violation in found), found
     assert all(violation.startswith("m, category ") for violation in found)
 
@@ -130,7 +132,7 @@ def test_a_broken_table_is_found_out(what):
 def test_whatever_the_loader_lets_through_is_proven(data, scenarios):
     """The schema and the proof are two nets: nothing that passes the first is caught by the second."""
     for compiled in compile_policy(loading.parse(data.draw(scenarios).policy).policy).values():
-        assert checks.violations(compiled) == []
+        assert proofs.violations([compiled]) == []
 
 
 WIDER = [
@@ -148,10 +150,10 @@ def test_a_change_that_would_end_mandatory_review_is_named(becomes, says, count)
     line = next(line for line in POLICY.splitlines() if line.strip().startswith(name))
     changed_policy = POLICY.replace(line.strip(), becomes)
     old, new = (compile_policy(loading.parse(each).policy) for each in (POLICY, changed_policy))
-    found = checks.widened(old, new)
+    found = proofs.widened(old, new)
     assert len(found) == count
     assert f"model m, {says}" in "\n".join(found)
-    assert checks.widened(new, new) == []
+    assert proofs.widened(new, new) == []
 
 
 def test_more_mandatory_review_is_no_widening():
@@ -162,21 +164,21 @@ def test_more_mandatory_review_is_no_widening():
         POLICY.replace("[{from: 0.8, to: 0.95}]", "true"),
         POLICY.replace("evidence: score", "evidence: score\n    bands: [{name: a, from: 0, action: REJECT}]"),
     ):
-        assert checks.widened(old, compile_policy(loading.parse(wider).policy)) == []
+        assert proofs.widened(old, compile_policy(loading.parse(wider).policy)) == []
 
 
 def test_a_model_that_is_gone_or_new_is_no_widening():
     old = compile_policy(loading.parse(POLICY).policy)
     new = compile_policy(loading.parse(POLICY.replace("  m:", "  n:")).policy)
-    assert checks.widened(old, new) == []
+    assert proofs.widened(old, new) == []
 
 
 def test_the_end_of_a_range_at_1_is_not_forgotten():
     closed = POLICY.replace("from: 0.8, to: 0.95", "from: 0.9, to: 1.0")
     open_ = POLICY.replace("from: 0.8, to: 0.95", "from: 0.9, to: 0.999999999")
     old, new = (compile_policy(loading.parse(each).policy) for each in (closed, open_))
-    assert len(checks.widened(old, new)) == 1
-    assert checks.widened(new, old) == []
+    assert len(proofs.widened(old, new)) == 1
+    assert proofs.widened(new, old) == []
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow], deadline=None)
@@ -188,10 +190,79 @@ def test_whatever_is_not_named_as_wider_is_as_mandatory_as_before(data, scenario
     names = [*old["lead-classifier"].listed, *new["lead-classifier"].listed, ""]
     category = data.draw(st.sampled_from(names))
     before, after = (
-        checks.mandatory_at(each["lead-classifier"], category, confidence) for each in (old, new)
+        proofs.mandatory_at(each["lead-classifier"], category, confidence) for each in (old, new)
     )
-    named = [line for line in checks.widened(old, new) if f"category {category or checks.UNLISTED}," in line]
+    named = [line for line in proofs.widened(old, new) if f"category {category or proofs.UNLISTED}," in line]
     if before and not after:
         assert named
     if not named:
         assert after or not before
+
+
+# Chains.
+
+CHAIN = (
+    StepTable("rules", None, {"a": Action.AUTO_ROUTE, "b": Action.AUTO_ROUTE, "c": Action.REJECT}),
+    StepTable("secondary", frozenset({"hold"}), {}),
+)
+
+
+@pytest.fixture(scope="module")
+def chained() -> ModelTable:
+    entry = {
+        "calibrator": "file:primary.json",
+        "evidence": "score",
+        "categories": {
+            "general": {},
+            "ranged": {"mandatory_review": [{"from": 0.92, "to": 0.95}]},
+            "pricing": {"mandatory_review": True},
+        },
+    }
+    policy = model.Policy.model_validate({"version": 1, "models": {"lead": entry}})
+    return dataclasses.replace(compile_policy(policy)["lead"], chain=CHAIN)
+
+
+def test_every_cell_of_a_chain_is_there_and_none_breaks_a_promise(chained: ModelTable) -> None:
+    cells = list(proofs.chain_cells(chained))
+    # Five edges and 1 where nothing else cuts, seven states, two actions of rules and the secondary.
+    plain = [cell for cell in cells if cell.category == "general"]
+    assert len(plain) == 5 * 7 * 3 * 5
+    assert {cell.rule for cell in cells} == {"a", "c", ""}
+    assert any(cell.decided and cell.may_act for cell in plain)
+    assert any(cell.decided and cell.action is Action.REJECT for cell in plain)
+    assert not any(cell.decided for cell in cells if cell.category in ("pricing", "legal_language"))
+    assert any(cell.mandatory for cell in cells if cell.category == "ranged")
+    assert proofs.chain_violations(chained) == []
+
+
+def test_without_a_chain_there_is_nothing_to_prove(chained: ModelTable) -> None:
+    assert list(proofs.chain_cells(dataclasses.replace(chained, chain=()))) == []
+
+
+@pytest.mark.parametrize(
+    ("broken", "complaint"),
+    [
+        ("barred", "without a person in a mandatory cell"),
+        ("barred", "without a calibrated confidence of the primary"),
+        ("barred", "for a category that the policy does not list"),
+        ("judge", "in a band that does not act"),
+        ("judge", "against the floor mandatory_range:ranged"),
+    ],
+)
+def test_a_promise_that_a_chain_breaks_is_named_with_its_cell(
+    chained: ModelTable, monkeypatch: pytest.MonkeyPatch, broken: str, complaint: str
+) -> None:
+    if broken == "barred":
+        monkeypatch.setattr(conclusion, "barred", lambda *_: "")
+        monkeypatch.setattr(conclusion, "judge", lambda *_: Judgement(Action.AUTO_ROUTE))
+    else:
+        monkeypatch.setattr(conclusion, "judge", lambda *_: Judgement(Action.AUTO_ROUTE))
+    found = proofs.chain_violations(chained)
+    assert [sentence for sentence in found if complaint in sentence]
+    assert all(sentence.startswith("lead, category ") for sentence in found)
+
+
+def test_states_are_those_of_the_primary(chained: ModelTable) -> None:
+    states = {cell.state for cell in proofs.chain_cells(chained)}
+    assert "in force" in states
+    assert Reason.CALIBRATOR_STALE.value in states

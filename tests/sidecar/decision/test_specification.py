@@ -4,7 +4,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sidecar.decision import spec
+from sidecar.decision import specification
 from sidecar.policy import categories, floors_file, loading
 
 POLICY = """
@@ -60,12 +60,12 @@ GOLDEN = [
 
 @pytest.mark.parametrize("line", GOLDEN)
 def test_the_document_holds_the_line(line):
-    assert line in spec.render(loading.parse(POLICY)).splitlines()
+    assert line in specification.render(loading.parse(POLICY)).splitlines()
 
 
 def test_the_document_names_its_digest_and_times():
     loaded = loading.parse(POLICY)
-    document = spec.render(loaded)
+    document = specification.render(loaded)
     assert f"`{loaded.digest}`" in document
     assert "confirmed within 90 minutes" in document
     assert (
@@ -78,13 +78,17 @@ def test_the_document_names_its_digest_and_times():
 def test_the_same_policy_gives_the_same_document():
     loaded = loading.parse(POLICY)
     again = loading.parse(loaded.canonical)
-    assert spec.render(loaded) == spec.render(loading.parse(POLICY))
+    assert specification.render(loaded) == specification.render(loading.parse(POLICY))
     # Categories come in the file's order there, in sorted order here; every line is the same.
-    assert sorted(spec.render(loaded).splitlines()) == sorted(spec.render(again).splitlines())
+    assert sorted(specification.render(loaded).splitlines()) == sorted(
+        specification.render(again).splitlines()
+    )
 
 
 def test_observing_is_said_and_holds_are_drawn():
-    document = spec.render(loading.parse(POLICY.replace("    evidence:", "    mode: observe\n    evidence:")))
+    document = specification.render(
+        loading.parse(POLICY.replace("    evidence:", "    mode: observe\n    evidence:"))
+    )
     assert "**Mode: observe.** The service decides and records; nothing acts on its word." in document
     hold = next(line for line in document.splitlines() if line.startswith("| (all others) | hold"))
     assert hold.endswith("| 5 % |")
@@ -92,7 +96,7 @@ def test_observing_is_said_and_holds_are_drawn():
 
 def test_a_policy_without_categories_says_so():
     short = "version: 1\nmodels: {m: {calibrator: 'file:c.json', evidence: score}}"
-    document = spec.render(loading.parse(short))
+    document = specification.render(loading.parse(short))
     assert "| (all) | auto | 0.90 |" in document
     assert "a category that is not mandatory changes nothing" in document
 
@@ -101,7 +105,7 @@ def test_a_policy_without_categories_says_so():
 @given(data=st.data())
 def test_every_mandatory_category_and_every_edge_is_named(data, scenarios):
     loaded = loading.parse(data.draw(scenarios).policy)
-    document = spec.render(loaded)
+    document = specification.render(loaded)
     section = loaded.policy.models["lead-classifier"]
     mandatory = categories.ALWAYS_MANDATORY | {
         categories.normalise(name) for name, entry in section.categories.items() if entry.mandatory_review
@@ -152,7 +156,7 @@ CHAIN = """    fallback:
 
 def test_the_document_names_the_floors_and_what_they_make_mandatory():
     floors = floors_file.parse(FLOORS)
-    text = spec.render(loading.parse(POLICY + DETECTOR), floors)
+    text = specification.render(loading.parse(POLICY + DETECTOR), floors)
     lines = text.splitlines()
     assert floors.digest in text
     for line in (
@@ -171,13 +175,13 @@ def test_the_document_names_the_floors_and_what_they_make_mandatory():
 
 
 def test_the_document_says_where_there_are_no_floors_and_no_detectors():
-    text = spec.render(loading.parse(POLICY))
+    text = specification.render(loading.parse(POLICY))
     assert "There is no floors file" in text
     assert "None: nothing is looked for in the context." in text
 
 
 def test_the_document_says_what_the_cut_offs_imply():
-    lines = spec.render(loading.parse(POLICY)).splitlines()
+    lines = specification.render(loading.parse(POLICY)).splitlines()
     told = [line for line in lines if " costs " in line and line.startswith("| (all others)")]
     assert [line.split(" | ")[1] for line in told] == ["0.995", "0.70", "0.50"]
     assert "costs 200 times as much as a flag" in told[0]
@@ -187,7 +191,7 @@ def test_the_document_says_what_the_cut_offs_imply():
 
 def test_the_document_says_what_the_chain_tries():
     policy = POLICY.replace("    categories:\n", CHAIN + "    categories:\n")
-    text = spec.render(loading.parse(policy))
+    text = specification.render(loading.parse(policy))
     assert "1. Rules in band hold; the first that matches answers:" in text
     assert "`known_spam`: where `category == 'general'`, answers `spam`" in text
     assert "no calibrator, so that it clears nothing" in text
@@ -213,6 +217,33 @@ def test_the_document_says_what_the_chain_tries():
 def test_what_newcomers_must_pass_is_said(changes: str, says: list[str], not_says: list[str]) -> None:
     calibrator = "" if "calibrator" in changes else "calibrator: 'models:/c@champion', "
     text = f"version: 1\nmodels:\n  m: {{{calibrator}evidence: score, {changes}}}\n"
-    document = spec.render(loading.parse(text))
+    document = specification.render(loading.parse(text))
     assert [each for each in says if each not in document] == []
     assert [each for each in not_says if each in document] == []
+
+
+# The review queue: who judges, and what ends by itself.
+
+BARE = "version: 1\nmodels: {m: {calibrator: 'file:x', evidence: score}}\n"
+
+
+def test_the_review_settings_are_told():
+    text = specification.render(
+        loading.parse(
+            BARE
+            + "review: {blind_share: 0.1, overlap: {HOLD: 2, AUDIT: 1}, skills: {Legal-Language: legal}, "
+            "expire_after: {HOLD: 3d}}"
+        )
+    )
+    assert "* 10 % of the tasks are blind" in text
+    assert "* 2 different reviewers judge each task of kind HOLD; where they disagree" in text
+    assert "kind AUDIT" not in text
+    assert "* Category `legal_language` is for reviewers with the skill `legal`." in text
+    assert "* A task of kind HOLD that nobody has ends undecided 3 days after its due time" in text
+    assert "No task ends undecided" not in text
+
+
+def test_without_settings_nothing_ends_by_itself():
+    text = specification.render(loading.parse(BARE))
+    assert "* No task ends undecided: it waits until somebody decides." in text
+    assert "blind" not in text

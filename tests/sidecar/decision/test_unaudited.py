@@ -4,7 +4,7 @@ from datetime import date
 
 import pytest
 
-from sidecar.decision import audit_checks, spec
+from sidecar.decision import proofs, specification
 from sidecar.policy import floors_file, loading
 
 MODEL = """
@@ -32,7 +32,7 @@ def policy(mode="enforce", auto="", flagged="", hold="", reject="", categories="
 
 def warnings(loaded, floors=None):
     (table,) = floors_file.merge(loaded.policy, floors).values()
-    return audit_checks.warnings("m", loaded.policy.models["m"], table)
+    return proofs.warnings("m", loaded.policy.models["m"], table)
 
 
 def test_the_defaults_leave_nothing_unaudited():
@@ -105,7 +105,7 @@ def test_the_document_has_a_line_for_each_band():
         categories="general: {}, refunds: {promise: {accuracy: 0.99}}",
     )
     assert loaded.policy.models["m"].bands[0].promise.by == date(2027, 3, 31)
-    text = spec.render(loaded)
+    text = specification.render(loaded)
     lines = [line for line in text.splitlines() if line.startswith("* (all others), `")]
     auto, flagged, hold, reject = (line.removeprefix("* (all others), ").split("; ") for line in lines)
     assert auto == [
@@ -130,7 +130,7 @@ def test_the_document_has_a_line_for_each_band():
 
 
 def test_an_acting_band_from_zero_promises_nothing():
-    text = spec.render(
+    text = specification.render(
         loading.parse(
             "version: 1\nmodels: {m: {calibrator: 'file:x', evidence: score, bands: "
             "[{name: all, from: 0, action: AUTO_ROUTE}]}}"
@@ -143,7 +143,7 @@ def test_an_acting_band_from_zero_promises_nothing():
 
 
 def test_where_nothing_is_enforced_a_hold_is_drawn():
-    text = spec.render(policy(mode="observe", hold=", audit_rate: 0.3, audit_budget: 30"))
+    text = specification.render(policy(mode="observe", hold=", audit_rate: 0.3, audit_budget: 30"))
     assert (
         "* (all), `hold`: 30 % of it is drawn for audit, and at most 30 of a week's draws are reviewed, from about 100 "
         "decisions a week on" in text
