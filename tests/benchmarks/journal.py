@@ -6,14 +6,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import msgspec
-
-from calibrators.evidence import Evidence
 from sidecar.decision.records import CalibratorReference, Decision, Label
 from sidecar.journal.forwarder import Forwarder
 from sidecar.journal.journal import Journal
 from sidecar.ledger.store import Ledger
-from sidecar.policy.actions import Action, Reason
+from tests import builders
 
 APPENDS = 20_000
 DURABLE_APPENDS = 300
@@ -21,31 +18,11 @@ THREADS = 8
 BATCH = 5_000
 FORWARDED = 20_000
 
-DECISION = Decision(
-    decision_id="0" * 32,
-    answer_id="0" * 32,
-    model="lead-classifier",
-    model_version="v7",
+DECISION = builders.decision(
+    0,
     request_id="3f0c7a52-3e0e-4b8f-9c5e-1a2b3c4d5e6f",
-    category="general",
-    predicted_class="interested",
-    final_class="interested",
-    occurred_at=1_770_000_000.0,
-    evidence=Evidence(kind="score", values=(0.93,)),
-    action=Action.AUTO_ROUTE,
-    may_act=True,
-    band="auto",
-    raw_confidence=0.93,
     calibrated_confidence=0.912345,
-    reasons=(Reason.BAND,),
-    decided_at=1_770_000_000.0,
-    expires_at=1_770_086_400.0,
     calibrator=CalibratorReference(name="lead-classifier", version="3", kind="isotonic", digest="d" * 64),
-    policy_digest="p" * 64,
-    sidecar_id="sidecar-a",
-    engine_version="0.1.0",
-    audit_rate=0.05,
-    audit_key_id="2026Q1",
 )
 
 
@@ -78,7 +55,7 @@ def _forwards(directory: Path) -> list[tuple[str, str]]:
     ):
         ledger.migrate()
         decisions = [
-            msgspec.structs.replace(
+            builders.altered(
                 DECISION,
                 decision_id=f"d{number:031d}",
                 answer_id=f"a{number:031d}",
@@ -87,18 +64,7 @@ def _forwards(directory: Path) -> list[tuple[str, str]]:
             for number in range(FORWARDED)
         ]
         decided = _forwarded(journal, ledger, decisions)
-        labels = [
-            Label(
-                decision_id=decision.decision_id,
-                source="bench",
-                event_id=decision.decision_id,
-                correct=True,
-                observed_at=1.78e9,
-                recorded_at=1.78e9,
-                sidecar_id="sidecar-a",
-            )
-            for decision in decisions
-        ]
+        labels = [builders.label_about(decision, True, None) for decision in decisions]
         labelled = _forwarded(journal, ledger, labels)
         start = time.perf_counter()
         found = len(ledger.labelled("lead-classifier"))

@@ -9,13 +9,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from calibrators import Evidence
-from sidecar.decision.records import Artifact, CalibratorReference, Decision, Label, PlannedTask
+from sidecar.decision.records import Artifact, CalibratorReference
 from sidecar.decision.suspensions import Suspension
-from sidecar.decision.tasks import task_id
 from sidecar.ledger.store import Ledger
 from sidecar.policy import loading
-from sidecar.policy.actions import Action, TaskKind
+from sidecar.policy.actions import TaskKind
+from tests import builders
 
 TOKEN = "of-the-watch"
 POLICY = """
@@ -36,42 +35,20 @@ def broken_promise(ledger: Ledger, text: str) -> None:
     records: list[Any] = [Artifact(digest=known.digest, kind="policy", body=known.canonical)]
     start = time.time() - 3600
     for number in range(120):
-        made = Decision(
-            decision_id=f"d{number:06d}",
-            answer_id=f"a{number:06d}",
+        decision = builders.decision(
+            number,
+            at=start + number,
             model="m",
-            model_version="v1",
-            predicted_class="yes",
-            final_class="yes",
-            occurred_at=start + number,
-            decided_at=start + number,
-            expires_at=start + number + 3600.0,
-            evidence=Evidence("score", (0.96,)),
-            raw_confidence=0.96,
+            category="",
+            score=0.96,
             calibrated_confidence=0.95,
             calibrator=CalibratorReference(name="c", version="1", kind="platt", digest="sha256:c"),
-            band="auto",
-            action=Action.AUTO_ROUTE,
-            may_act=True,
-            audit_rate=0.05,
             drawn=True,
-            tasks=(PlannedTask(kind=TaskKind.AUDIT, due_at=start + 1e6),),
+            tasks=builders.planned(TaskKind.AUDIT, due_at=start + 1e6),
             policy_digest=known.digest,
             sidecar_id="of-the-release",
-            engine_version="0",
         )
-        told = Label(
-            decision_id=made.decision_id,
-            source="desk",
-            event_id=f"e{number}",
-            correct=number % 4 != 0,
-            task_id=task_id(made.decision_id, TaskKind.AUDIT),
-            channel="AUDIT_TASK",
-            observed_at=made.decided_at + 60,
-            recorded_at=made.decided_at + 60,
-            sidecar_id="of-the-release",
-        )
-        records += [made, told]
+        records += [decision, builders.label_about(decision, number % 4 != 0, TaskKind.AUDIT)]
     ledger.migrate()
     ledger.apply("of-the-release", records)
 

@@ -6,15 +6,13 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
-from calibrators import AppliesTo, Calibrator, Evidence, Identity, Map
 from sidecar import errors
 from sidecar.decision.query import Query
-from sidecar.decision.records import CalibratorReference, Decision, Record
+from sidecar.decision.records import Decision, Record
 from sidecar.policy import loading
 from sidecar.policy.model import Model
 from sidecar.service.deciding.decider import Decider, QueueHealth
@@ -26,6 +24,7 @@ from sidecar.service.fallback.connections import Connections
 from sidecar.service.in_force import policy_file
 from sidecar.service.registry import CalibratorInForce
 from sidecar.service.telemetry import Metrics
+from tests import builders
 from tests.sidecar.scenarios import scenarios  # noqa: F401
 from tests.sidecar.stores import journal, ledger, ledger_url, make_decision, make_label  # noqa: F401
 
@@ -88,42 +87,6 @@ class Service:
         return self.metrics.registry.get_sample_value(name, labels) or 0.0
 
 
-def in_force(
-    mapping: Map | None = None,
-    *,
-    model: str = "lead-classifier",
-    evidence: str = "score",
-    aggregation: str = "none",
-    versions: tuple[str, ...] | None = None,
-    answer: str = "given",
-    criterion: str = "correct",
-    source: str = "primary",
-    epsilon: float = 1e-6,
-    confirmed_at: float = NOW,
-    **carried: Any,
-) -> CalibratorInForce:
-    applies_to = AppliesTo(
-        model=model,
-        model_versions=versions,
-        source=source,  # type: ignore[arg-type]
-        evidence=evidence,  # type: ignore[arg-type]
-        aggregation=aggregation,  # type: ignore[arg-type]
-        answer=answer,  # type: ignore[arg-type]
-        criterion=criterion,
-    )
-    calibrator = Calibrator(mapping or Identity(), epsilon=epsilon, applies_to=applies_to, **carried)
-    return CalibratorInForce(
-        calibrator=calibrator,
-        reference=CalibratorReference(
-            name="lead-classifier-calibrator", version="3", kind=calibrator.kind, digest=calibrator.digest
-        ),
-        uri="models:/lead-classifier-calibrator@champion",
-        in_force_since=confirmed_at,
-        confirmed_at=confirmed_at,
-        from_cache=False,
-    )
-
-
 def chains(models: Mapping[str, Model]) -> Mapping[str, Chain]:
     connections = Connections(clock=time.monotonic)
     connections.put_in_force(connections.prepare(models))
@@ -134,7 +97,7 @@ def service(
     policy: str = POLICY, calibrators: Mapping[tuple[str, str], CalibratorInForce] | None = None
 ) -> Service:
     loaded = loading.parse(policy)
-    held = {("lead-classifier", ""): in_force()} if calibrators is None else calibrators
+    held = {("lead-classifier", ""): builders.calibrator_in_force()} if calibrators is None else calibrators
     snapshot = Snapshot(
         policy=policy_file.admit(loaded, since=NOW),
         calibrators={(model, version, "primary"): each for (model, version), each in held.items()},
@@ -159,19 +122,6 @@ def service(
     return made
 
 
-def query(score: float = 0.95, **changes: Any) -> Query:
-    fields: dict[str, Any] = {
-        "model": "lead-classifier",
-        "evidence": Evidence("score", (score,)),
-        "category": "general",
-        "predicted_class": "interested",
-    }
-    fields |= changes
-    if fields.get("request_id") and "fingerprint" not in fields:
-        fields["fingerprint"] = repr(sorted(fields.items(), key=lambda item: item[0])).encode()
-    return Query(**fields)
-
-
 @pytest.fixture(scope="session")
 def make_service() -> Callable[..., Service]:
     """Makes a router over a fake journal; keywords: `policy` (a text), `calibrators` (by slot)."""
@@ -181,13 +131,13 @@ def make_service() -> Callable[..., Service]:
 @pytest.fixture(scope="session")
 def make_in_force() -> Callable[..., CalibratorInForce]:
     """Makes a calibrator in force; by default an identity that matches the policy of `make_service`."""
-    return in_force
+    return builders.calibrator_in_force
 
 
 @pytest.fixture(scope="session")
 def make_query() -> Callable[..., Query]:
     """Makes a query with a score; keywords change it."""
-    return query
+    return builders.query
 
 
 @pytest.fixture(scope="session")

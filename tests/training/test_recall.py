@@ -10,11 +10,13 @@ from typing import Any
 import pytest
 
 import calibrators
-from calibrators import AppliesTo, Calibrator, Constant, Evidence, Identity, Platt
+from calibrators import AppliesTo, Calibrator, Constant, Identity, Platt
 from sidecar.decision import recompute
 from sidecar.decision.records import Artifact, CalibratorReference, Decision, FallbackStep, InForce
 from sidecar.ledger.store import Ledger
 from sidecar.policy import floors_file, loading
+from sidecar.policy.actions import Action
+from tests import builders
 from training import cli
 
 START = 1_790_000_000.0
@@ -52,7 +54,7 @@ BACKUP, BACKUP_NOW = made(Identity(), "secondary"), made(Platt(1.0, -2.0, "logit
 
 
 def reference(calibrator: Calibrator, name: str = "leads", version: str = "1") -> CalibratorReference:
-    return CalibratorReference(name=name, version=version, kind=calibrator.kind, digest=calibrator.digest)
+    return builders.reference(calibrator, name, version)
 
 
 def decided(
@@ -63,25 +65,19 @@ def decided(
         "decision_id": f"d{number:04d}",
         "answer_id": f"a{number:04d}",
         "model": "leads",
+        "model_version": "",
         "subject_ref": f"subject-{number}",
-        "category": "general",
         "predicted_class": "yes_please",
-        "occurred_at": START + number,
-        "decided_at": START + number,
-        "expires_at": START + number + 3600.0,
-        "evidence": Evidence("score", (score,)),
-        "action": "HOLD_FOR_REVIEW",
+        "action": Action.HOLD_FOR_REVIEW,
         "policy_digest": POLICY.digest,
         "calibrator": reference(calibrator),
         "stale_seconds": 1.0,
         "steps": steps,
-        "sidecar_id": "s1",
-        "engine_version": "0",
     }
-    draft = Decision(**(fields | changes))
+    draft = builders.decision(number, at=START + number, score=score, **fields | changes)
     verdict = recompute.again(draft, TABLE, calibrator, ()).verdict
     kept = ("action", "may_act", "enforced", "band", "raw_confidence", "calibrated_confidence", "reasons")
-    return Decision(**(fields | changes | {name: getattr(verdict, name) for name in kept}))
+    return builders.altered(draft, **{name: getattr(verdict, name) for name in kept})
 
 
 def in_force(calibrator: Calibrator | None, since: float, slot: str = "calibrator:leads") -> InForce:

@@ -3,13 +3,13 @@
 import pytest
 
 import calibrators
-from calibrators import Evidence
-from sidecar.decision.records import Decision, FallbackStep, Label
+from sidecar.decision.records import FallbackStep
 from sidecar.ledger.labelled import Labelled
 from sidecar.policy import loading
 from sidecar.policy.actions import Action
 from sidecar.service.registry import admission, expectations
 from sidecar.service.registry.sources import Resolved
+from tests import builders
 from training import errors, rules
 from training.measure import intervals
 
@@ -40,32 +40,14 @@ def labelled(
     drawn: bool = True,
     rule: str = "stop",
 ) -> Labelled:
-    decision = Decision(
-        decision_id=f"d{number}",
-        answer_id=f"a{number}",
+    decision = builders.decision(
+        number,
         model="leads",
-        occurred_at=0.0,
-        evidence=Evidence("score", (0.6,)),
         predicted_class=predicted,
-        final_class=predicted,
         action=Action.HOLD_FOR_REVIEW,
         steps=(FallbackStep(step="rules", outcome="NOT_CLEARED", rule=rule, answer_class=said),),
-        decided_at=float(number),
-        expires_at=1e9,
-        policy_digest="sha256:p",
-        sidecar_id="s",
-        engine_version="1",
     )
-    label = Label(
-        decision_id=decision.decision_id,
-        source="review",
-        event_id=str(number),
-        true_class=true_class,
-        correct=None if true_class is not None else correct,
-        observed_at=0.0,
-        recorded_at=0.0,
-        sidecar_id="s",
-    )
+    label = builders.label(number, true_class=true_class, correct=None if true_class is not None else correct)
     return Labelled(
         decision=decision,
         correct=correct,

@@ -8,6 +8,7 @@ from sidecar import cli
 from sidecar.decision.records import Artifact
 from sidecar.ledger.store import Ledger
 from sidecar.policy.actions import Intent
+from tests import builders
 
 POLICY = """
 version: 1
@@ -172,7 +173,7 @@ def test_many_pages_are_all_read(run, old, files, data_dir, monkeypatch):
 def test_an_answer_whose_calibrator_is_missing_is_counted_apart(run, old, files, data_dir):
     with Ledger(f"sqlite:///{data_dir}/ledger.db") as ledger:
         known = ledger.decisions(page_size=1).items[0].answers[0]
-        lost = msgspec.structs.replace(
+        lost = builders.altered(
             known,
             decision_id="later",
             answer_id="later",

@@ -3,7 +3,6 @@
 import dataclasses
 from typing import Any
 
-import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,6 +16,7 @@ from sidecar.policy import loading
 from sidecar.policy.actions import AUTOMATIC_ACTIONS, PERSON_ACTIONS, Action, AnswerSource, Intent, Reason
 from sidecar.policy.fallback import StepTable
 from sidecar.policy.tables import ModelTable, compile_policy
+from tests import builders
 
 POLICY = """
 version: 1
@@ -212,4 +212,4 @@ def test_a_verdict_carries_it_to_the_record(make_service: Any, make_query: Any, 
     decision = made.router.route(make_query(0.95)).decision
     assert decision.lower_bound == YOUNG.one(0.95, 1e-6)
     assert decision.band == "flagged"
-    assert msgspec.structs.replace(decision, lower_bound=None) != decision
+    assert builders.altered(decision, lower_bound=None) != decision

@@ -2,7 +2,6 @@
 
 import dataclasses
 
-import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -13,6 +12,7 @@ from sidecar import errors
 from sidecar.decision import recompute, records
 from sidecar.policy.actions import AUTOMATIC_ACTIONS, Action, Reason
 from sidecar.policy.floors import mandatory_category
+from tests import builders
 
 ordinary = settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow], deadline=None)
 
@@ -85,7 +85,7 @@ def test_a_changed_record_is_noticed(what, category, make_service, make_query, m
     made.router.route(make_query(0.95, category=category, model_version="v7"))
     decision, policy, calibrator = stored(made)
     assert recompute.differences(decision, recompute.recompute(decision, policy, calibrator)) == []
-    forged = msgspec.structs.replace(decision, **TAMPERINGS[what](decision))
+    forged = builders.altered(decision, **TAMPERINGS[what](decision))
     assert forged != decision
     found = recompute.differences(forged, recompute.recompute(forged, policy, calibrator))
     assert found
@@ -96,7 +96,7 @@ def test_an_act_cannot_be_passed_off_as_an_unavailable_queue(make_service, make_
     made = make_service()
     made.router.route(make_query(0.95))
     decision, policy, calibrator = stored(made)
-    forged = msgspec.structs.replace(
+    forged = builders.altered(
         decision,
         action=Action.UNCERTAIN,
         may_act=False,
@@ -131,7 +131,7 @@ def test_texts_that_are_not_those_of_the_decision_are_refused(make_service, make
     with pytest.raises(CalibratorRefused):
         recompute.recompute(decision, policy, calibrator.replace("0.9999", "0.9998"))
     with pytest.raises(errors.PolicyRefused, match="has no model 'another'"):
-        recompute.recompute(msgspec.structs.replace(decision, model="another"), policy, calibrator)
+        recompute.recompute(builders.altered(decision, model="another"), policy, calibrator)
 
 
 def test_a_decision_without_a_calibrator_recomputes_without_one(make_service, make_query):

@@ -12,6 +12,7 @@ from sidecar.decision.records import CalibratorReference, FallbackStep
 from sidecar.decision.suspensions import Scope, Suspension, floor
 from sidecar.policy import floors_file, loading
 from sidecar.policy.actions import AnswerSource, Reason
+from tests import builders
 
 POLICY = """
 version: 1
@@ -81,7 +82,7 @@ def test_a_suspension_that_bound_binds_again_and_an_old_detector_does_not(record
         )
     )  # fmt: skip
     detector = msgspec.structs.replace(suspension, floor="detector:d:legal", reason=Reason.DETECTOR)
-    suspended, detected = (msgspec.structs.replace(decision, floors=(hit,)) for hit in (suspension, detector))
+    suspended, detected = (builders.altered(decision, floors=(hit,)) for hit in (suspension, detector))
     assert replay.outcome(suspended, calibrator, compiled()) == "HOLD_FOR_REVIEW"
     assert replay.outcome(detected, calibrator, compiled()) == "AUTO_ROUTE"
 
@@ -112,11 +113,11 @@ def test_a_step_that_was_asked_counts_with_what_it_answered(recorded):
         step="rules", outcome="CLEARED", rule="known", answer_class="not_now", calibrated_confidence=0.97,
         calibrator=reference,
     )  # fmt: skip
-    cleared = msgspec.structs.replace(decision, steps=(step,), source=AnswerSource.RULES)
+    cleared = builders.altered(decision, steps=(step,), source=AnswerSource.RULES)
     assert replay.outcome(cleared, calibrator, compiled(RULES)) == "AUTO_ROUTE by rules"
     assert replay.outcome(cleared, calibrator, compiled()) == "HOLD_FOR_REVIEW"
     weak = msgspec.structs.replace(step, calibrated_confidence=0.6, outcome="NOT_CLEARED")
-    asked = msgspec.structs.replace(decision, steps=(weak,))
+    asked = builders.altered(decision, steps=(weak,))
     assert replay.outcome(asked, calibrator, compiled(RULES)) == "HOLD_FOR_REVIEW"
 
 

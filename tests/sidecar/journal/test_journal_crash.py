@@ -22,10 +22,9 @@ ROOT = Path(__file__).parents[3]
 PROGRAM = """
 import sys, threading
 from pathlib import Path
-from calibrators.evidence import Evidence
 from sidecar.journal.journal import Journal
-from sidecar.decision.records import Decision, PlannedTask
 from sidecar.policy.actions import Action, TaskKind
+from tests import builders
 
 directory, life, threads = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 forwards = sys.argv[4] == "forward"
@@ -38,10 +37,9 @@ if forwards:
 out = sys.stdout
 
 def decision(name):
-    return Decision(
-        decision_id="d" + name, answer_id=name, model="m", occurred_at=1.0, decided_at=2.0, expires_at=3.0,
-        evidence=Evidence(kind="score", values=(0.5,)), action=Action.HOLD_FOR_REVIEW, policy_digest="p",
-        sidecar_id="s", engine_version="0", tasks=(PlannedTask(kind=TaskKind.HOLD, due_at=9.0),),
+    return builders.decision(
+        decision_id="d" + name, answer_id=name, model="m", action=Action.HOLD_FOR_REVIEW, band="",
+        tasks=builders.planned(TaskKind.HOLD, due_at=9.0),
     )
 
 def work(thread):

@@ -3,7 +3,6 @@
 import threading
 from collections.abc import Callable, Iterator
 
-import msgspec
 import pytest
 import sqlalchemy as sa
 
@@ -15,6 +14,7 @@ from sidecar.ledger.audit_periods import AuditPeriod
 from sidecar.ledger.audit_view import Standing, recount
 from sidecar.ledger.store import Ledger
 from sidecar.policy.actions import Action, Intent, TaskKind
+from tests import builders
 
 KEYS = {"k1": bytes(range(32)), "k2": bytes(range(32, 64))}
 WEEK = "2026-W06"
@@ -69,9 +69,9 @@ def decide(make_decision: MakeDecision) -> MakeDecision:
         made = make_decision(number, **fields)
         draw = draws.audit_draw(KEYS[made.audit_key_id], made.decision_id)
         if draw >= made.audit_rate:
-            return msgspec.structs.replace(made, drawn=False)
+            return builders.altered(made, drawn=False)
         planned = PlannedTask(kind=TaskKind.AUDIT, due_at=CLOSING + 604800.0, blind=number % 2 == 0)
-        return msgspec.structs.replace(
+        return builders.altered(
             made, drawn=True, audit_draw=draw if made.audit_budget else None, tasks=(planned,)
         )
 
@@ -265,7 +265,7 @@ def test_what_came_to_several_sidecars_is_one_sample_and_a_retry_counts_once(
     answers = [decide(number) for number in range(1, 61)]
     ledger.apply(A, answers[:40])
     retries = [
-        msgspec.structs.replace(each, answer_id=f"retry-{each.answer_id}", decided_at=each.decided_at + 60.0)
+        builders.altered(each, answer_id=f"retry-{each.answer_id}", decided_at=each.decided_at + 60.0)
         for each in answers[20:40]
     ]
     ledger.apply(B, [*retries, *answers[40:]])
@@ -301,7 +301,7 @@ def test_what_comes_late_is_counted_and_never_sampled(
     late = [decide(number) for number in range(41, 101)]
     assert any(each.audit_draw is not None and each.audit_draw < period.tau for each in late)
     # A retry of what came in time is not late: its decision was counted.
-    retry = msgspec.structs.replace(answers[0], answer_id="retry")
+    retry = builders.altered(answers[0], answer_id="retry")
     ledger.apply(B, [*late, retry])
     assert close(ledger, clock, CLOSING + 604800.0) == []
     assert (sampled(ledger), ledger.audits().periods()) == (before, [period])
@@ -438,8 +438,8 @@ def test_recomputing_finds_an_unbudgeted_draw_that_is_not_the_key_s(
     drawn = next(each for each in answers if each.drawn)
     undrawn = next(each for each in answers if not each.drawn)
     wrong = [
-        msgspec.structs.replace(drawn, drawn=False, tasks=()),
-        msgspec.structs.replace(undrawn, drawn=True),
+        builders.altered(drawn, drawn=False, tasks=()),
+        builders.altered(undrawn, drawn=True),
     ]
     ledger.apply(A, wrong)
     (standing,) = standings(ledger)

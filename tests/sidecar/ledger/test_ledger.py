@@ -32,6 +32,7 @@ from sidecar.ledger import database, schema
 from sidecar.ledger.intake import Mark
 from sidecar.ledger.store import Ledger
 from sidecar.policy.actions import Action, AnswerSource, Intent, Reason, TaskKind
+from tests import builders
 
 MakeDecision = Callable[..., Decision]
 MakeLabel = Callable[..., Label]
@@ -441,9 +442,7 @@ def stream_of(make_decision: MakeDecision, make_label: MakeLabel) -> list[Record
         decision = rng.choice([make_decision(number), held(make_decision, number, kind=kind), budgeted])
         records.append(decision)
         if rng.random() < 0.3:
-            records.append(
-                msgspec.structs.replace(decision, answer_id=f"retry-{number}", sidecar_id="sidecar-b")
-            )
+            records.append(builders.altered(decision, answer_id=f"retry-{number}", sidecar_id="sidecar-b"))
         if rng.random() < 0.6:
             about = rng.randrange(1, 45)
             records.append(

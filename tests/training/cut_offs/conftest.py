@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 import calibrators
-from calibrators import AppliesTo, Calibrator, Evidence, Fit
-from sidecar.decision.records import Artifact, CalibratorReference, Decision, Label, PlannedTask
-from sidecar.decision.tasks import task_id
+from calibrators import AppliesTo, Calibrator, Fit
+from sidecar.decision.records import Artifact, Decision
 from sidecar.ledger.store import Ledger
 from sidecar.policy import loading
 from sidecar.policy.actions import Action, TaskKind
+from tests import builders
 
 START = 1_790_000_000.0
 POLICY = """\
@@ -69,45 +69,20 @@ class World:
         kind = TaskKind.AUDIT if acts else TaskKind.HOLD
         fields: dict[str, Any] = {
             "decision_id": f"d{number:06d}",
-            "answer_id": f"a{number:06d}",
             "model": "leads",
             "model_version": "v1",
-            "category": "general",
-            "predicted_class": "interested",
-            "final_class": "interested",
-            "occurred_at": START + number,
-            "decided_at": START + number,
-            "expires_at": START + number + 3600.0,
-            "evidence": Evidence("score", (score,)),
-            "raw_confidence": score,
-            "calibrated_confidence": score,
-            "calibrator": CalibratorReference(name="leads", kind="identity", digest=self.calibrator.digest),
+            "calibrator": builders.reference(self.calibrator, "leads", ""),
             "action": Action.AUTO_ROUTE if acts else Action.HOLD_FOR_REVIEW,
-            "may_act": acts,
             "band": "auto" if acts else "hold",
             "policy_digest": self.loaded.digest,
-            "sidecar_id": "s",
-            "engine_version": "0",
             "audit_rate": 0.25 if acts else 0.0,
             "drawn": acts and correct is not None,
-            "tasks": () if correct is None else (PlannedTask(kind=kind, due_at=START + 1e7),),
+            "tasks": () if correct is None else builders.planned(kind, due_at=START + 1e7),
         }
-        made = Decision(**fields | changes)
+        made = builders.decision(number, at=START + number, score=score, **fields | changes)
         self.records.append(made)
         if correct is not None:
-            self.records.append(
-                Label(
-                    decision_id=made.decision_id,
-                    source="desk",
-                    event_id=f"e-{made.decision_id}",
-                    correct=correct,
-                    task_id=task_id(made.decision_id, kind),
-                    channel="AUDIT_TASK" if acts else "REVIEW_TASK",
-                    observed_at=made.decided_at + 60.0,
-                    recorded_at=made.decided_at + 60.0,
-                    sidecar_id="s",
-                )
-            )
+            self.records.append(builders.label_about(made, correct, kind))
         return made
 
     def fill(self, n: int, *, seed: int = 1, right: Callable[[float], float] | None = None) -> None:

@@ -6,13 +6,12 @@ from typing import Any
 
 import pytest
 
-from calibrators import Evidence
-from sidecar.decision.records import Artifact, Decision, Label, PlannedTask, Record
-from sidecar.decision.tasks import task_id
+from sidecar.decision.records import Artifact, Decision, Record
 from sidecar.ledger.snapshot import open_snapshot
 from sidecar.ledger.store import Ledger
 from sidecar.policy import loading
-from sidecar.policy.actions import AUTOMATIC_ACTIONS, Action, TaskKind
+from sidecar.policy.actions import Action, TaskKind
+from tests import builders
 from training.report import content, gathering, window
 from training.report.content import Report
 
@@ -55,30 +54,19 @@ class World:
             decided_at = changes.get("at", START) + self._number
             fields: dict[str, Any] = {
                 "decision_id": f"d{self._number:06d}",
-                "answer_id": f"a{self._number:06d}",
                 "model": "leads",
                 "model_version": "v1",
-                "category": "general",
                 "predicted_class": "yes",
-                "final_class": "yes",
-                "occurred_at": decided_at,
-                "evidence": Evidence("score", (CONFIDENCE[band],)),
                 "action": action,
-                "may_act": action in AUTOMATIC_ACTIONS,
                 "band": band,
-                "raw_confidence": CONFIDENCE[band],
-                "calibrated_confidence": CONFIDENCE[band],
-                "decided_at": decided_at,
-                "expires_at": decided_at + 3600.0,
                 "policy_digest": self.loaded.digest,
-                "sidecar_id": "s",
-                "engine_version": "0",
                 "audit_rate": 0.0 if held else rate,
-                "audit_key_id": "k1",
-                "tasks": (PlannedTask(kind=kind, due_at=decided_at + 86400.0),) if held or drawn else (),
+                "tasks": builders.planned(kind, due_at=decided_at + 86400.0) if held or drawn else (),
             }
             own = {key: value for key, value in changes.items() if key not in ("at", "label", "drawn")}
-            decision = Decision(**fields | own | {"drawn": drawn})
+            decision = builders.decision(
+                self._number, at=decided_at, score=CONFIDENCE[band], drawn=drawn, **fields | own
+            )
             self.records.append(decision)
             made.append(decision)
             if position < len(labels):
@@ -87,19 +75,9 @@ class World:
 
     def label(self, about: Decision, correct: bool | None, kind: TaskKind | None, /, **changes: Any) -> None:
         """A label through a task of that kind; with None, an unasked one."""
-        fields: dict[str, Any] = {
-            "decision_id": about.decision_id,
-            "source": "desk",
-            "event_id": f"e-{about.decision_id}-{kind}",
-            "correct": correct,
-            "cannot_tell": correct is None,
-            "task_id": "" if kind is None else task_id(about.decision_id, kind),
-            "channel": "VOLUNTEERED" if kind is None else "AUDIT_TASK",
-            "observed_at": about.decided_at + 3600.0,
-            "recorded_at": about.decided_at + 3600.0,
-            "sidecar_id": "s",
-        }
-        self.records.append(Label(**fields | changes))
+        later = about.decided_at + 3600.0
+        times = {"observed_at": later, "recorded_at": later}
+        self.records.append(builders.label_about(about, correct, kind, **times | changes))
 
     def write(self) -> str:
         """Puts it into the ledger: its URL."""

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from typing import Any
 
-import msgspec
 import pytest
 
 from sidecar.decision.records import FallbackStep, Governance, InForce, Label
@@ -12,6 +11,7 @@ from sidecar.decision.tasks import TaskState, task_id
 from sidecar.ledger.leases import ReviewTransaction
 from sidecar.ledger.store import Ledger
 from sidecar.policy.actions import Action, AnswerSource, Intent, TaskKind
+from tests import builders
 from training.measure import intervals
 from training.measure.verdict import Finding
 from training.report.content import ALL_VERSIONS, VersionReport
@@ -364,9 +364,7 @@ def test_a_band_of_an_earlier_policy_has_a_row_without_a_promise(make_world: Mak
     world.add(40, "auto", labels=[True] * 8)
     world.add(40, "flagged", labels=[True] * 8)
     world.records = [
-        msgspec.structs.replace(record, band="old_name")
-        if getattr(record, "band", "") == "flagged"
-        else record
+        builders.altered(record, band="old_name") if getattr(record, "band", "") == "flagged" else record
         for record in world.records
     ]
     rows = by_band(only(world))

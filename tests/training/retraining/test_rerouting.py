@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 
 import calibrators
-from calibrators import Evidence
 from sidecar.decision.records import Decision
 from sidecar.decision.suspensions import Scope, Suspension
 from sidecar.ledger.store import Ledger
 from sidecar.policy import model as policy_model
 from sidecar.policy import tables
-from sidecar.policy.actions import Action, Intent
+from sidecar.policy.actions import Intent
+from tests import builders
 from training.retraining import rerouting
 
 START = 1_790_000_000.0
@@ -31,21 +31,8 @@ CAUTIOUS = calibrator(calibrators.Platt(1.0, -1.0, "logit"))
 
 
 def decision(number: int, score: float, **changes: Any) -> Decision:
-    fields: dict[str, Any] = {
-        "decision_id": f"d{number:06d}",
-        "answer_id": f"a{number:06d}",
-        "model": "leads",
-        "model_version": "v1",
-        "occurred_at": START + number,
-        "decided_at": START + number,
-        "expires_at": START + number + 3600.0,
-        "evidence": Evidence("score", (score,)),
-        "action": Action.AUTO_ROUTE,
-        "policy_digest": "sha256:none",
-        "sidecar_id": "s",
-        "engine_version": "0",
-    }
-    return Decision(**fields | changes)
+    fields = {"decision_id": f"d{number:06d}", "model": "leads", "model_version": "v1", "category": ""}
+    return builders.decision(number, at=START + number, score=score, **fields | changes)
 
 
 SCORES = (0.95, 0.92, 0.8, 0.75, 0.6, 0.2, 0.99, 0.98, 0.97, 0.96)

@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 
 from calibrators import AppliesTo, Calibrator, Evidence, Identity
-from sidecar.decision.records import Artifact, Decision, FallbackStep, Label, PlannedTask
-from sidecar.decision.tasks import task_id
+from sidecar.decision.records import Artifact, Decision, FallbackStep, PlannedTask
 from sidecar.ledger.labelled import Labelled
 from sidecar.ledger.store import Ledger
 from sidecar.policy import loading
 from sidecar.policy.actions import Action, AnswerSource, TaskKind
+from tests import builders
 from training import cli, errors
 from training.data import labelled
 from training.data.dataset import Dataset
@@ -52,43 +52,18 @@ def decision(number: int, score: float, **changes: Any) -> Decision:
     """An answer that was held, one a second; keywords change it."""
     fields: dict[str, Any] = {
         "decision_id": f"d{number:06d}",
-        "answer_id": f"a{number:06d}",
         "model": "leads",
         "model_version": "v1",
-        "category": "general",
-        "predicted_class": "interested",
-        "occurred_at": START + number,
-        "decided_at": START + number,
-        "expires_at": START + number + 3600.0,
-        "evidence": Evidence("score", (score,)),
-        "raw_confidence": score,
+        "calibrated_confidence": None,
         "action": Action.HOLD_FOR_REVIEW,
-        "final_class": "interested",
         "policy_digest": "sha256:none",
-        "sidecar_id": "s",
-        "engine_version": "0",
+        "audit_rate": 0.0,
     }
-    return Decision(**fields | changes)
-
-
-def label(about: Decision, correct: bool, kind: TaskKind | None, **changes: Any) -> Label:
-    """What a reviewer says through a task of that kind; with None, what somebody says unasked."""
-    fields: dict[str, Any] = {
-        "decision_id": about.decision_id,
-        "source": "desk",
-        "event_id": f"e-{about.decision_id}-{kind}",
-        "correct": correct,
-        "task_id": "" if kind is None else task_id(about.decision_id, kind),
-        "channel": "VOLUNTEERED" if kind is None else "REVIEW_TASK",
-        "observed_at": about.decided_at + 60.0,
-        "recorded_at": about.decided_at + 60.0,
-        "sidecar_id": "s",
-    }
-    return Label(**fields | changes)
+    return builders.decision(number, at=START + number, score=score, **fields | changes)
 
 
 def planned(*kinds: TaskKind) -> tuple[PlannedTask, ...]:
-    return tuple(PlannedTask(kind=kind, due_at=START + 1e6) for kind in kinds)
+    return builders.planned(*kinds, due_at=START + 1e6)
 
 
 Fill = Callable[..., str]
@@ -133,7 +108,7 @@ def fill(tmp_path: Path, name: str) -> Fill:
             told = None if number % 100 < volunteered else kind
             records.append(made)
             if number >= unlabelled:
-                records.append(label(made, rng.random() < truth, told))
+                records.append(builders.label_about(made, rng.random() < truth, told))
         url = f"sqlite:///{tmp_path / 'ledger.db'}"
         with Ledger(url) as ledger:
             ledger.migrate()
@@ -506,7 +481,7 @@ def test_labels_about_the_secondary_train_its_own_calibrator(
             tasks=planned(TaskKind.HOLD),
             policy_digest=loaded["old" if number < 100 else "new"].digest,
         )
-        said = label(made, rng.random() < truth, TaskKind.HOLD)
+        said = builders.label_about(made, rng.random() < truth, TaskKind.HOLD)
         records += [made, msgspec.structs.replace(said, about="SECONDARY")]
     url = f"sqlite:///{tmp_path / 'ledger.db'}"
     with Ledger(url) as ledger:
@@ -553,7 +528,7 @@ def known(given: Decision, correct: bool = True, **changes: Any) -> Labelled:
         "drawn": True,
         "propensity": 1.0,
         "about": "PRIMARY",
-        "label": label(given, correct, TaskKind.HOLD),
+        "label": builders.label_about(given, correct, TaskKind.HOLD),
     }
     return Labelled(**fields | changes)
 
@@ -620,12 +595,12 @@ def test_only_labels_through_a_task_count_as_drawn_and_a_hold_is_sure_to_be_labe
     )
     held = decision(3, 0.6, tasks=planned(TaskKind.HOLD))
     rules = decision(4, 0.6, tasks=planned(TaskKind.HOLD), source=AnswerSource.RULES)
-    claims = label(free, True, None, channel="AUDIT_TASK", task_id="made-up")
+    claims = builders.label_about(free, True, None, channel="AUDIT_TASK", task_id="made-up")
     labels = [
         claims,
-        label(drawn, True, TaskKind.AUDIT),
-        label(held, False, TaskKind.HOLD),
-        label(rules, True, TaskKind.HOLD),
+        builders.label_about(drawn, True, TaskKind.AUDIT),
+        builders.label_about(held, False, TaskKind.HOLD),
+        builders.label_about(rules, True, TaskKind.HOLD),
     ]
     with Ledger(f"sqlite:///{tmp_path / 'ledger.db'}") as ledger:
         ledger.migrate()

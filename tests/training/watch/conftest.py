@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from calibrators import Evidence
-from sidecar.decision.records import Artifact, CalibratorReference, Decision, Label, PlannedTask
-from sidecar.decision.tasks import task_id
+from sidecar.decision.records import Artifact, CalibratorReference, Decision, Label
 from sidecar.ledger.labelled import Labelled
 from sidecar.ledger.store import Ledger
 from sidecar.policy import loading
-from sidecar.policy.actions import Action, TaskKind
+from sidecar.policy.actions import TaskKind
+from tests import builders
 from training import cli
 
 START = 1_790_000_000.0
@@ -39,46 +39,25 @@ def audited(number: int, correct: bool, *, policy_digest: str, **changes: Any) -
 
     Keywords change the decision, those that begin with `label_` the label.
     """
-    decision = {
+    fields: dict[str, Any] = {
+        "at": START + number,
         "decision_id": f"d{number:06d}",
-        "answer_id": f"a{number:06d}",
         "model": "leads",
         "model_version": "v1",
-        "category": "general",
-        "predicted_class": "interested",
-        "final_class": "interested",
-        "occurred_at": START + number,
-        "decided_at": START + number,
-        "expires_at": START + number + 3600.0,
-        "evidence": Evidence("score", (0.96,)),
-        "raw_confidence": 0.96,
+        "score": 0.96,
         "calibrated_confidence": 0.95,
         "calibrator": CHAMPION,
-        "band": "auto",
-        "action": Action.AUTO_ROUTE,
-        "may_act": True,
-        "audit_rate": 0.05,
         "drawn": True,
-        "tasks": (PlannedTask(kind=TaskKind.AUDIT, due_at=START + 1e6),),
+        "tasks": builders.planned(TaskKind.AUDIT, due_at=START + 1e6),
         "policy_digest": policy_digest,
         "sidecar_id": "s",
-        "engine_version": "0",
     }
-    decision |= {key: value for key, value in changes.items() if not key.startswith("label_")}
-    made = Decision(**decision)
-    label = {
-        "decision_id": made.decision_id,
-        "source": "desk",
-        "event_id": f"e-{made.decision_id}",
-        "correct": correct,
-        "task_id": task_id(made.decision_id, TaskKind.AUDIT),
-        "channel": "AUDIT_TASK",
-        "observed_at": made.decided_at + 60.0,
-        "recorded_at": made.decided_at + 60.0,
-        "sidecar_id": "s",
+    fields |= {key: value for key, value in changes.items() if not key.startswith("label_")}
+    of_label = {
+        key.removeprefix("label_"): value for key, value in changes.items() if key.startswith("label_")
     }
-    label |= {key.removeprefix("label_"): value for key, value in changes.items() if key.startswith("label_")}
-    return made, Label(**label)
+    decision = builders.decision(number, **fields)
+    return decision, builders.label_about(decision, correct, TaskKind.AUDIT, **of_label)
 
 
 class World:

@@ -14,6 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 import calibrators
 from calibrators import AppliesTo, Calibrator, Constant, Evidence, Identity
 from sidecar.decision.records import Artifact, CalibratorReference, InForce
+from tests import builders
 from training import errors
 from training.registry import watch_metrics
 from training.watch import challenger
@@ -195,7 +196,7 @@ def decide(world, n: int, champion: CalibratorReference, *, evidence=None, **cha
         fields = {"score": score, "raw_confidence": score, "calibrator": champion} | changes
         decision, label = world.audited(number, correct, **fields)
         records += [
-            decision if evidence is None else msgspec.structs.replace(decision, evidence=evidence),
+            decision if evidence is None else builders.altered(decision, evidence=evidence),
             label,
         ]
     world.apply(records)

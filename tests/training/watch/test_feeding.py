@@ -8,27 +8,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests import builders
 from training import errors
 from training.watch import feeding, state
 from training.watch.calibration_drift import CalibrationDrift
 from training.watch.change import ShiryaevRoberts
 from training.watch.e_process import BetaMixture
 from training.watch.state import StreamState
-from training.watch.streams import Observation, Stream
+from training.watch.streams import Observation
 from training.watch.thresholds import Thresholds
 
-AUTO = Stream(
-    model="leads",
-    model_version="v1",
-    source="PRIMARY",
-    band="auto",
-    action="AUTO_ROUTE",
-    audit_rate=0.05,
-    category="",
-    calibrator="sha256:c",
-    primary_calibrator="sha256:c",
-    promise=0.95,
-)
+AUTO = builders.stream()
 REJECT = dataclasses.replace(AUTO, band="reject", action="REJECT", promise=None)
 OTHERS = [dataclasses.replace(AUTO, model_version=f"v{number}") for number in range(2, 7)]
 

@@ -9,6 +9,7 @@ from sidecar.decision.records import CalibratorReference, FallbackStep
 from sidecar.decision.tasks import task_id
 from sidecar.policy import loading
 from sidecar.policy.actions import Action, AnswerSource, Intent, TaskKind
+from tests import builders
 from training.watch import streams
 
 POLICY = """
@@ -157,7 +158,7 @@ def test_a_step_that_decided_is_judged_by_its_own_confidence_and_calibrator(make
 
 def test_a_label_under_a_policy_that_nobody_has_is_counted_and_left_out(make_labelled) -> None:
     given = make_labelled(1)
-    elsewhere = msgspec.structs.replace(given.decision, policy_digest="?")
+    elsewhere = builders.altered(given.decision, policy_digest="?")
     unknown = msgspec.structs.replace(given, decision=elsewhere)
     built = build(unknown)
     assert built.observations == {}

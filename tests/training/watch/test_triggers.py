@@ -6,6 +6,7 @@ import pytest
 
 from sidecar.ledger.store import Ledger
 from sidecar.policy.upkeep import Retrain
+from tests import builders
 from training import errors
 from training.watch import triggers
 from training.watch.alarms import Alarm
@@ -15,18 +16,7 @@ from training.watch.triggers import Champion, ModelMemory, Run
 
 DAY = 86_400.0
 NOW = 100 * DAY
-STREAM = Stream(
-    model="leads",
-    model_version="v1",
-    source="PRIMARY",
-    band="auto",
-    action="AUTO_ROUTE",
-    audit_rate=0.05,
-    category="",
-    calibrator="sha256:c",
-    primary_calibrator="sha256:c",
-    promise=0.95,
-)
+STREAM = builders.stream()
 ALARM = Alarm(
     kind="ACCURACY",
     detector="mixture",

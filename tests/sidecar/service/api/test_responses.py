@@ -2,6 +2,7 @@
 
 import math
 
+import msgspec
 import pytest
 from google.protobuf import json_format
 from hypothesis import given
@@ -13,6 +14,7 @@ from sidecar import errors
 from sidecar.decision import records
 from sidecar.policy.actions import Action, AnswerSource, Intent, Reason
 from sidecar.service.api import requests, responses
+from tests import builders
 
 
 def answered(made, query):
@@ -153,10 +155,7 @@ def test_evidence_comes_back_as_it_was_sent(given_evidence):
     assert requests.query(message).evidence == given_evidence
 
 
-LABEL = records.Label(
-    decision_id="d-1", source="crm", event_id="e-1", correct=True, observed_at=5.25, recorded_at=6.0,
-    sidecar_id="sidecar-a",
-)  # fmt: skip
+LABEL = builders.label(observed_at=5.25, recorded_at=6.0)
 
 
 @pytest.mark.parametrize(
@@ -171,8 +170,7 @@ LABEL = records.Label(
     ],
 )
 def test_a_label_comes_back_as_it_was_sent(changes):
-    fields = {name: getattr(LABEL, name) for name in LABEL.__struct_fields__} | changes
-    recorded = records.Label(**fields)
+    recorded = msgspec.structs.replace(LABEL, **changes)
     again, _ = requests.label(responses.label(recorded), now=6.0, sidecar_id="sidecar-a")
     assert again == recorded
 

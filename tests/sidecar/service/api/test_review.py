@@ -8,7 +8,6 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import grpc
-import msgspec
 import pytest
 from google.protobuf import duration_pb2
 from google.rpc import error_details_pb2
@@ -41,6 +40,7 @@ from sidecar.service.api.review import ReviewServicer
 from sidecar.service.api.routing import RoutingServicer
 from sidecar.service.review.classes import classes_by_policy
 from sidecar.service.review.queue import ReviewQueue
+from tests import builders
 
 POLICY = """
 version: 1
@@ -354,7 +354,7 @@ def test_an_audit_is_betrayed_by_nothing_that_a_caller_can_ask(rig):
     drawn = rig.route("crm", 0.95)
     (recorded,) = rig.ledger.decision(drawn.decision_id).answers
     assert recorded.drawn
-    plain = msgspec.structs.replace(recorded, decision_id="plain", answer_id="plain", drawn=False, tasks=())
+    plain = builders.altered(recorded, decision_id="plain", answer_id="plain", drawn=False, tasks=())
     rig.ledger.apply("a", [plain])
     for when in ("before the audit", "after it"):
         for method in ("GetOutcome", "WatchDecision"):
@@ -379,7 +379,7 @@ def test_an_audit_is_betrayed_by_nothing_that_a_caller_can_ask(rig):
 def test_a_blind_task_shows_nothing_of_the_answer(rig):
     answer = rig.route("crm", context={"mail": "hello"})
     (recorded,) = rig.ledger.decision(answer.decision_id).answers
-    blind = msgspec.structs.replace(
+    blind = builders.altered(
         recorded,
         decision_id="blind",
         answer_id="blind",
@@ -420,7 +420,7 @@ def test_candidates_are_named_by_the_policy_of_the_decision(rig):
     )
     answer = rig.route("crm")
     (recorded,) = rig.ledger.decision(answer.decision_id).answers
-    vector = msgspec.structs.replace(
+    vector = builders.altered(
         recorded,
         decision_id="vector",
         answer_id="vector",
@@ -561,7 +561,7 @@ def test_a_caller_that_waits_is_told_and_the_stream_ends(rig):
 def test_a_stream_may_begin_before_the_ledger_has_the_decision(rig):
     answer = rig.route("crm")
     (recorded,) = rig.ledger.decision(answer.decision_id).answers
-    late = msgspec.structs.replace(recorded, decision_id="late", answer_id="late")
+    late = builders.altered(recorded, decision_id="late", answer_id="late")
     stream = rig.review("crm", "WatchDecision", decision_id="late", timeout=60)
     threading.Timer(0.3, lambda: rig.ledger.apply("a", [late])).start()
     assert next(stream).outcome.decision_id == "late"

@@ -5,6 +5,7 @@ import pytest
 
 from sidecar.decision import audit, draws, recompute
 from sidecar.policy.actions import TaskKind
+from tests import builders
 
 POLICY = """
 version: 1
@@ -74,7 +75,7 @@ def test_a_budget_is_recomputed_too(made, make_query):
 
     verdict = recompute.recompute(answer, loaded.canonical, document.dumps(calibrator))
     assert recompute.differences(answer, verdict) == []
-    other = msgspec.structs.replace(answer, audit_budget=31)
+    other = builders.altered(answer, audit_budget=31)
     assert recompute.differences(other, verdict) == ["audit_budget: answered 31, recomputed 30"]
 
 

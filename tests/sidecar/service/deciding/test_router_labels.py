@@ -4,8 +4,8 @@ import msgspec
 import pytest
 
 from sidecar import errors
-from sidecar.decision.records import Label
 from sidecar.service.deciding.router import fingerprint_of
+from tests import builders
 
 
 @pytest.fixture
@@ -14,16 +14,7 @@ def made(make_service):
 
 
 def label(**changes):
-    fields = {
-        "decision_id": "d-1",
-        "source": "crm",
-        "event_id": "e-1",
-        "correct": True,
-        "observed_at": 1.0,
-        "recorded_at": 2.0,
-        "sidecar_id": "sidecar-a",
-    }
-    made = Label(**(fields | changes))
+    made = builders.label(**changes)
     return made, fingerprint_of(msgspec.json.encode(made))
 
 

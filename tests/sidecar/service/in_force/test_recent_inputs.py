@@ -15,6 +15,7 @@ from sidecar.ledger.queries import StoredDecision
 from sidecar.policy.actions import Action, AnswerSource, Intent
 from sidecar.service.in_force.recent_inputs import RecentInputs
 from sidecar.service.registry import Resolved, Slot
+from tests import builders
 
 SLOT = Slot("lead-classifier")
 TIMID = Platt(slope=0.25, intercept=-1.0, on="logit")
@@ -247,10 +248,9 @@ def test_the_moves_behind_a_shift(made, make_query, make_in_force) -> None:
 
 
 def test_the_band_of_the_primary_is_found_behind_a_fallback_step(made, make_query, make_in_force) -> None:
-    import msgspec
 
     decision = made.router.route(make_query(0.6)).decision
-    cleared = msgspec.structs.replace(decision, source=AnswerSource.RULES, band="auto")
+    cleared = builders.altered(decision, source=AnswerSource.RULES, band="auto")
     table = made.snapshot.policy.tables["lead-classifier"]
     assert shift.primary_band(cleared, table, make_in_force().calibrator) == "hold"
     assert shift.primary_band(cleared, table, None) == ""

@@ -4,7 +4,6 @@ import dataclasses
 import threading
 import time
 
-import msgspec
 import pytest
 
 from calibrators import Platt
@@ -13,6 +12,7 @@ from sidecar.policy.actions import AnswerSource, Intent
 from sidecar.service.in_force.observer import MOST_WAITING, Observer
 from sidecar.service.in_force.shadow import Shadow
 from sidecar.service.registry import Slot
+from tests import builders
 
 SLOT = Slot("lead-classifier")
 TIMID = Platt(slope=1.0, intercept=-1.5, on="logit")  # 0.95 -> 0.81, 0.75 -> 0.40
@@ -132,7 +132,7 @@ def test_a_challenger_without_a_confidence_has_no_band(made, shadow, make_query,
 
 def test_the_champions_own_band_counts_where_a_fallback_step_decided(made, shadow, make_query) -> None:
     decision = made.router.route(make_query(0.75)).decision
-    cleared = msgspec.structs.replace(decision, source=AnswerSource.RULES, band="auto")
+    cleared = builders.altered(decision, source=AnswerSource.RULES, band="auto")
     shadow.take(cleared, made.snapshot)
     shadow.flush()
     assert pairs(made) == {("flagged", "reject"): 1}
@@ -154,7 +154,7 @@ def observed(make_service, *consumers, **options):
 
 
 def told(answer):
-    return msgspec.structs.replace(answer.decision, answer_id="", decision_id="")
+    return builders.altered(answer.decision, answer_id="", decision_id="")
 
 
 def test_every_recorded_decision_arrives_once(make_service, make_query) -> None:

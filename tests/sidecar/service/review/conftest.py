@@ -2,20 +2,21 @@
 
 import itertools
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
-from calibrators.evidence import Evidence
-from sidecar.decision.records import Decision, PlannedTask
+from sidecar.decision.records import Decision
 from sidecar.ledger.store import Ledger
-from sidecar.policy.actions import Action, Reason, TaskKind
+from sidecar.policy.actions import Action, TaskKind
 from sidecar.policy.upkeep import Review
 from sidecar.service.principals import Principal, Role
 from sidecar.service.review.classes import classes_by_policy
 from sidecar.service.review.completing import Finding
 from sidecar.service.review.leasing import Held, Wanted
 from sidecar.service.review.queue import ReviewQueue
+from tests import builders
 
 NOON = 1_770_000_000.0
 
@@ -33,37 +34,27 @@ def service(name: str, *roles: str) -> Principal:
 
 
 def decision(number: int, kinds: tuple[TaskKind, ...] = (TaskKind.HOLD,), **changes: object) -> Decision:
-    planned = {
+    planned: dict[str, Any] = {"due_at": NOON + 100.0}
+    planned |= {
         name: changes.pop(name)
         for name in ("due_at", "blind", "overlap", "skill", "criterion")
         if name in changes
     }
     planned["expires_at"] = changes.pop("task_expires_at", None)
     held = bool({TaskKind.HOLD, TaskKind.ESCALATION} & set(kinds))
-    fields: dict[str, object] = {
-        "decision_id": f"decision-{number:06d}",
-        "answer_id": f"answer-{number:06d}",
+    fields: dict[str, Any] = {
         "model": "leads",
-        "category": "general",
-        "predicted_class": "interested",
-        "final_class": "interested",
+        "model_version": "",
         "principal": "crm",
-        "occurred_at": NOON,
-        "evidence": Evidence(kind="score", values=(0.6,)),
         "action": Action.HOLD_FOR_REVIEW if held else Action.AUTO_ROUTE_FLAGGED,
-        "may_act": not held,
         "band": "hold",
-        "raw_confidence": 0.6,
         "calibrated_confidence": 0.61,
-        "reasons": (Reason.BAND,),
-        "decided_at": NOON,
-        "expires_at": NOON + 3600,
         "policy_digest": "sha256:" + "0" * 64,
         "sidecar_id": "a",
-        "engine_version": "0",
-        "tasks": tuple(PlannedTask(kind=kind, **{"due_at": NOON + 100.0} | planned) for kind in kinds),  # type: ignore[arg-type]
+        "audit_rate": 0.0,
+        "tasks": builders.planned(*kinds, **planned),
     }
-    return Decision(**(fields | changes))  # type: ignore[arg-type]
+    return builders.decision(number, at=NOON, score=0.6, **fields | changes)
 
 
 class Desk:

@@ -1,17 +1,16 @@
 """The contract of completions, for every database: label, outcome, task and audit row change together, once."""
 
-import msgspec
 import pytest
 
 from sidecar import errors
 from sidecar.decision.labels import LabelState
-from sidecar.decision.records import Label
 from sidecar.decision.tasks import TaskState, task_id
 from sidecar.policy.actions import TaskKind
 from sidecar.service.review import queue as queues
 from sidecar.service.review import showing
 from sidecar.service.review.completing import Finding
 from sidecar.service.review.leasing import DEFAULT_LEASE_SECONDS
+from tests import builders
 
 
 @pytest.mark.parametrize(
@@ -257,7 +256,7 @@ def test_in_a_mandatory_category_a_person_releases_but_not_their_own(desk, make_
     held = desk.lease_one(bob)
     # Another answer of the same decision, that bob asked for.
     (first,) = desk.ledger.decision(decision_id).answers
-    second = msgspec.structs.replace(first, answer_id="second", principal="bob")
+    second = builders.altered(first, answer_id="second", principal="bob")
     desk.ledger.apply("b", [second])
     with pytest.raises(errors.NotPermitted, match="bob asked for this decision"):
         desk.complete(bob, held)
@@ -273,7 +272,7 @@ def test_who_asked_may_refuse_their_own(desk, make_person):
     decision_id = desk.open(mandatory=False, category="pricing", principal="ada")
     held = desk.lease_one(make_person("ada"))
     (first,) = desk.ledger.decision(decision_id).answers
-    desk.ledger.apply("b", [msgspec.structs.replace(first, answer_id="second", mandatory=True)])
+    desk.ledger.apply("b", [builders.altered(first, answer_id="second", mandatory=True)])
     with pytest.raises(errors.NotPermitted):
         desk.complete(make_person("ada"), held)
     desk.complete(make_person("ada"), held, "INCORRECT")
@@ -288,7 +287,7 @@ def test_a_service_ends_no_mandatory_hold_even_where_another_answer_made_it_so(
     robot = make_service("robot")
     held = desk.lease_one(robot)
     (first,) = desk.ledger.decision(decision_id).answers
-    desk.ledger.apply("b", [msgspec.structs.replace(first, answer_id="second", mandatory=True)])
+    desk.ledger.apply("b", [builders.altered(first, answer_id="second", mandatory=True)])
     with pytest.raises(errors.NotPermitted, match="always needs a person, and robot is none"):
         desk.complete(robot, held, disposition=disposition)
     assert desk.outcomes(decision_id) == []
@@ -296,16 +295,12 @@ def test_a_service_ends_no_mandatory_hold_even_where_another_answer_made_it_so(
 
 def test_a_label_from_elsewhere_ends_the_task_and_permits_nothing(desk, make_person):
     decision_id = desk.open()
-    label = Label(
+    label = builders.label(
         decision_id=decision_id,
-        source="crm",
-        event_id="1",
-        correct=True,
         task_id=task_id(decision_id, TaskKind.HOLD),
         channel="REVIEW_TASK",
         observed_at=desk.now,
         recorded_at=desk.now,
-        sidecar_id="a",
     )
     held = desk.lease_one(make_person("ada"))
     desk.ledger.apply("a", [label])

@@ -1,12 +1,12 @@
 """Two pairs of eyes: different ones, and a third where they disagree."""
 
-import msgspec
 import pytest
 
 from sidecar.decision.labels import LabelState
 from sidecar.decision.tasks import TaskState, task_id
 from sidecar.policy.actions import TaskKind
 from sidecar.service.review.leasing import DEFAULT_LEASE_SECONDS
+from tests import builders
 
 
 def states(desk, decision_id):
@@ -126,7 +126,7 @@ def test_another_answer_of_the_decision_does_not_end_a_task_that_is_half_reviewe
     decision_id = desk.open(overlap=2)
     desk.complete(make_person("ada"), desk.lease_one(make_person("ada")))
     (first,) = desk.ledger.decision(decision_id).answers
-    desk.ledger.apply("b", [msgspec.structs.replace(first, answer_id="second")])
+    desk.ledger.apply("b", [builders.altered(first, answer_id="second")])
     assert desk.ledger.tasks().total == 1
     desk.complete(make_person("bob"), desk.lease_one(make_person("bob")))
     assert desk.outcomes(decision_id) == [("RELEASED", "interested")]
