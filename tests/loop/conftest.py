@@ -20,8 +20,8 @@ from training.data.dataset import Dataset
 from training.demo import client, digits, folder, processes
 from training.demo.client import MODEL, MODEL_VERSION, Client
 from training.fit import fitting, selection
-from training.measure import intervals
-from training.retraining import bands, pipeline
+from training.measure import diagram, intervals
+from training.retraining import pipeline
 
 REQUESTS = 5000
 FIRST = 40
@@ -197,7 +197,9 @@ class Loop:
         return found
 
 
-def promise_kept(confidence: np.ndarray, correct: np.ndarray, band: bands.Band = bands.DEFAULTS[0]) -> bool:
+def promise_kept(
+    confidence: np.ndarray, correct: np.ndarray, band: diagram.BandSpan = diagram.DEFAULT_SPANS[0]
+) -> bool:
     """Whether the answers in a band may be correct as often as its lower edge promises, by 95 % (Wilson)."""
     inside = band.holds(confidence)
     assert inside.any()

@@ -9,8 +9,8 @@ import numpy.typing as npt
 
 from sidecar.policy.model import DEFAULT_BANDS
 from tests.statistics.check import Check, Effort
-from training.cut_offs import grid, proposal, thinning
-from training.cut_offs.thinning import Sample
+from training.cut_offs import exact_tests, proposal
+from training.cut_offs.exact_tests import ExactSample
 
 Floats = npt.NDArray[np.float64]
 
@@ -112,7 +112,7 @@ def _certified(world: World, n: int, replays: int) -> list[Check]:
     automated = 0.0
     for seed in range(replays):
         confidence, correct = world.draw(rng, n)
-        sample = Sample.of(confidence, correct, seed=seed)
+        sample = ExactSample.of(confidence, correct, seed=seed)
         found = proposal.propose(ACTING, {"auto": AUTO}, sample, confidence, delta=DELTA)
         edge = found.certificates[0].edge
         if edge is not None:
@@ -149,7 +149,7 @@ def _jointly(world: World, n: int, replays: int) -> Check:
         found = proposal.propose(
             ACTING,
             {"auto": AUTO, "flagged": FLAGGED},
-            Sample.of(confidence, correct, seed=seed),
+            ExactSample.of(confidence, correct, seed=seed),
             confidence,
             delta=DELTA,
         )
@@ -178,7 +178,7 @@ def _thinned(replays: int) -> Check:
         drawn = rng.random(8000) < rate
         confidence = rng.choice([0.95, 0.9], 8000)[drawn]
         for name, propensity in (("thinned", rate[drawn]), ("as they come", None)):
-            sample = Sample.of(confidence, right[drawn], propensity=propensity, seed=seed)
+            sample = ExactSample.of(confidence, right[drawn], propensity=propensity, seed=seed)
             found = proposal.propose(ACTING, {"auto": AUTO}, sample, confidence, delta=DELTA)
             broken[name] += found.certified
     return Check(
@@ -188,10 +188,10 @@ def _thinned(replays: int) -> Check:
     )
 
 
-def _plug_in(sample: Sample, confidence: Floats) -> Decimal | None:
+def _plug_in(sample: ExactSample, confidence: Floats) -> Decimal | None:
     """The loosest cut-off whose labels keep the promise, as if they were the truth."""
-    tried = grid.cut_offs(confidence)
-    n, wrong = thinning.tally(sample, tried)
+    tried = exact_tests.grid(confidence)
+    n, wrong = exact_tests.tally(sample, tried)
     kept = np.flatnonzero(wrong <= n * float(1 - AUTO))
     return tried[int(kept[-1])] if kept.size else None
 

@@ -14,7 +14,7 @@ from scipy import special
 
 from tests.statistics.check import Check, Effort
 from training.data.dataset import Dataset
-from training.fit import fitting, lower_curve
+from training.fit import completion, fitting
 from training.fit.fitting import CandidateKind
 
 SCORES = np.array([0.6, 0.8, 0.9, 0.95, 0.99])
@@ -85,7 +85,7 @@ def measure(
             weights=np.where(rng.random(n) < 0.5, 1.0, 20.0) if weighted else None,
         )
         calibrator = fitting.calibrator(fitting.fit(kind, data), data)
-        curve = lower_curve.fit(calibrator, data, level=level, seed=replay)
+        curve = completion.lower_curve(calibrator, data, level=level, seed=replay)
         confidence = calibrator.apply(SCORES)
         bound = curve.many(confidence, calibrator.epsilon)
         held.append(bound <= world.truth(SCORES))

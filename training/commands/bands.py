@@ -68,7 +68,10 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     ledger_source.add_arguments(parser)
     flags.add_versions(parser)
     parser.add_argument(
-        "--since", metavar="AGO", help="only decisions of the last so long, such as 30d (default: all)"
+        "--since",
+        type=flags.ago,
+        metavar="AGO",
+        help="only decisions of the last so long, such as 30d (default: all)",
     )
     labelled_file.add_arguments(parser, required=False)
     parser.set_defaults(run=run)
@@ -144,7 +147,7 @@ def _require_consistent(arguments: argparse.Namespace) -> None:
 def _material(arguments: argparse.Namespace) -> "tuple[LoadedPolicy | None, str, Model, Material]":
     """The policy (None: there is none), the model's name in it, its section, and what there is to decide with."""
     from training import errors
-    from training.cut_offs import ledger_material, material, request
+    from training.cut_offs import material
     from training.retraining import pipeline
 
     loaded = ledger_source.policy(arguments)
@@ -153,14 +156,14 @@ def _material(arguments: argparse.Namespace) -> "tuple[LoadedPolicy | None, str,
         with ledger_source.snapshot(arguments) as ledger:
             in_force = loaded or pipeline.policy_of(ledger, arguments.model)
             entry = ledger_source.model(in_force, arguments.model)
-            found = ledger_material.from_ledger(
+            found = material.from_ledger(
                 ledger,
                 arguments.model,
                 in_force,
                 calibrator,
                 versions=tuple(arguments.model_version),
                 pool=arguments.any_version,
-                since=None if arguments.since is None else time.time() - request.seconds(arguments.since),
+                since=None if arguments.since is None else time.time() - arguments.since,
                 seed=arguments.seed,
             )
         return loaded, arguments.model, entry, found
@@ -181,21 +184,21 @@ def _material(arguments: argparse.Namespace) -> "tuple[LoadedPolicy | None, str,
 
 
 def _costs(arguments: argparse.Namespace, entry: "Model") -> "Costs | None":
-    from training.cut_offs import costs
+    from training.cut_offs import request
 
     if arguments.costs is None:
         return entry.costs
-    return None if arguments.costs.strip() == "none" else costs.parse(arguments.costs)
+    return None if arguments.costs.strip() == "none" else request.costs(arguments.costs)
 
 
 def _show(screen: Any, sets: Any, entry: "Model", material: "Material", minutes: float | None) -> None:
-    from training.cut_offs import load, summary
+    from training.cut_offs import summary
 
     rows = [
         summary.Row(
             name=title,
             cut_offs=each,
-            load=load.load(
+            load=summary.workload(
                 each, entry.bands, material.confidence, material.weights, minutes_per_review=minutes
             ),
         )

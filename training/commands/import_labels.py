@@ -13,8 +13,8 @@ from training.label_import import rows
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from training.label_import.delivery import RowOutcome
     from training.label_import.rows import LabelRow, Mistake
-    from training.label_import.sending import RowOutcome
 
 SHOWN = 20
 
@@ -67,10 +67,10 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def run(arguments: argparse.Namespace) -> int:
     """Prints how many rows came to what, and the first that were refused."""
-    from training.label_import import table
+    from training.label_import import rows
     from training.label_import.rows import LabelRow
 
-    given = table.read(arguments.file, renamed=_renamed(arguments.column), ignored=arguments.ignore)
+    given = rows.read(arguments.file, renamed=_renamed(arguments.column), ignored=arguments.ignore)
     parsed = [
         rows.parse(number, cells, source=arguments.source, channel=arguments.channel, about=arguments.about)
         for number, cells in given
@@ -93,13 +93,13 @@ def _sent(arguments: argparse.Namespace, usable: "Sequence[LabelRow]") -> "list[
     from rich.console import Console
     from rich.progress import Progress
 
-    from training.label_import import sending
+    from training.label_import import delivery
 
     outcomes: list[RowOutcome] = []
     token = channel.token_of(arguments.token_file)
     try:
         with channel.connect(arguments.address, token=token) as opened:
-            looked_up = None if arguments.allow_unknown else sending.known_decisions(opened, usable)
+            looked_up = None if arguments.allow_unknown else delivery.known_decisions(opened, usable)
             if looked_up is not None and looked_up[0] == 0:
                 raise errors.RequestRefused(
                     f"the sidecar knows none of the first {looked_up[1]} decisions that {arguments.file} names: is the "
@@ -109,7 +109,7 @@ def _sent(arguments: argparse.Namespace, usable: "Sequence[LabelRow]") -> "list[
             with Progress(console=Console(stderr=True), transient=True) as progress:
                 bar = progress.add_task("Labels sent", total=len(usable))
                 outcomes.extend(
-                    sending.send(
+                    delivery.send(
                         opened,
                         usable,
                         arguments.source,
@@ -124,7 +124,7 @@ def _sent(arguments: argparse.Namespace, usable: "Sequence[LabelRow]") -> "list[
 
 
 def _refused(mistake: "Mistake") -> "RowOutcome":
-    from training.label_import.sending import RowOutcome
+    from training.label_import.delivery import RowOutcome
 
     return RowOutcome(
         number=mistake.number,

@@ -54,8 +54,7 @@ def register(
         RegistryRefused: the registry cannot be used.
     """
     from training import registry
-    from training.measure import reliability
-    from training.retraining import report
+    from training.measure import diagram, reliability
 
     metrics: dict[str, float] = {"n": float(len(dataset)), "n_effective": dataset.n_effective}
     figures: dict[str, Any] = {}
@@ -70,7 +69,7 @@ def register(
             reliability.reliability(confidence, dataset.correct, dataset.weights)
             for confidence in (dataset.scores, chosen.chosen.out_of_fold)
         )
-        figures["reliability.png"] = report.draw_reliability(
+        figures["reliability.png"] = diagram.draw_reliability(
             before, after, title=f"{arguments.register}, out of fold"
         )
     return registry.publish(

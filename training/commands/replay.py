@@ -10,7 +10,7 @@ from training.commands import labelled_file
 
 if TYPE_CHECKING:
     from sidecar.policy.loading import LoadedPolicy
-    from training.replay.history import History
+    from training.replay.routing import History
     from training.replay.simulation import Plan, Step
 
 DAY_SECONDS = 86400.0
@@ -69,13 +69,13 @@ def run(arguments: argparse.Namespace) -> int:
     from sidecar.policy import loading
     from training import console, errors
     from training.data import files
-    from training.replay import history as history_module
     from training.replay import periods, simulation, story
+    from training.replay import routing as history_module
 
     loaded = loading.read(arguments.policy)
     if arguments.category_column is None and "category" in files.column_names(arguments.from_file):
         arguments.category_column = "category"
-    history = history_module.of(labelled_file.read(arguments))
+    history = history_module.history_of(labelled_file.read(arguments))
     plan = _plan(arguments, loaded)
     steps: list[Step] = []
     with Progress(console=Console(stderr=True), transient=True) as progress:

@@ -1,18 +1,27 @@
 """What cut-offs are made from: labels that the calibrator never saw, and the confidences of all decisions."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from typing import Self
 
 import numpy as np
+import numpy.typing as npt
 
 import calibrators
-from sidecar.policy.model import Model
+from sidecar.decision.records import Decision
+from sidecar.ledger.labelled import Labelled
+from sidecar.ledger.store import Ledger
+from sidecar.policy import categories, tables
+from sidecar.policy.actions import AnswerSource, Intent, Reason
+from sidecar.policy.loading import LoadedPolicy
+from sidecar.policy.model import Model, Policy
+from sidecar.policy.tables import ModelTable
 from training import errors
-from training.cut_offs.scope import Scope
-from training.cut_offs.thinning import Sample
+from training.cut_offs import exact_tests
+from training.cut_offs.exact_tests import ExactSample
 from training.data.dataset import Dataset
 from training.fit import fitting, selection
 from training.measure.intervals import FloatArray
@@ -22,6 +31,13 @@ FIT_SHARE = 0.5
 
 DEFAULTS = Model(calibrator="file:none", evidence="score")
 """A model of a policy that says nothing but what it must."""
+
+MOST_DECISIONS = 20_000
+"""So many of the newest decisions tell the load."""
+
+PAGE = 500
+NAME = "model"
+WAITING = "that wait for a person whatever the confidence"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -39,7 +55,7 @@ class Material:
         elsewhere: share of all decisions that these bands do not decide.
     """
 
-    sample: Sample
+    sample: ExactSample
     confidence: FloatArray
     weights: FloatArray
     calibrator: calibrators.Calibrator
@@ -47,6 +63,63 @@ class Material:
     notes: tuple[str, ...]
     left_out: Mapping[str, int]
     elsewhere: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scope:
+    """The answers that the model's own bands decide. Build one with `Scope.of`.
+
+    Attributes:
+        table: the model's section of the policy, compiled.
+        own: the categories with bands of their own.
+        versions: of the model; empty: the one that there is.
+        pool: all versions together.
+    """
+
+    table: ModelTable
+    own: frozenset[str]
+    versions: tuple[str, ...] = ()
+    pool: bool = False
+
+    @classmethod
+    def of(cls, entry: Model, *, versions: tuple[str, ...] = (), pool: bool = False) -> Self:
+        """The scope of a model's section of a policy."""
+        return cls(
+            table=tables.compile_policy(Policy(version=1, models={NAME: entry}))[NAME],
+            own=frozenset(
+                categories.normalise(name)
+                for name, each in entry.categories.items()
+                if each.bands is not None
+            ),
+            versions=versions,
+            pool=pool,
+        )
+
+    def elsewhere(self, decision: Decision) -> str:
+        """Why these bands do not decide such an answer; empty: they do."""
+        if decision.intent is not Intent.LIVE:
+            return "of shadow requests"
+        if self.versions and decision.model_version not in self.versions:
+            return "of another model version"
+        if reason := self.category_elsewhere(decision.category):
+            return reason
+        # A suspension ends, and then the bands decide again; nothing else that narrows does.
+        if any(hit.reason is not Reason.SUSPENDED for hit in decision.floors):
+            return WAITING
+        if decision.evidence.truncated:
+            return "of truncated generations"
+        return ""
+
+    def category_elsewhere(self, category: str) -> str:
+        """Why these bands do not decide the answers of a category, in its normal form; empty: they do."""
+        if category in self.own:
+            return "in a category with bands of its own"
+        return "" if self.table.category(category).floor is None else WAITING
+
+    def reasons(self, names: npt.NDArray[np.str_]) -> npt.NDArray[np.str_]:
+        """(n,) `category_elsewhere` of each."""
+        distinct, codes = np.unique(names, return_inverse=True)
+        return np.array([self.category_elsewhere(str(name)) for name in distinct])[codes]
 
 
 def from_dataset(
@@ -98,7 +171,7 @@ def from_dataset(
     confidence = dataset.confidence(calibrator)
     if entry.band_on == "lower_bound":
         confidence = _bounds(calibrator, confidence)
-    sample = Sample.of(
+    sample = ExactSample.of(
         confidence, dataset.correct, propensity=1.0 / dataset.weights, groups=dataset.groups, seed=seed
     )
     return Material(
@@ -144,7 +217,7 @@ def _decided(dataset: Dataset, entry: Model) -> tuple[Dataset, dict[str, int], f
     return dataset.take(inside), dict(Counter(reasons[~inside].tolist())), share
 
 
-def _one_a_group(sample: Sample) -> dict[str, int]:
+def _one_a_group(sample: ExactSample) -> dict[str, int]:
     return {"beyond the one that each group may have": sample.dropped} if sample.dropped else {}
 
 
@@ -185,3 +258,183 @@ def _divided(dataset: Dataset, seed: int) -> tuple[Dataset, Dataset, str]:
             "share their groups: fit a calibrator to other labels and name it with --calibrator"
         )
     return dataset.take(earlier), dataset.take(later), how
+
+
+def from_ledger(
+    ledger: Ledger,
+    model: str,
+    loaded: LoadedPolicy,
+    calibrator: calibrators.Calibrator | None = None,
+    *,
+    versions: tuple[str, ...] = (),
+    pool: bool = False,
+    since: float | None = None,
+    seed: int = 0,
+) -> Material:
+    """The labels that the calibrator in force never saw, and the newest decisions.
+
+    A label counts if it is about the primary model's answer, was drawn with a known probability, and its
+    decision was made after the last label that the calibrator was fitted to. Confidences of another
+    calibrator's time are computed anew from the stored evidence.
+
+    Args:
+        ledger: a snapshot.
+        model: a key of the policy's models.
+        loaded: the policy.
+        calibrator: None: the one that the newest decision was made with.
+        versions: only these model versions; empty: the one that there is.
+        pool: take all model versions together.
+        since: only decisions made at or after, in seconds since the epoch; None: all.
+        seed: of the thinning.
+
+    Raises:
+        NotEnoughLabels: there is no decision, or no label that certifies.
+        RequestRefused: there are several model versions, and it was not said which; or the calibrator is
+            unknown, or does not say what it was fitted to.
+    """
+    entry = loaded.policy.models[model]
+    scope = Scope.of(entry, versions=versions, pool=pool)
+    recent = list(_newest(ledger, model, since))
+    if not recent:
+        raise errors.NotEnoughLabels(f"the ledger has no decision of model {model!r}: route some first")
+    inside = [decision for decision in recent if not scope.elsewhere(decision)]
+    _require_one_version(inside, scope)
+    calibrator = calibrator or _in_force(ledger, inside)
+    confidence = _confidence(calibrator, entry)
+    start = max(fit_end(calibrator), since or 0.0)
+    labelled = ledger.labelled(
+        model,
+        since=start,
+        criterion=entry.criterion,
+        label_window_seconds=loaded.policy.label_window,
+    )
+    usable, left_out = _usable(labelled, scope, confidence)
+    if not usable:
+        reasons = (
+            ", ".join(f"{count} {reason}" for reason, count in sorted(left_out.items())) or "there is none"
+        )
+        raise errors.NotEnoughLabels(
+            f"no label can certify a cut-off of the calibrator {calibrator.digest[:19]} ({reasons}): only answers "
+            "given after its last label count; label the tasks that `ListTasks` shows"
+        )
+    sample = ExactSample.of(
+        [value for _, value in usable],
+        [float(each.correct) for each, _ in usable],
+        propensity=[each.propensity or 1.0 for each, _ in usable],
+        groups=np.array([each.decision.group_key or each.decision.decision_id for each, _ in usable]),
+        seed=seed,
+    )
+    if sample.dropped:
+        left_out["beyond the one that each group may have"] = sample.dropped
+    known = [(decision, confidence(decision)) for decision in inside]
+    measured = np.array([value for _, value in known if value is not None])
+    if not measured.size:
+        measured = sample.confidence
+    lowest, notes = _lowest(known)
+    return Material(
+        sample=sample,
+        confidence=measured,
+        weights=np.ones(measured.size),
+        calibrator=calibrator,
+        lowest=lowest,
+        notes=(
+            f"the load is that of the newest {len(recent):,} decisions",
+            *notes,
+        ),
+        left_out=dict(left_out),
+        elsewhere=1.0 - len(inside) / len(recent),
+    )
+
+
+def _newest(ledger: Ledger, model: str, since: float | None) -> Iterator[Decision]:
+    token, count = "", 0
+    while count < MOST_DECISIONS:
+        page = ledger.decisions(model=model, decided_from=since, page_size=PAGE, page_token=token)
+        for stored in page.items:
+            yield stored.answers[-1]
+        count, token = count + len(page.items), page.next_page_token
+        if not token:
+            return
+
+
+def _in_force(ledger: Ledger, newest: list[Decision]) -> calibrators.Calibrator:
+    digest = next((each.calibrator.digest for each in newest if each.calibrator is not None), None)
+    artifact = None if digest is None else ledger.artifact(digest)
+    if artifact is None:
+        what = (
+            "no recent decision was made with a calibrator"
+            if digest is None
+            else f"{digest} is not there yet"
+        )
+        raise errors.RequestRefused(
+            f"the ledger does not have the calibrator ({what}): name it with --calibrator"
+        )
+    return calibrators.loads(artifact.body)
+
+
+def _confidence(calibrator: calibrators.Calibrator, entry: Model) -> Callable[[Decision], float | None]:
+    """What the bands are cut on, for each decision; None where the calibrator does not take its evidence."""
+
+    def measured(decision: Decision) -> float | None:
+        own = decision.calibrator is not None and decision.calibrator.digest == calibrator.digest
+        if decision.evidence.kind != entry.evidence:
+            return None
+        try:
+            if entry.band_on == "lower_bound":
+                stored = decision.lower_bound if own else None
+                return (
+                    stored
+                    if stored is not None
+                    else calibrator.lower_bound(decision.evidence, decision.category)
+                )
+            if own and decision.calibrated_confidence is not None:
+                return decision.calibrated_confidence
+            return calibrator.confidence(decision.evidence, decision.category)
+        except calibrators.EvidenceUnusable:
+            return None
+
+    return measured
+
+
+def _usable(
+    labelled: list[Labelled], scope: Scope, confidence: Callable[[Decision], float | None]
+) -> tuple[list[tuple[Labelled, float]], Counter[str]]:
+    usable, left_out = [], Counter[str]()
+    for each in labelled:
+        value = confidence(each.decision)
+        if each.about != "PRIMARY":
+            left_out["about another source's answer"] += 1
+        elif not each.drawn or each.propensity is None:
+            left_out["not drawn with a known probability"] += 1
+        elif reason := scope.elsewhere(each.decision):
+            left_out[reason] += 1
+        elif value is None:
+            left_out["with evidence that the calibrator does not take"] += 1
+        else:
+            usable.append((each, value))
+    usable.sort(key=lambda pair: (pair[0].decision.decided_at, pair[0].decision.decision_id))
+    return usable, left_out
+
+
+def _lowest(known: list[tuple[Decision, float | None]]) -> tuple[Decimal, list[str]]:
+    """Where others decide, labels are about their answers, and nobody knows how good the primary ones are."""
+    others = [
+        value
+        for decision, value in known
+        if value is not None and decision.source is not AnswerSource.PRIMARY
+    ]
+    if not others:
+        return Decimal(0), []
+    lowest = exact_tests.plain(exact_tests.floor(max(others)) + exact_tests.DIGITS)
+    why = "there the fallback chain decides some answers, whose labels say nothing about the model's own"
+    return lowest, [f"no cut-off below {lowest} is tried: {why}"]
+
+
+def _require_one_version(decisions: list[Decision], scope: Scope) -> None:
+    found = {decision.model_version for decision in decisions}
+    if len(found) > 1 and not scope.pool and not scope.versions:
+        shown = ", ".join(version or "(none)" for version in sorted(found))
+        raise errors.RequestRefused(
+            f"the decisions are of several model versions ({shown}): name one with --model-version, or pool them "
+            "with --any-version"
+        )

@@ -2,10 +2,12 @@
 
 import difflib
 import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path, PurePath
+from typing import NamedTuple
 
 import yaml
 
@@ -13,11 +15,11 @@ from sidecar import errors as sidecar_errors
 from sidecar.policy import loading
 from sidecar.policy.model import Band, Policy
 from training import errors
-from training.cut_offs import band_text
-from training.cut_offs.band_text import Edit
 
 MARK = "# training bands: "
 """Begins each comment line that is written above the bands; the next proposal replaces such lines."""
+
+REST_OF_ITEM = re.compile(r"[ \t]*,?[ \t]*(?:#[^\n]*)?(?:\n|\Z)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +33,14 @@ class NewBand:
 
     edge: Decimal
     promise: tuple[Decimal, Decimal] | None = None
+
+
+class Edit(NamedTuple):
+    """Put `text` in the place of what stands from `start` up to `end`."""
+
+    start: int
+    end: int
+    text: str
 
 
 def rewrite(text: str, model: str, new: Mapping[str, NewBand], comment: Sequence[str], *, name: str) -> str:
@@ -114,10 +124,10 @@ def _edited(text: str, model: str, new: Mapping[str, NewBand], comment: Sequence
         items.append((item, new.get(band.value)))
         if (change := new.get(band.value)) is not None:
             edits += _changed(text, item, change)
-    edits += band_text.removals(text, bands, [item for item, change in items if change is None])
+    edits += removals(text, bands, [item for item, change in items if change is None])
     key = next(key for key, value in node.value if value is bands)
     edits += _commented(text, key.start_mark.index, comment)
-    return band_text.apply(text, edits)
+    return apply(text, edits)
 
 
 def _changed(text: str, item: yaml.MappingNode, change: NewBand) -> list[Edit]:
@@ -132,13 +142,13 @@ def _changed(text: str, item: yaml.MappingNode, change: NewBand) -> list[Edit]:
     accuracy, confidence = change.promise
     promise = _value(item, "promise")
     if promise is None:
-        return [*edits, band_text.addition(text, item, "promise", _promise(accuracy, confidence))]
+        return [*edits, addition(text, item, "promise", _promise(accuracy, confidence))]
     if not isinstance(promise, yaml.MappingNode):
         raise errors.RequestRefused("a band's promise is no mapping")
     for key, value in (("accuracy", accuracy), ("confidence", confidence)):
         old = _value(promise, key)
         if old is None:
-            edits.append(band_text.addition(text, promise, key, str(value)))
+            edits.append(addition(text, promise, key, str(value)))
         elif Decimal(old.value) != value:
             edits.append(Edit(old.start_mark.index, old.end_mark.index, str(value)))
     return edits
@@ -160,25 +170,23 @@ def _written_out(
             parts += [] if change.promise is None else [f"promise: {_promise(*change.promise)}"]
             items.append("{" + ", ".join(parts) + "}")
     if node.flow_style:
-        edits = [band_text.addition(text, node, "bands", f"[{', '.join(items)}]")]
+        edits = [addition(text, node, "bands", f"[{', '.join(items)}]")]
         edits += _commented(text, node.start_mark.index, comment)
-        return band_text.apply(text, edits)
+        return apply(text, edits)
     first = node.value[0][0].start_mark
     indent = " " * first.column
     block = [*(f"{indent}{MARK}{line}\n" for line in comment), f"{indent}bands:\n"]
     block += [f"{indent}  - {item}\n" for item in items]
     at = first.index - first.column
-    return band_text.apply(text, [Edit(at, at, "".join(block))])
+    return apply(text, [Edit(at, at, "".join(block))])
 
 
 def _commented(text: str, at: int, comment: Sequence[str]) -> list[Edit]:
     """The comment above the line of a place in the text, in the stead of an earlier one."""
-    end = start = band_text.line_start(text, at)
+    end = start = line_start(text, at)
     line = text[start:]
     indent = line[: len(line) - len(line.lstrip(" "))]
-    while start and text[(above := band_text.line_start(text, start - 1)) : start].strip().startswith(
-        MARK.strip()
-    ):
+    while start and text[(above := line_start(text, start - 1)) : start].strip().startswith(MARK.strip()):
         start = above
     return [Edit(start, end, "".join(f"{indent}{MARK}{each}\n" for each in comment))]
 
@@ -217,3 +225,56 @@ def _expected(policy: Policy, model: str, new: Mapping[str, NewBand]) -> Policy:
         bands.append(band)
     entry["bands"] = bands
     return loading.parse(json.dumps(content)).policy
+
+
+def apply(text: str, edits: Iterable[Edit]) -> str:
+    """The text with all edits made, which do not overlap; of two at one place an insertion comes first."""
+    for edit in sorted(edits, reverse=True):
+        text = text[: edit.start] + edit.text + text[edit.end :]
+    return text
+
+
+def line_start(text: str, at: int) -> int:
+    """Where the line of a position begins."""
+    return text.rfind("\n", 0, at) + 1
+
+
+def addition(text: str, node: yaml.MappingNode, key: str, value: str) -> Edit:
+    """A key more for a mapping that has one already, with a value in flow style."""
+    last_key, last = node.value[-1]
+    end = _end(last)
+    if node.flow_style:
+        return Edit(end, end, f", {key}: {value}")
+    line = f"{' ' * last_key.start_mark.column}{key}: {value}"
+    end = text.find("\n", end)
+    return Edit(len(text), len(text), f"\n{line}") if end < 0 else Edit(end + 1, end + 1, f"{line}\n")
+
+
+def removals(text: str, sequence: yaml.SequenceNode, gone: Collection[yaml.Node]) -> list[Edit]:
+    """Takes items out of a list, of which at least one stays; an item with lines of its own with its lines."""
+    items = sequence.value
+    found: list[Edit] = []
+    for place, item in enumerate(items):
+        if item not in gone:
+            continue
+        start, end = item.start_mark.index, _end(item)
+        if not sequence.flow_style:
+            start = text.rindex("-", 0, start)
+        first, rest = line_start(text, start), REST_OF_ITEM.match(text, end)
+        if rest is not None and not text[first:start].strip():
+            found.append(Edit(first, rest.end(), ""))
+        elif any(other not in gone for other in items[:place]):
+            found.append(Edit(_end(items[place - 1]), end, ""))
+        else:
+            found.append(Edit(start, items[place + 1].start_mark.index, ""))
+    return found
+
+
+def _end(node: yaml.Node) -> int:
+    # A block collection's own mark lies behind the comments that follow it.
+    if isinstance(node, yaml.MappingNode) and not node.flow_style and node.value:
+        return _end(node.value[-1][1])
+    if isinstance(node, yaml.SequenceNode) and not node.flow_style and node.value:
+        return _end(node.value[-1])
+    end: int = node.end_mark.index
+    return end

@@ -9,7 +9,8 @@ lower band that passes by luck are negatively associated (Harris 1960). All cert
 probability at least 1 - delta.
 """
 
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
@@ -17,11 +18,8 @@ from fractions import Fraction
 from sidecar.policy.actions import AUTOMATIC_ACTIONS, Action
 from sidecar.policy.model import Band, Costs
 from training import errors
-from training.cut_offs import costs as cost_lines
-from training.cut_offs import grid, power, testing, thinning
-from training.cut_offs.power import Shortfall
-from training.cut_offs.testing import Sequence as TestSequence
-from training.cut_offs.thinning import Sample
+from training.cut_offs import exact_tests
+from training.cut_offs.exact_tests import ExactSample, SequenceResult, Shortfall
 from training.measure.intervals import FloatArray
 
 
@@ -43,7 +41,7 @@ class Certificate:
     target: Decimal
     delta: float
     cut_offs: tuple[Decimal, ...] = ()
-    tests: TestSequence | None = None
+    tests: SequenceResult | None = None
     edge: Decimal | None = None
     wanted: bool = True
 
@@ -51,7 +49,9 @@ class Certificate:
         """What is missing where nothing can be certified; None: nothing, or there is no label at all."""
         if self.tests is None or self.edge is not None:
             return None
-        return power.shortfall(self.cut_offs, self.tests, alpha=float(1 - self.target), delta=self.delta)
+        return exact_tests.shortfall(
+            self.cut_offs, self.tests, alpha=float(1 - self.target), delta=self.delta
+        )
 
     @property
     def counts(self) -> tuple[int, int]:
@@ -87,14 +87,36 @@ class Proposal:
         return any(each.edge is not None for each in self.certificates)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """The expected cost of an action: `fixed + slope * q`."""
+
+    action: Action
+    fixed: Fraction
+    slope: Fraction
+
+    def at(self, confidence: Fraction) -> Fraction:
+        """The cost at a confidence."""
+        return self.fixed + self.slope * confidence
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interval:
+    """The confidences in which an action is the cheapest."""
+
+    action: Action
+    low: Fraction
+    high: Fraction
+
+
 def current(bands: Sequence[Band]) -> CutOffs:
     """The edges that the policy has."""
-    return CutOffs(edges=tuple((band.name, grid.plain(band.from_)) for band in bands))
+    return CutOffs(edges=tuple((band.name, exact_tests.plain(band.from_)) for band in bands))
 
 
 def cheapest(bands: Sequence[Band], costs: Costs) -> CutOffs:
     """The edges that costs alone call for, were every calibrated confidence what it says."""
-    found = cost_lines.envelope(cost_lines.lines(costs, _distinct(bands)))
+    found = envelope(lines(costs, _distinct(bands)))
     names = {band.action: band.name for band in bands}
     return CutOffs(edges=tuple((names[each.action], _rounded(each.low)) for each in found))
 
@@ -102,7 +124,7 @@ def cheapest(bands: Sequence[Band], costs: Costs) -> CutOffs:
 def propose(
     bands: Sequence[Band],
     targets: Mapping[str, Decimal],
-    sample: Sample,
+    sample: ExactSample,
     confidence: FloatArray,
     *,
     delta: float,
@@ -128,7 +150,7 @@ def propose(
         RequestRefused: a target names no band that acts, or costs cannot tell the actions apart.
     """
     _require_targets(bands, targets)
-    given = () if costs is None else cost_lines.lines(costs, _distinct(bands))
+    given = () if costs is None else lines(costs, _distinct(bands))
     edges: list[tuple[str, Decimal]] = []
     certificates = []
     upper: Decimal | None = None
@@ -141,7 +163,7 @@ def propose(
             continue
         if band.name not in targets:
             if upper is None or band.from_ < upper:
-                edges.append((band.name, grid.plain(band.from_)))
+                edges.append((band.name, exact_tests.plain(band.from_)))
                 upper = band.from_
             continue
         optimum: Decimal | None = None
@@ -179,7 +201,7 @@ def propose(
 def _certify(
     band: Band,
     target: Decimal,
-    sample: Sample,
+    sample: ExactSample,
     confidence: FloatArray,
     *,
     delta: float,
@@ -189,10 +211,10 @@ def _certify(
 ) -> Certificate:
     """Tests the cut-offs of a band from `lowest` on and below `upper`."""
     also = (band.from_, lowest if optimum is None else optimum)
-    tried = grid.cut_offs(confidence, lowest=lowest, also=also)
+    tried = exact_tests.grid(confidence, lowest=lowest, also=also)
     tried = tuple(each for each in tried if upper is None or each < upper)
-    n, wrong = thinning.tally(sample, tried, upper)
-    tests = testing.sequence(n, wrong, alpha=float(1 - target), delta=delta)
+    n, wrong = exact_tests.tally(sample, tried, upper)
+    tests = exact_tests.sequence(n, wrong, alpha=float(1 - target), delta=delta)
     place = tests.loosest
     # Where no label lies between two cut-offs, the stricter one: nobody has seen an answer in the gap. Costs
     # that call for the looser one have a reason.
@@ -208,25 +230,25 @@ def _certify(
     )
 
 
-def _rest(
-    bands: Sequence[Band], given: Sequence[cost_lines.Line], upper: Decimal | None
-) -> list[tuple[str, Decimal]]:
+def _rest(bands: Sequence[Band], given: Sequence[Line], upper: Decimal | None) -> list[tuple[str, Decimal]]:
     """The edges of the bands that do not act, below `upper`."""
     waiting = [band for band in bands if band.action not in AUTOMATIC_ACTIONS]
     if upper == 0 or not waiting:
         return []
     if not given:
         return [
-            (band.name, grid.plain(band.from_)) for band in waiting if upper is None or band.from_ < upper
+            (band.name, exact_tests.plain(band.from_))
+            for band in waiting
+            if upper is None or band.from_ < upper
         ]
     names = {band.action: band.name for band in waiting}
-    found = cost_lines.envelope(given, Fraction(1 if upper is None else upper))
+    found = envelope(given, Fraction(1 if upper is None else upper))
     return [(names[each.action], _rounded(each.low)) for each in found]
 
 
-def _lower_edge(action: Action, given: Sequence[cost_lines.Line], upper: Decimal | None) -> Decimal | None:
+def _lower_edge(action: Action, given: Sequence[Line], upper: Decimal | None) -> Decimal | None:
     """From where on an action is the cheapest below `upper`; None: nowhere."""
-    found = cost_lines.envelope(given, Fraction(1 if upper is None else upper))
+    found = envelope(given, Fraction(1 if upper is None else upper))
     return next((_rounded(each.low) for each in found if each.action is action), None)
 
 
@@ -241,7 +263,7 @@ def _reject_edge(bands: Sequence[Band]) -> Decimal:
 
 
 def _rounded(value: Fraction) -> Decimal:
-    return grid.plain((Decimal(value.numerator) / value.denominator).quantize(grid.DIGITS))
+    return exact_tests.plain((Decimal(value.numerator) / value.denominator).quantize(exact_tests.DIGITS))
 
 
 def _distinct(bands: Sequence[Band]) -> tuple[Action, ...]:
@@ -262,3 +284,64 @@ def _require_targets(bands: Sequence[Band], targets: Mapping[str, Decimal]) -> N
         if name not in known or known[name].action not in AUTOMATIC_ACTIONS:
             what = "does not act" if name in known else "is not a band of the policy"
             raise errors.RequestRefused(f"--target {name}: {what}; the bands that act are: {acting}")
+
+
+def lines(costs: Costs, actions: Collection[Action]) -> tuple[Line, ...]:
+    """The expected cost of each action, for the actions that a policy's bands have.
+
+    Raises:
+        RequestRefused: the costs leave open what one of the actions is worth.
+    """
+    if Action.ESCALATE in actions and costs.escalation is None:
+        raise errors.RequestRefused("the policy escalates, so the costs need `escalation`")
+    if Action.AUTO_ROUTE_FLAGGED in actions and costs.flag_catch_rate == 0.0:
+        raise errors.RequestRefused(
+            "the policy flags answers, so the costs need `flag` and `flag_catch_rate`, the share of errors that "
+            "the next day's look undoes; while that is 0, flagging buys nothing"
+        )
+    if Action.REJECT in actions and costs.rejection == 0.0 and costs.value == 0.0:
+        raise errors.RequestRefused(
+            "the policy rejects answers, so the costs need `value`, what a right answer thrown away was worth, "
+            "or `rejection`: while both are 0, rejecting everything costs nothing"
+        )
+    error, review, flag, value, rejection = (
+        Fraction(number) for number in (costs.error, costs.review, costs.flag, costs.value, costs.rejection)
+    )
+    uncaught = (1 - Fraction(str(costs.flag_catch_rate))) * error
+    human = review + Fraction(str(costs.review_error_rate)) * error
+    every = {
+        Action.AUTO_ROUTE: (error, -error),
+        Action.AUTO_ROUTE_FLAGGED: (uncaught + flag, -uncaught),
+        Action.HOLD_FOR_REVIEW: (human, Fraction(0)),
+        Action.ESCALATE: (Fraction(costs.escalation or 0), Fraction(0)),
+        Action.REJECT: (rejection, value),
+    }
+    return tuple(
+        Line(action=action, fixed=fixed, slope=slope)
+        for action, (fixed, slope) in every.items()
+        if action in actions
+    )
+
+
+def envelope(given: Iterable[Line], upper: Fraction = Fraction(1)) -> tuple[Interval, ...]:
+    """Where each action is the cheapest, from `upper` down to 0; an action that never is, is not in it.
+
+    Of two that cost the same over an interval the first in `given` has it.
+    """
+    all_lines = tuple(given)
+    crossings = {Fraction(0), upper}
+    for place, one in enumerate(all_lines):
+        for other in all_lines[place + 1 :]:
+            if one.slope != other.slope:
+                crossing = (other.fixed - one.fixed) / (one.slope - other.slope)
+                if 0 < crossing < upper:
+                    crossings.add(crossing)
+    found: list[Interval] = []
+    edges = sorted(crossings, reverse=True)
+    for high, low in itertools.pairwise(edges):
+        # Between neighbouring crossings no two lines change places, so the middle speaks for all of it.
+        cheapest = min(all_lines, key=lambda line: line.at((low + high) / 2)).action
+        if found and found[-1].action is cheapest:
+            high = found.pop().high
+        found.append(Interval(action=cheapest, low=low, high=high))
+    return tuple(found)

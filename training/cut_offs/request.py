@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
 
-from sidecar.policy import fields
+import pydantic
+
+from sidecar.policy.model import Costs
 from training import errors
-from training.cut_offs import grid
+from training.cut_offs import exact_tests
 
 
 def targets(given: Sequence[str]) -> dict[str, Decimal]:
@@ -26,7 +28,7 @@ def targets(given: Sequence[str]) -> dict[str, Decimal]:
             raise errors.RequestRefused(
                 f"--target {name}={share}: the share must be above 0 and below 1, with at most four digits"
             )
-        found[name] = grid.plain(value)
+        found[name] = exact_tests.plain(value)
     return found
 
 
@@ -41,19 +43,36 @@ def delta(text: str) -> Decimal:
         raise errors.RequestRefused(
             f"--delta {text}: it must be above 0 and at most 0.5, with at most four digits"
         )
-    return grid.plain(value)
+    return exact_tests.plain(value)
 
 
-def seconds(text: str) -> float:
-    """The seconds of a duration as a policy writes it.
+def costs(text: str) -> Costs:
+    """The costs in `error=10,review=1,...`; see `sidecar.policy.model.Costs` for the names.
 
     Raises:
-        RequestRefused: it is none.
+        RequestRefused: it cannot be read, a name is unknown, or a number is missing or out of range.
     """
+    names = ", ".join(Costs.model_fields)
+    numbers: dict[str, float] = {}
+    for part in text.split(","):
+        name, separator, number = (piece.strip() for piece in part.partition("="))
+        try:
+            value = float(number)
+        except ValueError:
+            separator = ""
+        if not separator or name not in Costs.model_fields or name in numbers:
+            raise errors.RequestRefused(
+                f"--costs: {part.strip()!r} is none of NAME=NUMBER, each name once; the names are {names}"
+            )
+        numbers[name] = value
     try:
-        return fields.seconds_of(text)
-    except ValueError as error:
-        raise errors.RequestRefused(f"--since {text}: {error}") from error
+        return Costs.model_validate(numbers)
+    except pydantic.ValidationError as error:
+        problems = "; ".join(
+            f"{'.'.join(str(key) for key in item['loc']) or 'costs'}: {item['msg'].removeprefix('Value error, ')}"
+            for item in error.errors()
+        )
+        raise errors.RequestRefused(f"--costs: {problems}; the names are {names}") from error
 
 
 def _number(text: str) -> Decimal | None:
@@ -61,5 +80,5 @@ def _number(text: str) -> Decimal | None:
         value = Decimal(text)
     except InvalidOperation:
         return None
-    usable = value.is_finite() and abs(value) < 2 and value == value.quantize(grid.DIGITS)
+    usable = value.is_finite() and abs(value) < 2 and value == value.quantize(exact_tests.DIGITS)
     return value if usable else None

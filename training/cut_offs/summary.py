@@ -6,15 +6,35 @@ from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 
+import numpy as np
 from rich import box
 from rich.table import Table
 
 from sidecar.decision import cost_ratios
-from sidecar.policy.model import Band
-from training.cut_offs import testing, thinning
-from training.cut_offs.load import Load
+from sidecar.policy.actions import Action
+from sidecar.policy.model import DEFAULT_AUDIT_RATE, Band
+from training.cut_offs import exact_tests
 from training.cut_offs.material import Material
 from training.cut_offs.proposal import Certificate, CutOffs, Proposal
+from training.measure.intervals import FloatArray
+
+WAITING = (Action.HOLD_FOR_REVIEW, Action.ESCALATE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workload:
+    """Of 1,000 decisions that the bands decide.
+
+    Attributes:
+        bands: how many each band gets.
+        looks: how many a person looks at: those that wait, those that are looked at the next day, and the
+            audits that are drawn of the others.
+        hours: that takes; None where nobody said how long a look is.
+    """
+
+    bands: Mapping[str, float]
+    looks: float
+    hours: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,13 +43,49 @@ class Row:
 
     name: str
     cut_offs: CutOffs
-    load: Load
+    load: Workload
+
+
+def workload(
+    cut_offs: CutOffs,
+    bands: Sequence[Band],
+    confidence: FloatArray,
+    weights: FloatArray,
+    *,
+    minutes_per_review: float | None = None,
+) -> Workload:
+    """The load of cut-offs.
+
+    Args:
+        cut_offs: from the highest edge down.
+        bands: the policy's, for their actions and audit rates.
+        confidence: (m,) of all decisions, not only of labelled ones.
+        weights: (m,) how many decisions each stands for.
+        minutes_per_review: None: unknown.
+    """
+    known = {band.name: band for band in bands}
+    rising = cut_offs.edges[::-1]
+    place = np.searchsorted([float(edge) for _, edge in rising], confidence, side="right") - 1
+    counts = np.bincount(place, weights=weights, minlength=len(rising)) * (1000.0 / weights.sum())
+    shares = {name: float(counts[position]) for position, (name, _) in enumerate(rising)}
+    looks = sum(share * _looks(known[name]) for name, share in shares.items())
+    return Workload(
+        bands=dict(reversed(shares.items())),
+        looks=looks,
+        hours=None if minutes_per_review is None else looks * minutes_per_review / 60.0,
+    )
+
+
+def _looks(band: Band) -> float:
+    if band.action in WAITING or band.review is not None:
+        return 1.0
+    return DEFAULT_AUDIT_RATE if band.audit_rate is None else band.audit_rate
 
 
 def describe(source: str, material: Material) -> Iterator[str]:
     """What there is to decide with, line by line."""
     sample, calibrator = material.sample, material.calibrator
-    n, wrong = thinning.tally(sample, [Decimal(0)])
+    n, wrong = exact_tests.tally(sample, [Decimal(0)])
     yield (
         f"{source}: {len(sample):,} labels that the calibrator ({calibrator.kind}, {calibrator.digest[:19]}) was not "
         f"fitted to; of equal probability, all together, {n[0]:,}, of which {wrong[0]:,} are wrong."
@@ -69,7 +125,7 @@ def missing(certificate: Certificate) -> str:
         return "at these costs something else is always cheaper"
     short = certificate.shortfall()
     if short is None:
-        least = testing.least_labels(float(1 - certificate.target), certificate.delta)
+        least = exact_tests.least_labels(float(1 - certificate.target), certificate.delta)
         return f"no label lies where it could begin; at least {least:,} are needed, even if none is wrong"
     seen = (
         f"{short.n - short.wrong:,} of {short.n:,} labels are right from {short.cut_off} on, taken as "
@@ -84,7 +140,7 @@ def nothing_yet(reason: str, targets: Mapping[str, Decimal], delta: Decimal) -> 
     """What to say where there is no label at all."""
     yield f"No automatic band can be certified yet: {reason}."
     for band, target in targets.items():
-        least = testing.least_labels(float(1 - target), float(delta) / len(targets))
+        least = exact_tests.least_labels(float(1 - target), float(delta) / len(targets))
         yield f"  {band}: at least {least:,} labels are needed, even if none is wrong."
 
 

@@ -1,7 +1,7 @@
 """Labelled evidence: what a calibrator is fitted to and judged on."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Literal, Self
 
@@ -17,6 +17,8 @@ from training.measure.intervals import FloatArray, IntArray
 
 # 9999-12-31: the last second that RFC 3339 can write.
 LAST_SECOND = 253402300799.0
+
+OPTIONAL_COLUMNS = ("vectors", "answers", "truths", "groups", "times", "categories")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -191,6 +193,22 @@ class Dataset:
             times=None if self.times is None else self.times[index],
             categories=None if self.categories is None else self.categories[index],
         )
+
+    def joined(self, other: "Dataset") -> "Dataset":
+        """The rows of this one, and then the other's.
+
+        Raises:
+            DataRefused: they are not of the same evidence, or one has a column that the other lacks.
+        """
+        if (self.evidence, self.aggregation) != (other.evidence, other.aggregation):
+            raise errors.DataRefused("datasets of different evidence cannot be put together")
+        columns: dict[str, Any] = {}
+        for name in ("scores", "correct", "weights", *OPTIONAL_COLUMNS):
+            own, others = getattr(self, name), getattr(other, name)
+            if (own is None) != (others is None):
+                raise errors.DataRefused(f"one of the datasets has {name}, and the other has none")
+            columns[name] = None if own is None else np.concatenate((own, others))
+        return replace(self, **columns)
 
     def confidence(self, calibrator: calibrators.Calibrator) -> FloatArray:
         """(n,) what `calibrator` makes of each row in its category: P(the given answer is correct).

@@ -1,7 +1,8 @@
 """Labelled files into datasets: CSV, Parquet and .npz, with every mistake named by file, row and column."""
 
+import csv
 import zipfile
-from collections.abc import Container
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -11,7 +12,7 @@ import numpy.typing as npt
 
 from calibrators.evidence import EvidenceKind
 from training import errors
-from training.data import columns, csv_rows
+from training.data import columns
 from training.data.dataset import Dataset
 from training.measure.intervals import FloatArray
 
@@ -89,7 +90,7 @@ def column_names(path: str | Path) -> tuple[str, ...]:
     source = Path(path)
     try:
         if source.suffix.lower() == ".csv":
-            return tuple(next(csv_rows.read(source)))
+            return tuple(next(csv_rows(source)))
         if source.suffix.lower() == ".npz":
             with np.load(source, allow_pickle=False) as archive:
                 return tuple(archive.files)
@@ -98,6 +99,35 @@ def column_names(path: str | Path) -> tuple[str, ...]:
         return tuple(str(name) for name in parquet.read_schema(source).names)
     except (OSError, ValueError, zipfile.BadZipFile, errors.DataRefused):
         return ()
+
+
+def csv_rows(path: Path) -> Iterator[list[str]]:
+    """The header, then each row that is not empty, every cell stripped.
+
+    Raises:
+        DataRefused: the file is no readable CSV, or a row has another number of cells than the header; rows are
+            counted from 1 and without it.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as opened:
+            rows = (row for row in csv.reader(opened, strict=True) if row)
+            header = [name.strip() for name in next(rows, [])]
+            yield header
+            for number, row in enumerate(rows, start=1):
+                if len(row) != len(header):
+                    raise errors.DataRefused(
+                        f"{path}: row {number} has {len(row)} cells where the header has {len(header)}; "
+                        "cells are separated by commas, and one that holds a comma needs quotes"
+                    )
+                yield [cell.strip() for cell in row]
+    except (csv.Error, UnicodeDecodeError, OSError) as problem:
+        raise errors.DataRefused(f"{path}: not a readable CSV file ({first_line(problem)})") from problem
+
+
+def first_line(problem: BaseException) -> str:
+    """What an error of a library says, without the rest of its page."""
+    lines = str(problem).splitlines()
+    return lines[0] if lines else type(problem).__name__
 
 
 def _from_scores(
@@ -138,7 +168,7 @@ def _extras(source: Path, layout: Layout, table: dict[str, npt.NDArray[Any]]) ->
 
 
 def _read_csv(source: Path, layout: Layout) -> dict[str, npt.NDArray[Any]]:
-    rows = csv_rows.read(source)
+    rows = csv_rows(source)
     header = next(rows)
     columns.present(source, layout.wanted, header)
     places = [header.index(name) for name in layout.wanted]
@@ -156,7 +186,7 @@ def _read_parquet(source: Path, layout: Layout) -> dict[str, npt.NDArray[Any]]:
             frame = opened.read(columns=list(layout.wanted)).to_pandas()
     except (lib.ArrowException, OSError) as problem:
         raise errors.DataRefused(
-            f"{source}: not a readable Parquet file ({csv_rows.first_line(problem)})"
+            f"{source}: not a readable Parquet file ({first_line(problem)})"
         ) from problem
     return _table(source, {name: frame[name].to_numpy() for name in layout.wanted})
 
@@ -166,9 +196,7 @@ def _read_npz(source: Path, layout: Layout, score_is: ScoreIs) -> Dataset:
         with np.load(source, allow_pickle=False) as archive:
             found = {str(name): np.asarray(archive[name]) for name in archive.files}
     except (ValueError, OSError, EOFError, zipfile.BadZipFile) as problem:
-        raise errors.DataRefused(
-            f"{source}: not a readable .npz file ({csv_rows.first_line(problem)})"
-        ) from problem
+        raise errors.DataRefused(f"{source}: not a readable .npz file ({first_line(problem)})") from problem
     defaults = Layout()
     label = layout.label if layout.label != defaults.label else "labels"
     score = layout.score if layout.score != defaults.score else "scores"

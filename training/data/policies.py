@@ -8,8 +8,8 @@ from sidecar.policy.floors_file import Floors
 from sidecar.policy.loading import LoadedPolicy
 from sidecar.policy.tables import ModelTable
 from training import errors
-from training.data import labelled
-from training.data.labelled import Source
+from training.data import labelled_decisions
+from training.data.labelled_decisions import Source
 
 
 def of_digest(ledger: Ledger, digest: str) -> LoadedPolicy | None:
@@ -27,7 +27,7 @@ def answered_elsewhere(ledger: Ledger, digest: str, model: str, step: SecondaryS
     entry = None if loaded is None else loaded.policy.models.get(model)
     if entry is None or not any(isinstance(each, SecondaryStep) for each in entry.fallback):
         return True
-    own = labelled.secondary(entry)
+    own = labelled_decisions.secondary(entry)
     return (own.model, own.output) != (step.model, step.output) or step.version not in ("", own.version)
 
 
@@ -76,7 +76,7 @@ def registered_name(entry: policy_model.Model, source: Source, model_versions: t
     """
     uri = entry.calibrator
     if source == "secondary":
-        step = labelled.secondary(entry)
+        step = labelled_decisions.secondary(entry)
         if step.calibrator is None:
             raise errors.RequestRefused(
                 "the policy names no calibrator for the secondary: give its step `calibrator: "

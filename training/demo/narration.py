@@ -15,9 +15,8 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from training.measure import intervals
+from training.measure import diagram, intervals
 from training.measure.intervals import FloatArray
-from training.retraining import bands
 
 T = TypeVar("T")
 
@@ -76,7 +75,7 @@ def band_table(title: str, columns: dict[str, FloatArray], correct: FloatArray) 
         table.add_column(f"{name}: answers", justify="right")
         table.add_column("correct", justify="right")
         table.add_column("promise kept")
-    for band in bands.DEFAULTS:
+    for band in diagram.DEFAULT_SPANS:
         cells = [
             f"{band.name} {band.low:.2f}-{band.high:.2f}",
             f"≥ {band.low:.0%}" if band.automatic else "-",

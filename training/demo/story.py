@@ -22,9 +22,9 @@ from training.demo.client import MODEL, Client
 from training.demo.digits import Answers
 from training.demo.narration import Narrator
 from training.fit import fitting, selection
-from training.measure import reliability
+from training.measure import diagram, reliability
 from training.measure.intervals import FloatArray, IntArray
-from training.retraining import bands, pipeline, report
+from training.retraining import pipeline
 
 REGISTERED = "digits-calibrator"
 FIRST = 200
@@ -250,22 +250,22 @@ class Story:
         title = f"The same {len(after.indices):,} noisy images under both versions"
         self._narrator.show(narration.band_table(title, columns, traffic.correct[after.indices]))
         correct = traffic.correct[after.indices]
-        report.draw_reliability(
+        diagram.draw_reliability(
             reliability.reliability(before.calibrated, correct),
             reliability.reliability(after.calibrated, correct),
             self._folder / "reliability-retrained.png",
-            bands=bands.DEFAULTS,
+            bands=diagram.DEFAULT_SPANS,
             title="Digits: noisy images, before and after the retrain",
             names=(f"calibrator version {first}", f"calibrator version {second}"),
         )
 
     def _draw(self, traffic: Answers, routed: Routed, name: str, title: str) -> None:
         correct = traffic.correct[routed.indices]
-        report.draw_reliability(
+        diagram.draw_reliability(
             reliability.reliability(traffic.confidence[routed.indices], correct),
             reliability.reliability(routed.calibrated, correct),
             self._folder / name,
-            bands=bands.DEFAULTS,
+            bands=diagram.DEFAULT_SPANS,
             title=f"Digits: {title}",
         )
 

@@ -1,15 +1,18 @@
 """One calibration map from labelled data, for each kind that a selection may choose from."""
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, assert_never, get_args
+from typing import Literal, assert_never
 
 import numpy as np
+from scipy import optimize, special
 
 import calibrators
 from training.data.dataset import Dataset
-from training.fit import isotonic, logistic, temperature
+from training.fit import isotonic, logistic
 from training.measure import losses
-from training.measure.intervals import FloatArray
+from training.measure.intervals import FloatArray, IntArray
 
 CandidateKind = Literal["identity", "temperature", "platt-logit", "platt-raw", "beta", "isotonic", "constant"]
 """What can be fitted; Platt is affine in the logit of the score or in the raw score."""
@@ -17,7 +20,13 @@ CandidateKind = Literal["identity", "temperature", "platt-logit", "platt-raw", "
 MERGED_FROM = 4
 """Rows for each distinct score from which on merging them is worth its own cost."""
 
-CANDIDATE_KINDS: tuple[CandidateKind, ...] = get_args(CandidateKind)
+
+# The search range of ln(1 / temperature): temperatures from 1/1000 to 1000.
+LARGEST_LOG = math.log(1000.0)
+
+
+VALLEYS = 25
+_UNINFORMATIVE = "the score is uninformative: it does not rise with correctness, so the base rate is answered"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +44,15 @@ class Fitted:
     kind: CandidateKind
     uninformative: bool = False
     note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Solved:
+    """The temperature, the mean log-loss's derivative in 1/T there, and whether the search range ended."""
+
+    temperature: float
+    gradient: float
+    at_bound: bool
 
 
 def fit(kind: CandidateKind, dataset: Dataset, *, epsilon: float = losses.EPSILON) -> Fitted:
@@ -113,10 +131,10 @@ def confidence(fitted: Fitted, dataset: Dataset, *, epsilon: float = losses.EPSI
 
 def _temperature(dataset: Dataset, epsilon: float) -> Fitted:
     if dataset.vectors is not None and dataset.answers is not None and dataset.truths is not None:
-        solved = temperature.vector(dataset.vectors, dataset.truths, dataset.answers, dataset.weights)
+        solved = vector_temperature(dataset.vectors, dataset.truths, dataset.answers, dataset.weights)
         fitted_map: calibrators.Map = calibrators.VectorTemperature(solved.temperature)
     else:
-        solved = temperature.binary(losses.logit(dataset.scores, epsilon), dataset.correct, dataset.weights)
+        solved = binary_temperature(losses.logit(dataset.scores, epsilon), dataset.correct, dataset.weights)
         fitted_map = calibrators.Temperature(solved.temperature)
     flat = solved.at_bound and solved.temperature > 1.0
     note = f"the temperature ended at its bound, {solved.temperature:g}" if solved.at_bound else ""
@@ -202,4 +220,74 @@ def _merged(dataset: Dataset) -> tuple[FloatArray, FloatArray, FloatArray]:
     return scores, logistic.platt_targets(correct, weights), weights
 
 
-_UNINFORMATIVE = "the score is uninformative: it does not rise with correctness, so the base rate is answered"
+def binary_temperature(logits: FloatArray, correct: FloatArray, weights: FloatArray) -> Solved:
+    """The temperature of sigmoid(logit / T) for logits (n,) of the confidence in the given answer."""
+    share = weights / weights.sum()
+
+    def gradient(inverse: float) -> float:
+        return float(share @ (logits * (special.expit(inverse * logits) - correct)))
+
+    return _root(gradient)
+
+
+def vector_temperature(
+    logits: FloatArray, truths: IntArray, answers: IntArray, weights: FloatArray
+) -> Solved:
+    """The temperature of softmax(logits / T) for logits (n, k).
+
+    Where the true class is known the loss is its -ln p; where it is -1, one knows only that the answer was
+    wrong, and the loss is -ln(1 - p of the answer).
+
+    Args:
+        logits: (n, k) finite.
+        truths: (n,) true class, or -1.
+        answers: (n,) the given answer.
+        weights: (n,) above 0.
+    """
+    share = weights / weights.sum()
+    known = truths >= 0
+    targets = np.take_along_axis(logits, np.where(known, truths, answers)[:, None], axis=1)[:, 0]
+    # For the rows whose truth is some other class: everything but the answer.
+    others = np.where(np.arange(logits.shape[1]) == answers[:, None], -np.inf, logits)[~known]
+
+    def gradient(inverse: float) -> float:
+        probabilities = special.softmax(inverse * logits, axis=1)
+        pull = (probabilities * logits).sum(axis=1)
+        expected = targets
+        if others.size:
+            weight = special.softmax(inverse * others, axis=1)
+            expected = targets.copy()
+            expected[~known] = np.where(weight > 0.0, weight * logits[~known], 0.0).sum(axis=1)
+        return float(share @ (pull - expected))
+
+    if not others.size:
+        return _root(gradient)
+
+    def loss(inverse: float) -> float:
+        whole = special.logsumexp(inverse * logits, axis=1)
+        part = inverse * targets
+        part[~known] = special.logsumexp(inverse * others, axis=1)
+        return float(share @ (whole - part))
+
+    # Unknown truths make the loss a difference of convex functions: look for its valley before its bottom.
+    grid = np.exp(np.linspace(-LARGEST_LOG, LARGEST_LOG, VALLEYS))
+    best = int(np.argmin([loss(inverse) for inverse in grid]))
+    low, high = float(grid[max(best - 1, 0)]), float(grid[min(best + 1, VALLEYS - 1)])
+    return _root(gradient, low, high)
+
+
+def _root(
+    gradient: Callable[[float], float],
+    low: float = math.exp(-LARGEST_LOG),
+    high: float = math.exp(LARGEST_LOG),
+) -> Solved:
+    at_low, at_high = gradient(low), gradient(high)
+    if at_low < 0.0 < at_high:
+        # In ln(1/T), where the range is even, to the last bit.
+        root = optimize.brentq(
+            lambda log: gradient(math.exp(log)), math.log(low), math.log(high), xtol=1e-15, rtol=1e-15
+        )
+        inverse = math.exp(float(root))
+        return Solved(temperature=1.0 / inverse, gradient=gradient(inverse), at_bound=False)
+    inverse, slope = (low, at_low) if at_low >= 0.0 else (high, at_high)
+    return Solved(temperature=1.0 / inverse, gradient=slope, at_bound=True)

@@ -8,8 +8,9 @@ from scipy import special
 import calibrators
 from calibrators import category_offsets
 from calibrators.calibrator import Golden
+from training.data import division
 from training.data.dataset import Dataset
-from training.fit import folds, logistic
+from training.fit import logistic
 from training.measure import intervals, losses
 from training.measure.intervals import FloatArray, IntArray
 
@@ -36,7 +37,7 @@ def fit(
     logit q = logit q_global + b_category with b ~ normal(0, spread^2), the mode: ridge-penalised logistic
     regression with the global confidence as offset, on weights that are scaled to the effective sample size.
     A slice with few labels so stays near 0. The spread is the one with the lowest cross-validated log-loss
-    (`folds.assign`: groups whole, time in blocks). There are no offsets at all unless that loss is lower than
+    (`folds.folds`: groups whole, time in blocks). There are no offsets at all unless that loss is lower than
     without them by more than one standard error of the paired difference: do no harm.
 
     The calibrator is the same in every fold, fitted to all rows: only what the offsets add is judged.
@@ -55,7 +56,7 @@ def fit(
         return {}
     logit = losses.logit(dataset.confidence(_plain(calibrator)), calibrator.epsilon)
     weights = logistic.scaled_to_effective(dataset.weights)
-    divisions = folds.assign(dataset, seed=seed)
+    divisions = division.folds(dataset, seed=seed)
     if not divisions:
         return {}
     without = losses.log_losses(special.expit(logit), dataset.correct)

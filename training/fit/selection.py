@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from training import errors
+from training.data import division
 from training.data.dataset import Dataset
-from training.fit import fitting, folds
+from training.fit import fitting
 from training.fit.fitting import CandidateKind
 from training.measure import intervals, losses
 from training.measure.intervals import FloatArray, IntArray
@@ -118,7 +119,7 @@ def select(
 ) -> Selection:
     """The calibrator kind to use for the dataset, fitted on all of it.
 
-    Every candidate is fitted K times and scores the rows that it has not seen (`folds.assign`): its loss is
+    Every candidate is fitted K times and scores the rows that it has not seen (`folds.folds`): its loss is
     the weighted mean of -ln P(what happened to the given answer), for scalar and vector candidates alike,
     over all folds together. The simplest candidate wins whose mean is behind the best one by no more than
     three quarters of a standard error of that difference, paired row by row and clustered by group. It is the
@@ -145,7 +146,7 @@ def select(
         raise errors.RequestRefused(f"the kinds that can be selected are {', '.join(RANK)}; not {kinds!r}")
     forced = len(wanted) == 1 or "identity" not in wanted
     reasons = {kind: "" if forced else _excluded(kind, dataset) for kind in wanted}
-    divisions = folds.assign(dataset, seed=seed)
+    divisions = division.folds(dataset, seed=seed)
     if not divisions or (forced and too_few(dataset)):
         why = "all rows are one group" if not divisions else too_few(dataset)
         return _unmeasured(dataset, wanted[0] if forced else "identity", wanted, why, epsilon)

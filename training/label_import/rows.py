@@ -2,18 +2,21 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Literal, get_args
+from pathlib import Path
+from typing import Any, Literal, get_args
 
 from training import errors
+from training.data import files
 from training.data.dataset import LAST_SECOND
+from training.label_import import rows
 
 Channel = Literal["IMPORTED", "OUTCOME", "VOLUNTEERED", "REVIEW_TASK", "AUDIT_TASK"]
 About = Literal["FINAL", "PRIMARY", "SECONDARY", "RULE"]
-
 VALUES = ("correct", "true_class", "cannot_tell")
+
 TEXTS = (
     "decision_id",
     "event_id",
@@ -25,6 +28,7 @@ TEXTS = (
     "reviewer",
     "note",
 )
+
 FIELDS = ("decision_id", *VALUES, "about", "channel", "observed_at", *TEXTS[1:])
 """What a column may be about; only `decision_id` and one value are needed."""
 
@@ -64,6 +68,43 @@ class Mistake:
     number: int
     decision_id: str
     message: str
+
+
+def read(
+    path: Path, *, renamed: Mapping[str, str], ignored: Collection[str]
+) -> tuple[tuple[int, dict[str, str]], ...]:
+    """The rows of a CSV or Parquet file: their numbers, from 1, and their texts by field.
+
+    Args:
+        path: ends in .csv, .parquet or .pq.
+        renamed: column by field; see `rows.fields_of`.
+        ignored: columns that are left out.
+
+    Raises:
+        DataRefused: the file or its columns cannot be used.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in (".csv", ".parquet", ".pq"):
+        raise errors.DataRefused(f"{path}: the name must end in .csv or .parquet to say what it is")
+    if not path.is_file():
+        raise errors.DataRefused(f"{path}: there is no such file")
+    header, cells = _csv(path) if suffix == ".csv" else _parquet(path)
+    absent = [name for name in ignored if name not in header]
+    if absent:
+        raise errors.DataRefused(
+            f"{path}: there is no column {absent[0]!r} to ignore; it has {', '.join(header)}"
+        )
+    try:
+        kept = [name for name in header if name not in ignored]
+        places = {field: header.index(kept[place]) for field, place in rows.fields_of(kept, renamed).items()}
+    except errors.DataRefused as error:
+        raise errors.DataRefused(f"{path}: {error}") from error
+    if not cells:
+        raise errors.DataRefused(f"{path}: there are no rows")
+    return tuple(
+        (number, {field: row[place] for field, place in places.items()})
+        for number, row in enumerate(cells, start=1)
+    )
 
 
 def fields_of(header: Sequence[str], renamed: Mapping[str, str]) -> dict[str, int]:
@@ -181,3 +222,30 @@ def _seconds(text: str) -> float | None:
     if not 0.0 <= seconds <= LAST_SECOND:
         raise ValueError(text)
     return seconds
+
+
+def _csv(path: Path) -> tuple[list[str], list[list[str]]]:
+    lines = files.csv_rows(path)
+    return next(lines), list(lines)
+
+
+def _parquet(path: Path) -> tuple[list[str], list[list[str]]]:
+    from pyarrow import lib, parquet
+
+    try:
+        with parquet.ParquetFile(path) as opened:
+            table = opened.read()
+    except (lib.ArrowException, OSError) as error:
+        raise errors.DataRefused(f"{path}: not a readable Parquet file ({error})") from error
+    columns = [list(map(_text, column.to_pylist())) for column in table.columns]
+    return [str(name) for name in table.column_names], [list(row) for row in _rows(columns)]
+
+
+def _rows(columns: list[list[str]]) -> Iterator[tuple[str, ...]]:
+    return zip(*columns, strict=True)
+
+
+def _text(value: Any) -> str:
+    if value is None or value != value:  # NaN differs from itself
+        return ""
+    return value.isoformat() if hasattr(value, "isoformat") else str(value).strip()

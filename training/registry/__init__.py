@@ -1,7 +1,7 @@
 """The registry: publishes calibrators with their evidence, and moves the aliases that sidecars follow."""
 
 from training.registry.promotion import Promotion, promote, rollback, standing
-from training.registry.publishing import publish
+from training.registry.publication import publish
 from training.registry.versions import CHAMPION, UNDRAWN_TAG, RegistryRefused, address, champion, person
 
 __all__ = [

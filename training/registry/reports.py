@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from training.registry import numbers, publishing, versions
+from training.registry import publication, versions
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -56,10 +56,10 @@ def log(
     found = []
     for run in runs:
         with versions.asking(run.name):
-            experiment = publishing.experiment_id(registry, EXPERIMENT)
+            experiment = publication.experiment_id(registry, EXPERIMENT)
             run_id = registry.create_run(experiment, run_name=run.name).info.run_id
             try:
-                numbers.log(registry, run_id, run.metrics, run.params, at=clock())
+                publication.log_numbers(registry, run_id, run.metrics, run.params, at=clock())
                 for file, text in documents.items():
                     registry.log_text(run_id, text, file)
                 for file, figure in run.figures.items():

@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from training.registry import numbers, publishing, versions
+from training.registry import publication, versions
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -31,13 +31,13 @@ def log(model: str, metrics: Mapping[str, float], *, at: float) -> str:
     points = {_NOT_IN_A_KEY.sub("_", key): value for key, value in metrics.items() if math.isfinite(value)}
     with versions.asking(model):
         run_id = _run(registry, model)
-        numbers.log(registry, run_id, points, at=at, step=round(at))
+        publication.log_numbers(registry, run_id, points, at=at, step=round(at))
         registry.set_terminated(run_id)
     return run_id
 
 
 def _run(registry: "MlflowClient", model: str) -> str:
-    experiment = publishing.experiment_id(registry, EXPERIMENT)
+    experiment = publication.experiment_id(registry, EXPERIMENT)
     found = registry.search_runs([experiment], f"tags.`{MODEL_TAG}` = '{model}'", max_results=1)
     if found:
         return str(found[0].info.run_id)

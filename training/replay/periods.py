@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from training.measure import intervals
 from training.measure.intervals import FloatArray
-from training.replay.history import DAY_SECONDS, History
+from training.replay.routing import DAY_SECONDS, History
 from training.replay.simulation import Step
 
 Period = Literal["day", "week", "month", "quarter"]

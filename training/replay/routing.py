@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,11 +19,35 @@ from sidecar.policy.floors_file import Floors
 from sidecar.policy.model import Model, Policy
 from sidecar.policy.tables import ModelTable
 from training import errors
+from training.data.dataset import Dataset
 from training.measure.intervals import FloatArray, IntArray
-from training.replay.history import History
 
 NO_BAND = ""
 """Of decisions without a calibrated confidence."""
+
+DAY_SECONDS = 86400.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class History:
+    """n answers, oldest first.
+
+    Attributes:
+        times: (n,) seconds since the epoch, not decreasing.
+        scores: (n,) confidence in the given answer, in [0, 1].
+        correct: (n,) whether it was right.
+        categories: (n,) names in normal form; empty where the history has none.
+        groups: (n,) keys of answers that depend on each other; None: there are none.
+    """
+
+    times: FloatArray
+    scores: FloatArray
+    correct: npt.NDArray[np.bool_]
+    categories: npt.NDArray[np.object_]
+    groups: npt.NDArray[Any] | None = None
+
+    def __len__(self) -> int:
+        return int(self.times.size)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -56,6 +81,32 @@ class Routed:
     def held(self) -> npt.NDArray[np.bool_]:
         """(m,) whether a person decided before any action."""
         return np.isin(self.actions, [Action.HOLD_FOR_REVIEW, Action.ESCALATE])
+
+
+def history_of(dataset: Dataset) -> History:
+    """The history that a labelled file tells.
+
+    Args:
+        dataset: with times.
+
+    Raises:
+        DataRefused: there are no times, or all are the same.
+    """
+    if dataset.times is None:
+        raise errors.DataRefused("a history needs a time in each row: name its column with --time-column")
+    if dataset.times.min() == dataset.times.max():
+        raise errors.DataRefused(
+            "every row of the history has the same time: there is nothing to live through"
+        )
+    order = np.argsort(dataset.times, kind="stable")
+    names = [""] * len(dataset) if dataset.categories is None else dataset.categories[order].tolist()
+    return History(
+        times=dataset.times[order],
+        scores=dataset.scores[order],
+        correct=dataset.correct[order] == 1.0,
+        categories=np.array(names, dtype=object),
+        groups=None if dataset.groups is None else dataset.groups[order],
+    )
 
 
 def table_of(policy: Policy, model: str, floors: Floors | None = None) -> ModelTable:

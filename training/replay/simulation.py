@@ -1,25 +1,27 @@
 """Lives through a history: routes, draws, labels, watches and refits, step by step, as it would have been."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 import calibrators
 from calibrators import Calibrator
 from sidecar.decision.suspensions import Scope, Suspension
+from sidecar.policy.actions import AUTOMATIC_ACTIONS, AnswerSource
 from sidecar.policy.model import Model
 from sidecar.policy.tables import ModelTable
 from training import errors
 from training.data.dataset import Dataset
-from training.replay import routing, watching
-from training.replay.history import History
-from training.replay.labels import Labels
-from training.replay.routing import Routed
-from training.replay.watching import Raised, Watched
+from training.measure.intervals import FloatArray, IntArray
+from training.replay import routing
+from training.replay.routing import History, Routed
 from training.retraining import challenge
-from training.watch import score_shift, streams
+from training.watch import feeding, score_shift, streams
+from training.watch.alarms import Alarm
+from training.watch.feeding import States
 from training.watch.score_shift import ScoreShift
+from training.watch.streams import Observation, Stream
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +51,64 @@ class Plan:
     retrain_seconds: float
     label_seconds: float
     label_window_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Labels:
+    """Labels of m rows.
+
+    Attributes:
+        rows: (m,) positions in the history.
+        propensity: (m,) with which each was planned.
+        known_at: (m,) seconds since the epoch.
+    """
+
+    rows: IntArray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    propensity: FloatArray = field(default_factory=lambda: np.empty(0))
+    known_at: FloatArray = field(default_factory=lambda: np.empty(0))
+
+    def with_those_of(self, routed: Routed, history: History, delay: float) -> "Labels":
+        """These, and those that decisions ask for: of every hold, and of what was drawn for audit."""
+        held, drawn = routed.held, routed.drawn & ~routed.held
+        asked = held | drawn
+        rows = routed.rows[asked]
+        propensity = np.where(held[asked], 1.0, routed.audit_rate[asked])
+        return Labels(
+            np.concatenate((self.rows, rows)),
+            np.concatenate((self.propensity, propensity)),
+            np.concatenate((self.known_at, history.times[rows] + delay)),
+        )
+
+    def known(self, by: float) -> "Labels":
+        """Those that are known by a moment."""
+        kept = self.known_at <= by
+        return Labels(self.rows[kept], self.propensity[kept], self.known_at[kept])
+
+    def decided_after(self, moment: float, history: History) -> "Labels":
+        """Those whose decision was made after a moment."""
+        kept = history.times[self.rows] > moment
+        return Labels(self.rows[kept], self.propensity[kept], self.known_at[kept])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Raised:
+    """An alarm, the stream that raised it, and when the label became known that did."""
+
+    stream: Stream
+    alarm: Alarm
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watched:
+    """The streams under one calibrator.
+
+    Attributes:
+        states: of the detectors.
+        waiting: labels that were asked for and are not known yet.
+    """
+
+    states: States = field(default_factory=dict)
+    waiting: tuple[tuple[Stream, Observation], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,18 +203,87 @@ def _watch(
     calibrator: Calibrator | None,
     by: float,
 ) -> tuple[Watched, tuple[Raised, ...]]:
+    """The watch of a history, as `python -m training watch` watches a ledger: the same streams and detectors."""
     if calibrator is None:
         return watched, ()
-    asked = watching.asked(
-        routed,
-        history,
-        model=plan.model,
-        entry=plan.entry,
-        calibrator=calibrator.digest,
-        delay=plan.label_seconds,
-    )
-    expecting = replace(watched, waiting=(*watched.waiting, *asked))
-    return watching.look(expecting, rate=plan.entry.watch.false_alarm_rate, by=by)
+    awaited = _awaited(routed, history, plan, calibrator.digest)
+    expecting = replace(watched, waiting=(*watched.waiting, *awaited))
+    return _look(expecting, rate=plan.entry.watch.false_alarm_rate, by=by)
+
+
+def _awaited(
+    routed: Routed, history: History, plan: Plan, calibrator: str
+) -> Iterator[tuple[Stream, Observation]]:
+    """The audit labels that decisions under one calibrator ask for, each with its stream.
+
+    Args:
+        routed: the decisions.
+        history: what happened.
+        plan: how the past is lived through.
+        calibrator: the digest.
+    """
+    promises: dict[tuple[str, str], tuple[float | None, str]] = {}
+    for place in routed.drawn.nonzero()[0].tolist():
+        row, band = int(routed.rows[place]), str(routed.bands[place])
+        if not band:
+            continue
+        category = str(history.categories[row])
+        if (band, category) not in promises:
+            promises[band, category] = streams.promise_of(plan.entry, band=band, category=category)
+        promise, own_category = promises[band, category]
+        action = routed.actions[place]
+        stream = Stream(
+            model=plan.model,
+            model_version="",
+            source=AnswerSource.PRIMARY.value,
+            band=band,
+            action=action.value,
+            audit_rate=float(routed.audit_rate[place]),
+            category=own_category,
+            calibrator=calibrator,
+            primary_calibrator=calibrator,
+            promise=promise if action in AUTOMATIC_ACTIONS else None,
+        )
+        decided_at = float(history.times[row])
+        yield (
+            stream,
+            Observation(
+                decision_id=f"row-{row}",
+                recorded_at=decided_at + plan.label_seconds,
+                decided_at=decided_at,
+                correct=bool(history.correct[row]),
+                confidence=float(routed.confidence[place]),
+            ),
+        )
+
+
+def _look(watched: Watched, *, rate: float, by: float) -> tuple[Watched, tuple[Raised, ...]]:
+    """The streams after the labels that are known by a moment, and the alarms that these raise.
+
+    Args:
+        watched: before.
+        rate: the policy's `watch.false_alarm_rate`.
+        by: seconds since the epoch.
+    """
+    known: dict[Stream, list[Observation]] = {}
+    waiting = []
+    for stream, seen in watched.waiting:
+        if seen.recorded_at <= by:
+            known.setdefault(stream, []).append(seen)
+        else:
+            waiting.append((stream, seen))
+    for rows in known.values():
+        rows.sort(key=lambda seen: seen.moment)
+    states = feeding.feed(watched.states, known, rate=rate, now=by)
+    raised = []
+    for stream, state in states.items():
+        before = watched.states.get(stream)
+        raised += [
+            Raised(stream=stream, alarm=alarm)
+            for alarm in state.alarms[0 if before is None else len(before.alarms) :]
+        ]
+    raised.sort(key=lambda each: (each.alarm.label_at, each.stream.id))
+    return Watched(states=states, waiting=tuple(waiting)), tuple(raised)
 
 
 def _suspensions(alarms: tuple[Raised, ...], plan: Plan) -> tuple[Suspension, ...]:

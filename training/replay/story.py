@@ -10,10 +10,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from sidecar.policy.actions import AUTOMATIC_ACTIONS, Action
-from training.replay.history import History
 from training.replay.periods import BandPeriod, Period
-from training.replay.simulation import Plan, Retrain, Step
-from training.replay.watching import Raised
+from training.replay.routing import History
+from training.replay.simulation import Plan, Raised, Retrain, Step
 
 SCHEMA = 1
 

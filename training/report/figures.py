@@ -12,21 +12,19 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import PercentFormatter
 
-from sidecar.policy.actions import AUTOMATIC_ACTIONS
-from sidecar.policy.model import Band as PolicyBand
+from training.measure import diagram
 from training.report import wording
 from training.report.content import ModelReport, VersionReport
 from training.report.rows import Row
 from training.report.weekly import BandWeeks
-from training.retraining import bands, report
 
 dates: Any = untyped_dates
-INK, GREY, FAINT = report.INK, report.GREY, report.FAINT
-BLUE, ORANGE = report.BLUE, report.ORANGE
+INK, GREY, FAINT = diagram.INK, diagram.GREY, diagram.FAINT
+BLUE, ORANGE = diagram.BLUE, diagram.ORANGE
 LEAST_HEIGHT = 0.1
 """Of the vertical axis: a band that is always right must not look like one that jumps about."""
 
-_STYLE: dict[Any, Any] = {**report.STYLE, "svg.hashsalt": "trueband"}
+_STYLE: dict[Any, Any] = {**diagram.STYLE, "svg.hashsalt": "trueband"}
 
 
 def of_version(model: ModelReport, version: VersionReport) -> dict[str, Figure]:
@@ -35,10 +33,10 @@ def of_version(model: ModelReport, version: VersionReport) -> dict[str, Figure]:
     found = {}
     everything, acting = version.calibration.curve, version.acting.curve
     if everything is not None:
-        found["reliability"] = report.draw_reliability(
+        found["reliability"] = diagram.draw_reliability(
             everything,
             acting or everything,
-            bands=_cut(model.bands),
+            bands=diagram.spans(model.bands),
             title=f"{title}: what the confidence has meant",
             names=(
                 "calibrated confidence, all decisions",
@@ -132,15 +130,3 @@ def _draw_band(axes: Axes, weeks: BandWeeks, row: Row | None) -> None:
     axes.grid(color=FAINT, linewidth=0.5, alpha=0.6)
     axes.set_axisbelow(True)
     axes.legend(loc="lower left", fontsize=8.5, frameon=True, framealpha=0.9, edgecolor="none", ncols=3)
-
-
-def _cut(given: Sequence[PolicyBand]) -> tuple[bands.Band, ...]:
-    """The bands with both edges, from the highest down."""
-    upper, found = 1.0, []
-    for band in given:
-        lower = float(band.from_)
-        found.append(
-            bands.Band(name=band.name, low=lower, high=upper, automatic=band.action in AUTOMATIC_ACTIONS)
-        )
-        upper = lower
-    return tuple(found)

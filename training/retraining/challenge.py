@@ -10,7 +10,6 @@ from sidecar.policy import model as policy_model
 from sidecar.policy import tables
 from sidecar.policy.tables import ModelTable
 from training import errors
-from training.data import datasets
 from training.data.dataset import Dataset
 from training.fit import completion, fitting, selection
 from training.measure.intervals import FloatArray
@@ -78,7 +77,7 @@ def challenge(
     judged_from = float(_times(judge_on).min())
     if undrawn is not None:
         earlier = _times(undrawn) < judged_from
-        fit_on = datasets.joined(fit_on, undrawn.take(earlier)) if earlier.any() else fit_on
+        fit_on = fit_on.joined(undrawn.take(earlier)) if earlier.any() else fit_on
     chosen = selection.select(fit_on, seed=seed)
     challenger = completion.complete(
         fitting.calibrator(

@@ -9,11 +9,11 @@ from sidecar.ledger.store import Ledger
 from sidecar.policy import model as policy_model
 from sidecar.policy.loading import LoadedPolicy
 from training import errors, registry
-from training.data import labelled, policies
-from training.data.labelled import LabelledDecisions, Source
+from training.data import labelled_decisions, policies
+from training.data.labelled_decisions import LabelledDecisions, Source
 from training.fit import selection
 from training.measure import evaluation
-from training.retraining import challenge, gate, publishing, rerouting
+from training.retraining import account, challenge, gate, rerouting
 from training.retraining.gate import Reason
 from training.retraining.rerouting import Rerouted
 
@@ -141,7 +141,7 @@ def retrain(
         )
         for values in (made.reference, made.confidence)
     )
-    account = publishing.Account(
+    told = account.Account(
         name=registered,
         policy=loaded,
         entry=entry,
@@ -153,15 +153,15 @@ def retrain(
         after=after,
         rerouted=rerouted,
     )
-    version = publishing.publish(account, by=by, clock=clock)
+    version = account.publish(told, by=by, clock=clock)
     if promote and verdict.accept:
-        told = "; ".join(reason.text for reason in verdict.reasons)
+        reasons = "; ".join(reason.text for reason in verdict.reasons)
         registry.promote(
             registered,
             version,
             kind="retrain",
             by=by,
-            reason=f"the gate accepted: {told}"[:1000],
+            reason=f"the gate accepted: {reasons}"[:1000],
             clock=clock,
         )
     return Retrained(
@@ -219,13 +219,13 @@ def _decisions(
     )
     elsewhere: frozenset[str] = frozenset()
     if source == "secondary":
-        step = labelled.secondary(entry)
+        step = labelled_decisions.secondary(entry)
         elsewhere = frozenset(
             digest
             for digest in {each.decision.policy_digest for each in found}
             if digest != loaded.digest and policies.answered_elsewhere(ledger, digest, model, step)
         )
-    return labelled.build(
+    return labelled_decisions.build(
         found,
         entry,
         source=source,

@@ -1,32 +1,38 @@
-"""New edges for a policy's bands."""
+"""New edges for a policy's bands, by labels and by expected costs."""
 
+import itertools
 from decimal import Decimal
+from fractions import Fraction
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sidecar.policy.actions import Action
 from sidecar.policy.model import DEFAULT_BANDS, Band, Costs
 from training import errors
-from training.cut_offs import proposal
+from training.cut_offs import proposal, request
+from training.cut_offs.exact_tests import ExactSample
 from training.cut_offs.proposal import Proposal
-from training.cut_offs.thinning import Sample
 
 TARGETS = {"auto": Decimal("0.90"), "flagged": Decimal("0.75")}
 COSTS = Costs(error=20.0, review=3.0, flag=0.5, flag_catch_rate=0.5, rejection=0.5, value=4.0)
 
 
-def sample(counts: dict[float, tuple[int, int]]) -> Sample:
+def sample(counts: dict[float, tuple[int, int]]) -> ExactSample:
     """For each confidence, how many labels there are and how many of them are wrong."""
     confidence = np.repeat(list(counts), [n for n, _ in counts.values()])
     correct = np.concatenate([np.arange(n) >= wrong for n, wrong in counts.values()])
-    return Sample.of(confidence, correct)
+    return ExactSample.of(confidence, correct)
 
 
 GOOD = sample({0.95: (400, 12), 0.85: (300, 20), 0.75: (300, 60), 0.6: (200, 90), 0.3: (200, 150)})
 
 
-def propose(given: Sample = GOOD, targets: dict[str, Decimal] | None = None, **options: object) -> Proposal:
+def propose(
+    given: ExactSample = GOOD, targets: dict[str, Decimal] | None = None, **options: object
+) -> Proposal:
     options = {"bands": DEFAULT_BANDS, "delta": 0.1} | options
     bands = options.pop("bands")
     return proposal.propose(bands, targets or TARGETS, given, given.confidence, **options)  # type: ignore[arg-type]
@@ -172,3 +178,112 @@ def test_some_band_must_be_left_for_the_lowest() -> None:
     )
     with pytest.raises(errors.RequestRefused, match="no band would be left"):
         propose(bands=bands, targets={"auto": Decimal("0.90"), "flagged": Decimal("0.99")})
+
+
+DEFAULT = (Action.AUTO_ROUTE, Action.AUTO_ROUTE_FLAGGED, Action.HOLD_FOR_REVIEW, Action.REJECT)
+ALL = (*DEFAULT, Action.ESCALATE)
+
+
+def edges(given: Costs, actions: tuple[Action, ...]) -> dict[Action, Fraction]:
+    return {each.action: each.low for each in proposal.envelope(proposal.lines(given, actions))}
+
+
+def test_auto_over_a_person_is_chows_rule() -> None:
+    # q >= 1 - eps - c_h / C_e
+    given = Costs(error=10.0, review=1.0, review_error_rate=0.02)
+    found = edges(given, (Action.AUTO_ROUTE, Action.HOLD_FOR_REVIEW))
+    assert found == {Action.AUTO_ROUTE: 1 - Fraction("0.02") - Fraction(1, 10), Action.HOLD_FOR_REVIEW: 0}
+
+
+def test_all_four_bands_by_the_formulas() -> None:
+    given = Costs(error=20.0, review=3.0, flag=0.5, flag_catch_rate=0.5, rejection=0.5, value=4.0)
+    found = edges(given, DEFAULT)
+    assert found == {
+        Action.AUTO_ROUTE: 1 - Fraction("0.5") / (Fraction("0.5") * 20),  # 1 - c_f / (kappa C_e)
+        Action.AUTO_ROUTE_FLAGGED: 1
+        - (3 - Fraction("0.5")) / (Fraction("0.5") * 20),  # 1 - (c_h - c_f) / ((1 - kappa) C_e)
+        Action.HOLD_FOR_REVIEW: (3 - Fraction("0.5")) / 4,  # (c_h - c_x) / V
+        Action.REJECT: 0,
+    }
+
+
+def test_a_band_may_vanish() -> None:
+    given = Costs(error=20.0, review=1.0, flag=0.9, flag_catch_rate=0.1)
+    found = edges(given, DEFAULT[:3])
+    assert found == {Action.AUTO_ROUTE: Fraction(19, 20), Action.HOLD_FOR_REVIEW: 0}
+
+
+def test_the_cheaper_of_two_persons_has_it_all() -> None:
+    given = Costs(error=20.0, review=2.0, escalation=1.0)
+    assert Action.HOLD_FOR_REVIEW not in edges(
+        given, (Action.AUTO_ROUTE, Action.HOLD_FOR_REVIEW, Action.ESCALATE)
+    )
+
+
+def test_below_an_upper_edge_the_envelope_is_what_is_left() -> None:
+    given = proposal.lines(Costs(error=10.0, review=1.0), (Action.AUTO_ROUTE, Action.HOLD_FOR_REVIEW))
+    found = proposal.envelope(given, Fraction(1, 2))
+    assert found == (proposal.Interval(action=Action.HOLD_FOR_REVIEW, low=Fraction(0), high=Fraction(1, 2)),)
+
+
+@given(
+    st.builds(
+        Costs,
+        error=st.floats(0.5, 100.0),
+        review=st.floats(0.0, 50.0),
+        review_error_rate=st.floats(0.0, 0.9),
+        flag=st.floats(0.0, 10.0),
+        flag_catch_rate=st.floats(0.01, 1.0),
+        escalation=st.floats(0.0, 50.0),
+        rejection=st.floats(0.01, 50.0),
+        value=st.floats(0.0, 50.0),
+    )
+)
+def test_the_envelope_is_the_cheapest_everywhere_without_gap(given: Costs) -> None:
+    lines = proposal.lines(given, ALL)
+    found = proposal.envelope(lines)
+    assert (found[0].high, found[-1].low) == (1, 0)
+    assert all(upper.low == lower.high for upper, lower in itertools.pairwise(found))
+    assert len({each.action for each in found}) == len(found)
+    by_action = {line.action: line for line in lines}
+    for number in np.linspace(0.0, 1.0, 41):
+        confidence = Fraction(float(number))
+        action = next(each.action for each in found if each.low <= confidence)
+        assert by_action[action].at(confidence) == min(line.at(confidence) for line in lines)
+
+
+def test_costs_from_a_text() -> None:
+    assert request.costs("error=10, review=1,flag_catch_rate=0.5") == Costs(
+        error=10.0, review=1.0, flag_catch_rate=0.5
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("error=10", "review: Field required"),
+        ("error=10,reviews=1", "'reviews=1' is none of NAME=NUMBER"),
+        ("error=ten,review=1", "'error=ten'"),
+        ("error=10,review=1,error=5", "each name once"),
+        ("error=0,review=1", "error: Input should be greater than 0"),
+        ("error=10,review=nan", "review"),
+        ("error=10,review=1,review_error_rate=1", "no review"),
+        ("", "NAME=NUMBER"),
+    ],
+)
+def test_costs_that_cannot_be_read(text: str, said: str) -> None:
+    with pytest.raises(errors.RequestRefused, match=said):
+        request.costs(text)
+
+
+@pytest.mark.parametrize(
+    ("action", "said"),
+    [
+        (Action.ESCALATE, "escalation"),
+        (Action.AUTO_ROUTE_FLAGGED, "flag_catch_rate"),
+        (Action.REJECT, "value"),
+    ],
+)
+def test_costs_that_leave_an_action_open(action: Action, said: str) -> None:
+    with pytest.raises(errors.RequestRefused, match=said):
+        proposal.lines(Costs(error=10.0, review=1.0), (Action.AUTO_ROUTE, action))

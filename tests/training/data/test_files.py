@@ -8,7 +8,7 @@ import pytest
 
 from training import errors
 from training.data import files
-from training.retraining import bands
+from training.measure import diagram
 
 ROWS = [
     (0.9, 1, 2.0, "a", "2024-03-03T00:00:00Z"),
@@ -208,7 +208,7 @@ def test_published_table_of_human_in_the_loop_routing(hitl_file: Path, tmp_path:
         group_column="item",
         time_column="timestamp",
     )
-    automatic = bands.Band(name="auto", low=0.80, high=1.0, automatic=True).holds(data.scores)
+    automatic = diagram.BandSpan(name="auto", low=0.80, high=1.0, automatic=True).holds(data.scores)
     shares = (automatic.mean(), data.correct[automatic].mean(), np.where(automatic, data.correct, 1.0).mean())
     assert [round(100 * float(share), 2) for share in shares] == [56.81, 90.65, 94.69]
     assert len(data) == 1130

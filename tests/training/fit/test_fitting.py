@@ -1,5 +1,6 @@
 import warnings
 from collections.abc import Callable
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from scipy import special
 
 import calibrators
 from training.data.dataset import Dataset
-from training.fit import fitting, isotonic, logistic, temperature
+from training.fit import fitting, isotonic, logistic
 from training.measure import binning, evaluation, intervals, losses
 
 Simulate = Callable[..., Dataset]
@@ -56,7 +57,7 @@ def test_vector_temperature_with_unknown_truths_minimises_what_is_known() -> Non
     truths = np.array([rng.choice(4, p=row) for row in special.softmax(logits / 2.0, axis=1)])
     answers = logits.argmax(axis=1)
     partly = np.where(truths == answers, truths, -1)
-    solved = temperature.vector(logits, partly, answers, np.ones(1500))
+    solved = fitting.vector_temperature(logits, partly, answers, np.ones(1500))
 
     def loss(t: float) -> float:
         p = special.softmax(logits / t, axis=1)[np.arange(1500), answers]
@@ -160,7 +161,7 @@ def test_vector_temperature_parity_with_scikit_learn(cifar: tuple[Dataset, Datas
     assert 1.0 / solved.temperature == pytest.approx(float(theirs), abs=1e-6)
 
 
-KINDS = st.sampled_from(fitting.CANDIDATE_KINDS)
+KINDS = st.sampled_from(get_args(fitting.CandidateKind))
 SCORES = st.floats(0.0, 1.0) | st.sampled_from([0.0, 1.0, 0.5, 5e-324, 1 - 1e-16])
 
 
@@ -194,7 +195,7 @@ def test_the_scale_of_the_weights_does_not_matter(scale: float, seed: int) -> No
     scores = rng.random(100)
     correct = rng.random(100) < scores
     weights = rng.uniform(0.1, 5.0, 100)
-    for kind in fitting.CANDIDATE_KINDS:
+    for kind in get_args(fitting.CandidateKind):
         once = fitting.fit(kind, Dataset.of(scores, correct, weights=weights))
         scaled = Dataset.of(scores, correct, weights=weights * scale)
         again = fitting.fit(kind, scaled)
@@ -244,7 +245,7 @@ def test_an_inverted_score_falls_back_to_the_base_rate() -> None:
     assert "bound" in flat.note
     assert fitting.confidence(flat, data) == pytest.approx(0.5, abs=0.01)
     good = Dataset.of(scores, rng.random(1000) < scores)
-    assert not any(fitting.fit(kind, good).uninformative for kind in fitting.CANDIDATE_KINDS)
+    assert not any(fitting.fit(kind, good).uninformative for kind in get_args(fitting.CandidateKind))
 
 
 def test_constant_is_laplaces_rule() -> None:

@@ -8,9 +8,9 @@ import pytest
 
 from sidecar.policy import loading
 from training.data.dataset import Dataset
-from training.replay import history as history_module
 from training.replay import routing
-from training.replay.history import DAY_SECONDS, History
+from training.replay import routing as history_module
+from training.replay.routing import DAY_SECONDS, History
 from training.replay.simulation import Plan
 
 START = 1_735_689_600.0  # 2025-01-01
@@ -40,7 +40,7 @@ def make_history() -> MakeHistory:
         chance = 1.0 / (1.0 + np.exp(-(logits / 2.0 + 0.5)))
         if broken_from is not None:
             chance = np.where(times >= START + broken_from * DAY_SECONDS, chance - 0.25, chance)
-        return history_module.of(
+        return history_module.history_of(
             Dataset.of(
                 1.0 / (1.0 + np.exp(-logits)),
                 rng.random(n) < chance,

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from training import cli
-from training.replay.history import History
+from training.replay.routing import History
 
 Capture = pytest.CaptureFixture[str]
 Make = Callable[..., Any]

@@ -14,7 +14,7 @@ from sidecar.decision import decide, draws
 from sidecar.decision.decide import Case
 from sidecar.policy.actions import Action
 from training.replay import periods, routing, simulation, story
-from training.replay.history import History
+from training.replay.routing import History
 from training.replay.simulation import Plan, Step
 
 Make = Callable[..., Any]

@@ -8,7 +8,6 @@ import pytest
 import calibrators
 from sidecar.policy import model as policy_model
 from training import errors
-from training.data import datasets
 from training.data.dataset import Dataset
 from training.retraining import challenge
 
@@ -169,14 +168,14 @@ def test_a_category_that_is_worth_less_gets_an_offset() -> None:
 
 def test_datasets_are_joined_only_if_they_are_alike() -> None:
     first, second = world(10), world(5, seed=1)
-    both = datasets.joined(first, second)
+    both = first.joined(second)
     assert len(both) == 15
     assert both.scores.tolist() == [*first.scores, *second.scores]
     assert both.times is not None
     with pytest.raises(errors.DataRefused, match="different evidence"):
-        datasets.joined(first, Dataset.of([0.9], [1.0], evidence="logits"))
+        first.joined(Dataset.of([0.9], [1.0], evidence="logits"))
     with pytest.raises(errors.DataRefused, match="groups"):
-        datasets.joined(first, Dataset.of([0.9], [1.0]))
+        first.joined(Dataset.of([0.9], [1.0]))
 
 
 def _rfc3339(seconds: float) -> str:

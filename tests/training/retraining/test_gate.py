@@ -7,10 +7,10 @@ from scipy import special
 from sidecar.policy import model as policy_model
 from sidecar.policy import tables
 from training import errors
-from training.measure import intervals
-from training.retraining import bands, gate, placement, promises
+from training.measure import diagram, intervals
+from training.retraining import gate, placement, promises
 
-BANDS = bands.DEFAULTS
+BANDS = diagram.DEFAULT_SPANS
 ENTRY = policy_model.Model.model_validate({"calibrator": "models:/any@champion", "evidence": "score"})
 TABLE = tables.compile_policy(policy_model.Policy(version=1, models={"m": ENTRY}))["m"]
 
@@ -226,14 +226,8 @@ def test_confidences_of_0_and_1_have_finite_losses() -> None:
     ],
 )
 def test_bands_are_closed_below_and_open_above(confidence: float, names: str) -> None:
-    (position,) = bands.place(BANDS, np.array([confidence]))
-    assert BANDS[position].name == names
-
-
-def test_a_gap_between_bands_is_refused() -> None:
-    gap: Any = (BANDS[0], BANDS[2], BANDS[3])
-    with pytest.raises(errors.RequestRefused, match=r"0\.8"):
-        bands.place(gap, np.array([0.95, 0.8]))
+    held = [band.name for band in BANDS if band.holds(np.array([confidence])).all()]
+    assert held == [names]
 
 
 def entry(**changes: Any) -> policy_model.Model:

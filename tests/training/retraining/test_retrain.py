@@ -20,7 +20,7 @@ from sidecar.policy import loading
 from sidecar.policy.actions import Action, AnswerSource, TaskKind
 from tests import builders
 from training import cli, errors
-from training.data import labelled
+from training.data import labelled_decisions
 from training.data.dataset import Dataset
 from training.retraining import challenge
 
@@ -542,7 +542,7 @@ def test_labels_weigh_the_inverse_of_their_propensity_in_the_order_of_the_decisi
         known(decision(1, 0.9), propensity=1.0),
         known(decision(2, 0.8, group_key="letter-7"), propensity=0.25),
     ]
-    built = labelled.build(given, ENTRY)
+    built = labelled_decisions.build(given, ENTRY)
     data = built.dataset
     assert data.scores.tolist() == [0.9, 0.8, 0.7]
     assert data.correct.tolist() == [1.0, 1.0, 0.0]
@@ -566,7 +566,7 @@ def test_what_was_not_drawn_is_left_out_and_counted() -> None:
         known(decision(7, 0.9, evidence=truncated)),
         known(decision(8, 0.9, model_version="v2")),
     ]
-    built = labelled.build(given, ENTRY, model_versions=("v1",))
+    built = labelled_decisions.build(given, ENTRY, model_versions=("v1",))
     assert len(built.dataset) == 1
     assert built.left_out == {
         "not drawn with a known probability": 2,
@@ -576,9 +576,9 @@ def test_what_was_not_drawn_is_left_out_and_counted() -> None:
         "another model version": 1,
     }
     with pytest.raises(errors.NotEnoughLabels, match="2 not drawn with a known probability"):
-        labelled.build(given[1:3], ENTRY)
+        labelled_decisions.build(given[1:3], ENTRY)
     with pytest.raises(errors.NotEnoughLabels, match="there is none"):
-        labelled.build([], ENTRY)
+        labelled_decisions.build([], ENTRY)
 
 
 def test_only_labels_through_a_task_count_as_drawn_and_a_hold_is_sure_to_be_labelled(tmp_path: Path) -> None:
@@ -605,7 +605,7 @@ def test_only_labels_through_a_task_count_as_drawn_and_a_hold_is_sure_to_be_labe
     with Ledger(f"sqlite:///{tmp_path / 'ledger.db'}") as ledger:
         ledger.migrate()
         ledger.apply("s", [free, drawn, held, rules, *labels])
-        built = labelled.build(ledger.labelled("leads"), ENTRY)
+        built = labelled_decisions.build(ledger.labelled("leads"), ENTRY)
     assert built.dataset.weights.tolist() == [20.0, 1.0]
     assert built.dataset.correct.tolist() == [1.0, 0.0]
     assert built.left_out == {"not drawn with a known probability": 1, "about another source's answer": 1}
@@ -614,14 +614,14 @@ def test_only_labels_through_a_task_count_as_drawn_and_a_hold_is_sure_to_be_labe
 def test_versions_are_named_pooled_or_refused() -> None:
     given = [known(decision(number, 0.9, model_version=version)) for number, version in enumerate("aab")]
     with pytest.raises(errors.RequestRefused, match=r"several model versions \(a, b\)"):
-        labelled.build(given, ENTRY)
-    assert labelled.build(given, ENTRY, pool=True).model_versions is None
-    assert labelled.build(given, ENTRY, model_versions=("a",)).model_versions == ("a",)
-    assert labelled.build(given, ENTRY, model_versions=("a", "b")).model_versions == ("a", "b")
+        labelled_decisions.build(given, ENTRY)
+    assert labelled_decisions.build(given, ENTRY, pool=True).model_versions is None
+    assert labelled_decisions.build(given, ENTRY, model_versions=("a",)).model_versions == ("a",)
+    assert labelled_decisions.build(given, ENTRY, model_versions=("a", "b")).model_versions == ("a", "b")
     unnamed = [known(decision(number, 0.9, model_version="")) for number in range(3)]
-    assert labelled.build(unnamed, ENTRY).model_versions is None
+    assert labelled_decisions.build(unnamed, ENTRY).model_versions is None
     with pytest.raises(errors.RequestRefused, match=r"several model versions \(\(none\), a\)"):
-        labelled.build([*given[:2], *unnamed], ENTRY)
+        labelled_decisions.build([*given[:2], *unnamed], ENTRY)
 
 
 def test_vectors_come_with_the_answer_that_was_given() -> None:
@@ -640,7 +640,7 @@ def test_vectors_come_with_the_answer_that_was_given() -> None:
             correct=False,
         ),
     ]
-    data = labelled.build(given, entry).dataset
+    data = labelled_decisions.build(given, entry).dataset
     assert data.vectors is not None
     assert data.answers is not None
     np.testing.assert_allclose(np.exp(data.vectors[0]), [0.2, 0.7, 0.1], rtol=1e-15)

@@ -11,7 +11,7 @@ FEW_UNITS = 500
 REPETITIONS = 4
 
 
-def assign(dataset: Dataset, *, seed: int, folds: int = FOLDS) -> tuple[IntArray, ...]:
+def folds(dataset: Dataset, *, seed: int, count: int = FOLDS) -> tuple[IntArray, ...]:
     """One array (n,) of fold numbers for each repetition; each fold is scored by fits on the others.
 
     * With times: units (groups, or single rows where there are no groups) are sorted by their mean time and
@@ -30,25 +30,25 @@ def assign(dataset: Dataset, *, seed: int, folds: int = FOLDS) -> tuple[IntArray
     if dataset.groups is not None:
         codes = np.unique(dataset.groups, return_inverse=True)[1]
     units = int(codes.max()) + 1
-    folds = min(folds, units)
-    if folds < 2:
+    count = min(count, units)
+    if count < 2:
         return ()
     repetitions = REPETITIONS if units < FEW_UNITS else 1
     sizes = np.bincount(codes)
     if dataset.times is not None:
         moments = np.bincount(codes, weights=dataset.times) / sizes
         order = np.lexsort((np.arange(units), moments))
-        return (_blocks(sizes[order], order, folds)[codes],)
+        return (_blocks(sizes[order], order, count)[codes],)
     if dataset.groups is not None:
-        return tuple(_spread(sizes, rng, folds)[codes] for _ in range(repetitions))
-    return tuple(_stratified(dataset, rng, folds) for _ in range(repetitions))
+        return tuple(_spread(sizes, rng, count)[codes] for _ in range(repetitions))
+    return tuple(_stratified(dataset, rng, count) for _ in range(repetitions))
 
 
-def _blocks(sizes: IntArray, order: IntArray, folds: int) -> IntArray:
+def _blocks(sizes: IntArray, order: IntArray, count: int) -> IntArray:
     """Fold of each unit: where the middle of its rows lies. Folds without any unit are left out."""
     ends = np.cumsum(sizes)
     middles = ends - sizes / 2.0
-    placed = np.minimum((middles / ends[-1] * folds).astype(np.int64), folds - 1)
+    placed = np.minimum((middles / ends[-1] * count).astype(np.int64), count - 1)
     # A huge unit can leave folds without any: number those in use without gaps. At least two are, for the
     # middles of the first and of the last unit lie half of the rows apart or more.
     placed = np.unique(placed, return_inverse=True)[1]
@@ -57,11 +57,11 @@ def _blocks(sizes: IntArray, order: IntArray, folds: int) -> IntArray:
     return fold
 
 
-def _spread(sizes: IntArray, rng: np.random.Generator, folds: int) -> IntArray:
+def _spread(sizes: IntArray, rng: np.random.Generator, count: int) -> IntArray:
     shuffled = rng.permutation(sizes.size)
     order = shuffled[np.argsort(-sizes[shuffled], kind="stable")]
     fold = np.empty(sizes.size, dtype=np.int64)
-    filled = np.zeros(folds, dtype=np.int64)
+    filled = np.zeros(count, dtype=np.int64)
     for unit in order:
         emptiest = int(filled.argmin())
         fold[unit] = emptiest
@@ -69,9 +69,9 @@ def _spread(sizes: IntArray, rng: np.random.Generator, folds: int) -> IntArray:
     return fold
 
 
-def _stratified(dataset: Dataset, rng: np.random.Generator, folds: int) -> IntArray:
+def _stratified(dataset: Dataset, rng: np.random.Generator, count: int) -> IntArray:
     shuffled = rng.permutation(len(dataset))
     order = shuffled[np.argsort(dataset.correct[shuffled], kind="stable")]
     fold = np.empty(len(dataset), dtype=np.int64)
-    fold[order] = np.arange(len(dataset)) % folds
+    fold[order] = np.arange(len(dataset)) % count
     return fold

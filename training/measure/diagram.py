@@ -1,19 +1,21 @@
-"""The reliability diagram, before and after, drawn from numbers that `training.reliability` computes."""
+"""The reliability diagram, before and after, drawn from numbers that `training.measure.reliability` computes."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import PercentFormatter
 
-from training.measure.reliability import ReliabilityCurve, reliability
-from training.retraining.bands import Band
-
-__all__ = ["ReliabilityCurve", "draw_reliability", "reliability"]
+from sidecar.policy.actions import AUTOMATIC_ACTIONS
+from sidecar.policy.model import Band as PolicyBand
+from training.measure.intervals import FloatArray
+from training.measure.reliability import ReliabilityCurve
 
 # From the colour-blind safe set of Okabe and Ito.
 INK, GREY, FAINT = "#1f2933", "#7b8794", "#cbd2d9"
@@ -35,12 +37,55 @@ STYLE: dict[Any, Any] = {
 }
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BandSpan:
+    """An interval of calibrated confidence, closed below and open above; one that ends at 1 is closed there.
+
+    Attributes:
+        name: as in the policy.
+        low: the lower edge, which is what an automatic band promises: at least this share is correct.
+        high: the upper edge, the next band's lower one.
+        automatic: whether answers in it act without a person.
+    """
+
+    name: str
+    low: float
+    high: float
+    automatic: bool
+
+    def holds(self, confidence: FloatArray) -> "np.ndarray[tuple[int, ...], np.dtype[np.bool_]]":
+        """(n,) whether each confidence lies in the band."""
+        below = confidence <= self.high if self.high >= 1.0 else confidence < self.high
+        return (confidence >= self.low) & below
+
+
+DEFAULT_SPANS = (
+    BandSpan(name="auto", low=0.90, high=1.0, automatic=True),
+    BandSpan(name="flagged", low=0.70, high=0.90, automatic=True),
+    BandSpan(name="hold", low=0.50, high=0.70, automatic=False),
+    BandSpan(name="reject", low=0.0, high=0.50, automatic=False),
+)
+"""The bands of a policy that names none."""
+
+
+def spans(bands: Sequence[PolicyBand]) -> tuple[BandSpan, ...]:
+    """The bands of a policy with both edges, from the highest down."""
+    upper = 1.0
+    placed = []
+    for band in bands:
+        lower = float(band.from_)
+        automatic = band.action in AUTOMATIC_ACTIONS
+        placed.append(BandSpan(name=band.name, low=lower, high=upper, automatic=automatic))
+        upper = lower
+    return tuple(placed)
+
+
 def draw_reliability(
     before: ReliabilityCurve,
     after: ReliabilityCurve,
     target: str | Path | Figure | None = None,
     *,
-    bands: Sequence[Band] = (),
+    bands: Sequence[BandSpan] = (),
     title: str = "",
     names: tuple[str, str] = ("raw confidence", "calibrated confidence"),
 ) -> Figure:
@@ -83,7 +128,9 @@ def draw_reliability(
     return figure
 
 
-def _draw_curve(axes: Axes, curve: ReliabilityCurve, name: str, colour: str, bands: Sequence[Band]) -> None:
+def _draw_curve(
+    axes: Axes, curve: ReliabilityCurve, name: str, colour: str, bands: Sequence[BandSpan]
+) -> None:
     axes.set_title(
         f"{name.capitalize()}\nECE {curve.ece:.2%} (n = {curve.n:,}, {curve.bins} bins)   "
         f"CORP MCB {curve.mcb:.5f}",
@@ -125,7 +172,7 @@ def _draw_curve(axes: Axes, curve: ReliabilityCurve, name: str, colour: str, ban
 
 
 def _draw_histogram(
-    axes: Axes, curve: ReliabilityCurve, name: str, colour: str, bands: Sequence[Band]
+    axes: Axes, curve: ReliabilityCurve, name: str, colour: str, bands: Sequence[BandSpan]
 ) -> None:
     width = 1.0 / len(curve.histogram)
     edges = [position * width for position in range(len(curve.histogram))]
@@ -135,7 +182,7 @@ def _draw_histogram(
     axes.yaxis.set_major_formatter(PercentFormatter(xmax=1.0, decimals=0))
 
 
-def _draw_bands(axes: Axes, bands: Sequence[Band], *, named: bool) -> None:
+def _draw_bands(axes: Axes, bands: Sequence[BandSpan], *, named: bool) -> None:
     for band in bands:
         if band.low > 0.0:
             axes.axvline(band.low, color=GREY, linewidth=0.9, linestyle=":", zorder=1)

@@ -8,15 +8,14 @@ import pytest
 from matplotlib.figure import Figure
 
 from training.data.dataset import Dataset
-from training.measure import binning, evaluation, intervals
-from training.retraining import bands, report
+from training.measure import binning, diagram, evaluation, intervals, reliability
 
 Simulate = Callable[..., Dataset]
 
 
 def test_the_curve_is_the_bins_and_the_pooled_blocks(simulate: Simulate) -> None:
     data = simulate(3000, seed=1, stretch=2.0, weighted=True)
-    curve = report.reliability(data.scores, data.correct, data.weights)
+    curve = reliability.reliability(data.scores, data.correct, data.weights)
     bins = binning.bin_rows(data.scores, data.correct, data.weights)
     assert (curve.n, curve.bins) == (3000, 15)
     assert curve.ece == bins.ece
@@ -35,18 +34,18 @@ def test_the_curve_is_the_bins_and_the_pooled_blocks(simulate: Simulate) -> None
 
 @pytest.mark.parametrize("rows", [1, 2])
 def test_the_smallest_curves(rows: int) -> None:
-    curve = report.reliability(np.full(rows, 1.0), np.ones(rows))
+    curve = reliability.reliability(np.full(rows, 1.0), np.ones(rows))
     assert curve.confidence.tolist() == [1.0]
     assert curve.ece == 0.0
-    report.draw_reliability(curve, curve)
+    diagram.draw_reliability(curve, curve)
 
 
 def test_a_drawing_says_what_it_shows(simulate: Simulate, tmp_path: Path) -> None:
     data = simulate(2000, seed=2, stretch=2.0)
-    before = report.reliability(data.scores, data.correct)
-    after = report.reliability(np.sqrt(data.scores), data.correct)
+    before = reliability.reliability(data.scores, data.correct)
+    after = reliability.reliability(np.sqrt(data.scores), data.correct)
     path = tmp_path / "reliability.png"
-    figure = report.draw_reliability(before, after, path, bands=bands.DEFAULTS, title="Leads")
+    figure = diagram.draw_reliability(before, after, path, bands=diagram.DEFAULT_SPANS, title="Leads")
     assert path.read_bytes().startswith(b"\x89PNG\r\n")
     assert path.stat().st_size > 20_000
     upper = figure.axes[:2]
@@ -65,17 +64,17 @@ def test_a_drawing_says_what_it_shows(simulate: Simulate, tmp_path: Path) -> Non
 
 def test_draws_on_a_given_figure(simulate: Simulate) -> None:
     data = simulate(200, seed=3)
-    curve = report.reliability(data.scores, data.correct)
+    curve = reliability.reliability(data.scores, data.correct)
     figure = Figure(figsize=(8, 5))
-    assert report.draw_reliability(curve, curve, figure) is figure
+    assert diagram.draw_reliability(curve, curve, figure) is figure
     assert len(figure.axes) == 4
 
 
 def test_texts_do_not_overlap(simulate: Simulate) -> None:
     data = simulate(2000, seed=4, stretch=2.0)
-    curve = report.reliability(data.scores, data.correct)
-    figure = report.draw_reliability(
-        curve, curve, bands=bands.DEFAULTS, title="A title of some length, as they come"
+    curve = reliability.reliability(data.scores, data.correct)
+    figure = diagram.draw_reliability(
+        curve, curve, bands=diagram.DEFAULT_SPANS, title="A title of some length, as they come"
     )
     figure.canvas.draw()
     renderer = figure.canvas.get_renderer()  # type: ignore[attr-defined]
@@ -94,9 +93,9 @@ def test_texts_do_not_overlap(simulate: Simulate) -> None:
 def test_pyplot_stays_away() -> None:
     program = (
         "import sys, numpy as np\n"
-        "from training.retraining import report\n"
-        "curve = report.reliability(np.array([.5, .6]), np.array([0., 1.]))\n"
-        "report.draw_reliability(curve, curve)\n"
+        "from training.measure import diagram, reliability\n"
+        "curve = reliability.reliability(np.array([.5, .6]), np.array([0., 1.]))\n"
+        "diagram.draw_reliability(curve, curve)\n"
         "sys.exit('matplotlib.pyplot' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

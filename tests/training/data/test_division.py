@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from training.data import division
 from training.data.dataset import Dataset
-from training.fit import folds
 
 
 def dataset(n: int, *, groups: object = None, times: object = None, seed: int = 0) -> Dataset:
@@ -28,7 +28,7 @@ def test_laws(keys: list[int], grouped: bool, timed: bool, seed: int) -> None:
     times = np.random.default_rng(seed).permutation(n) if timed else None
     data = dataset(n, groups=keys if grouped else None, times=times)
     units = len(set(keys)) if grouped else n
-    divisions = folds.assign(data, seed=seed)
+    divisions = division.folds(data, seed=seed)
     if units < 2:
         assert divisions == ()
         return
@@ -40,36 +40,36 @@ def test_laws(keys: list[int], grouped: bool, timed: bool, seed: int) -> None:
         if grouped:
             for key in set(keys):
                 assert np.unique(fold[np.asarray(keys) == key]).size == 1
-    again = folds.assign(data, seed=seed)
+    again = division.folds(data, seed=seed)
     assert all(np.array_equal(a, b) for a, b in zip(divisions, again, strict=True))
 
 
 def test_times_without_groups_are_cut_into_five_equal_blocks() -> None:
     times = np.random.default_rng(1).permutation(1000)
-    (fold,) = folds.assign(dataset(1000, times=times), seed=0)
+    (fold,) = division.folds(dataset(1000, times=times), seed=0)
     assert fold[np.argsort(times)].tolist() == np.repeat(np.arange(5), 200).tolist()
 
 
 def test_groups_with_times_follow_their_mean_time() -> None:
     groups = np.repeat(np.arange(10), 20)
     times = groups * 100.0 + np.tile(np.arange(20), 10)
-    (fold,) = folds.assign(dataset(200, groups=groups, times=times), seed=0)
+    (fold,) = division.folds(dataset(200, groups=groups, times=times), seed=0)
     assert fold.tolist() == np.repeat(np.arange(5), 40).tolist()
 
 
 def test_groups_that_recur_all_the_time_still_give_five_folds() -> None:
     groups = np.tile(np.arange(50), 40)
-    (fold,) = folds.assign(dataset(2000, groups=groups, times=np.arange(2000)), seed=0)
+    (fold,) = division.folds(dataset(2000, groups=groups, times=np.arange(2000)), seed=0)
     assert np.bincount(fold).tolist() == [400] * 5
 
 
 def test_random_folds_are_stratified_and_depend_on_the_seed() -> None:
     data = dataset(1000)
-    (fold,) = folds.assign(data, seed=1)
+    (fold,) = division.folds(data, seed=1)
     wrong = np.bincount(fold[data.correct == 0.0])
     assert np.ptp(wrong) <= 1
     assert np.ptp(np.bincount(fold)) <= 1
-    (other,) = folds.assign(data, seed=2)
+    (other,) = division.folds(data, seed=2)
     assert not np.array_equal(fold, other)
 
 
@@ -80,13 +80,13 @@ def test_random_folds_are_stratified_and_depend_on_the_seed() -> None:
 def test_few_independent_rows_are_divided_four_times(
     n: int, groups: np.ndarray | None, repetitions: int
 ) -> None:
-    divisions = folds.assign(dataset(n, groups=groups), seed=0)
+    divisions = division.folds(dataset(n, groups=groups), seed=0)
     assert len(divisions) == repetitions
     assert len({division.tobytes() for division in divisions}) == repetitions
 
 
 def test_groups_of_unequal_size_are_balanced() -> None:
     groups = np.repeat(np.arange(30), np.random.default_rng(3).integers(1, 60, 30))
-    for fold in folds.assign(dataset(groups.size, groups=groups), seed=0):
+    for fold in division.folds(dataset(groups.size, groups=groups), seed=0):
         sizes = np.bincount(fold)
         assert sizes.max() - sizes.min() < 0.1 * groups.size

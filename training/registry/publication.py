@@ -1,4 +1,4 @@
-"""Publishing: a calibrator becomes a version in the registry, together with the evidence for it."""
+"""Publication: a calibrator becomes a version in the registry, together with the evidence for it."""
 
 import json
 import time
@@ -6,12 +6,13 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from calibrators import Calibrator, mlflow_flavor
-from training.registry import alias_history, numbers, promotion, versions
+from training.registry import alias_history, promotion, versions
 from training.registry.versions import RegistryRefused
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from mlflow import MlflowClient
+
 
 OWN_TAGS = (
     versions.DIGEST_TAG,
@@ -20,8 +21,11 @@ OWN_TAGS = (
     versions.APPROVED_TAG,
     alias_history.MOVE_TAG,
 )
+
 EVIDENCE_FOLDER = "evidence"
 EXISTS = ("RESOURCE_ALREADY_EXISTS", "ALREADY_EXISTS")
+MOST_METRICS = 500  # MLflow takes a thousand metrics in a batch at most
+MOST_PARAMS = 100
 
 
 def publish(
@@ -73,7 +77,7 @@ def publish(
         run_id = registry.create_run(experiment_id(registry, experiment), run_name=name).info.run_id
         try:
             info = mlflow_flavor.log_model(calibrator, run_id=run_id)
-            numbers.log(registry, run_id, metrics, params, at=clock(), model_id=info.model_id)
+            log_numbers(registry, run_id, metrics, params, at=clock(), model_id=info.model_id)
             for file, figure in figures.items():
                 registry.log_figure(run_id, figure, f"{EVIDENCE_FOLDER}/{file}")
             for file, text in texts.items():
@@ -111,6 +115,39 @@ def publish(
             )
             promotion.keep_previous(registry, name)
     return version
+
+
+def log_numbers(
+    registry: "MlflowClient",
+    run_id: str,
+    metrics: Mapping[str, float],
+    params: Mapping[str, object] | None = None,
+    *,
+    at: float,
+    step: int = 0,
+    model_id: str | None = None,
+) -> None:
+    """Logs metrics and parameters to a run.
+
+    Args:
+        registry: MLflow's client.
+        run_id: of the run.
+        metrics: by key.
+        params: by key.
+        at: of the metrics, in seconds since the epoch.
+        step: of the metrics.
+        model_id: of the logged model that they are about, too.
+    """
+    from mlflow.entities import Metric, Param
+
+    points = [
+        Metric(key, float(value), round(at * 1000), step, model_id=model_id) for key, value in metrics.items()
+    ]
+    for start in range(0, len(points), MOST_METRICS):
+        registry.log_batch(run_id, metrics=points[start : start + MOST_METRICS])
+    given = [Param(key, str(value)) for key, value in (params or {}).items()]
+    for start in range(0, len(given), MOST_PARAMS):
+        registry.log_batch(run_id, params=given[start : start + MOST_PARAMS])
 
 
 def experiment_id(registry: "MlflowClient", name: str) -> str:

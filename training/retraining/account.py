@@ -8,12 +8,11 @@ from matplotlib.figure import Figure
 
 import calibrators
 from sidecar.policy import model as policy_model
-from sidecar.policy.actions import AUTOMATIC_ACTIONS
 from sidecar.policy.loading import LoadedPolicy
 from training import registry
-from training.data.labelled import LabelledDecisions
-from training.measure import evaluation, reliability
-from training.retraining import bands, gate, report
+from training.data.labelled_decisions import LabelledDecisions
+from training.measure import diagram, evaluation, reliability
+from training.retraining import gate
 from training.retraining.challenge import Challenge
 from training.retraining.rerouting import Rerouted
 
@@ -106,19 +105,6 @@ def publish(account: Account, *, by: str, clock: Callable[[], float] = time.time
     )
 
 
-def policy_bands(entry: policy_model.Model) -> tuple[bands.Band, ...]:
-    """The bands of a model's policy, as the figure shows them."""
-    upper = 1.0
-    found = []
-    for band in entry.bands:
-        lower = float(band.from_)
-        found.append(
-            bands.Band(name=band.name, low=lower, high=upper, automatic=band.action in AUTOMATIC_ACTIONS)
-        )
-        upper = lower
-    return tuple(found)
-
-
 def _verdict(account: Account) -> dict[str, object]:
     judged_on = account.made.judge_on
     window = judged_on.window
@@ -142,10 +128,10 @@ def _figure(account: Account) -> Figure:
         reliability.reliability(confidence, made.judge_on.correct, made.judge_on.weights)
         for confidence in (made.reference, made.confidence)
     )
-    return report.draw_reliability(
+    return diagram.draw_reliability(
         before,
         after,
-        bands=policy_bands(account.entry),
+        bands=diagram.spans(account.entry.bands),
         title=f"{account.name}: held-out labels, weighted",
         names=(account.against, "challenger"),
     )
