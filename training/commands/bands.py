@@ -195,7 +195,7 @@ def _show(screen: Any, sets: Any, entry: "Model", material: "Material", minutes:
     from training.cut_offs import summary
 
     rows = [
-        summary.Row(
+        summary.WorkloadRow(
             name=title,
             cut_offs=each,
             load=summary.workload(

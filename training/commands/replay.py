@@ -11,7 +11,7 @@ from training.commands import labelled_file
 if TYPE_CHECKING:
     from sidecar.policy.loading import LoadedPolicy
     from training.replay.routing import History
-    from training.replay.simulation import Plan, Step
+    from training.replay.simulation import Plan, ReplayStep
 
 DAY_SECONDS = 86400.0
 
@@ -77,7 +77,7 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.category_column = "category"
     history = history_module.history_of(labelled_file.read(arguments))
     plan = _plan(arguments, loaded)
-    steps: list[Step] = []
+    steps: list[ReplayStep] = []
     with Progress(console=Console(stderr=True), transient=True) as progress:
         bar = progress.add_task("Days lived through", total=_days(history))
         for step in simulation.live(history, plan):

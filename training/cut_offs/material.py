@@ -66,8 +66,8 @@ class Material:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Scope:
-    """The answers that the model's own bands decide. Build one with `Scope.of`.
+class BandScope:
+    """The answers that the model's own bands decide. Build one with `BandScope.of`.
 
     Attributes:
         table: the model's section of the policy, compiled.
@@ -207,7 +207,7 @@ def _decided(dataset: Dataset, entry: Model) -> tuple[Dataset, dict[str, int], f
     """The rows that the bands decide, the others by reason, and their share."""
     if dataset.categories is None:
         return dataset, {}, 0.0
-    reasons = Scope.of(entry).reasons(dataset.categories)
+    reasons = BandScope.of(entry).reasons(dataset.categories)
     inside = reasons == ""
     if not inside.any():
         raise errors.NotEnoughLabels(
@@ -293,7 +293,7 @@ def from_ledger(
             unknown, or does not say what it was fitted to.
     """
     entry = loaded.policy.models[model]
-    scope = Scope.of(entry, versions=versions, pool=pool)
+    scope = BandScope.of(entry, versions=versions, pool=pool)
     recent = list(_newest(ledger, model, since))
     if not recent:
         raise errors.NotEnoughLabels(f"the ledger has no decision of model {model!r}: route some first")
@@ -397,7 +397,7 @@ def _confidence(calibrator: calibrators.Calibrator, entry: Model) -> Callable[[D
 
 
 def _usable(
-    labelled: list[Labelled], scope: Scope, confidence: Callable[[Decision], float | None]
+    labelled: list[Labelled], scope: BandScope, confidence: Callable[[Decision], float | None]
 ) -> tuple[list[tuple[Labelled, float]], Counter[str]]:
     usable, left_out = [], Counter[str]()
     for each in labelled:
@@ -430,7 +430,7 @@ def _lowest(known: list[tuple[Decision, float | None]]) -> tuple[Decimal, list[s
     return lowest, [f"no cut-off below {lowest} is tried: {why}"]
 
 
-def _require_one_version(decisions: list[Decision], scope: Scope) -> None:
+def _require_one_version(decisions: list[Decision], scope: BandScope) -> None:
     found = {decision.model_version for decision in decisions}
     if len(found) > 1 and not scope.pool and not scope.versions:
         shown = ", ".join(version or "(none)" for version in sorted(found))

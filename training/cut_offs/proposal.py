@@ -88,7 +88,7 @@ class Proposal:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
+class CostLine:
     """The expected cost of an action: `fixed + slope * q`."""
 
     action: Action
@@ -230,7 +230,9 @@ def _certify(
     )
 
 
-def _rest(bands: Sequence[Band], given: Sequence[Line], upper: Decimal | None) -> list[tuple[str, Decimal]]:
+def _rest(
+    bands: Sequence[Band], given: Sequence[CostLine], upper: Decimal | None
+) -> list[tuple[str, Decimal]]:
     """The edges of the bands that do not act, below `upper`."""
     waiting = [band for band in bands if band.action not in AUTOMATIC_ACTIONS]
     if upper == 0 or not waiting:
@@ -246,7 +248,7 @@ def _rest(bands: Sequence[Band], given: Sequence[Line], upper: Decimal | None) -
     return [(names[each.action], _rounded(each.low)) for each in found]
 
 
-def _lower_edge(action: Action, given: Sequence[Line], upper: Decimal | None) -> Decimal | None:
+def _lower_edge(action: Action, given: Sequence[CostLine], upper: Decimal | None) -> Decimal | None:
     """From where on an action is the cheapest below `upper`; None: nowhere."""
     found = envelope(given, Fraction(1 if upper is None else upper))
     return next((_rounded(each.low) for each in found if each.action is action), None)
@@ -286,7 +288,7 @@ def _require_targets(bands: Sequence[Band], targets: Mapping[str, Decimal]) -> N
             raise errors.RequestRefused(f"--target {name}: {what}; the bands that act are: {acting}")
 
 
-def lines(costs: Costs, actions: Collection[Action]) -> tuple[Line, ...]:
+def lines(costs: Costs, actions: Collection[Action]) -> tuple[CostLine, ...]:
     """The expected cost of each action, for the actions that a policy's bands have.
 
     Raises:
@@ -317,13 +319,13 @@ def lines(costs: Costs, actions: Collection[Action]) -> tuple[Line, ...]:
         Action.REJECT: (rejection, value),
     }
     return tuple(
-        Line(action=action, fixed=fixed, slope=slope)
+        CostLine(action=action, fixed=fixed, slope=slope)
         for action, (fixed, slope) in every.items()
         if action in actions
     )
 
 
-def envelope(given: Iterable[Line], upper: Fraction = Fraction(1)) -> tuple[Interval, ...]:
+def envelope(given: Iterable[CostLine], upper: Fraction = Fraction(1)) -> tuple[Interval, ...]:
     """Where each action is the cheapest, from `upper` down to 0; an action that never is, is not in it.
 
     Of two that cost the same over an interval the first in `given` has it.

@@ -38,7 +38,7 @@ class Workload:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class WorkloadRow:
     """A set of cut-offs with its name and load."""
 
     name: str
@@ -144,7 +144,7 @@ def nothing_yet(reason: str, targets: Mapping[str, Decimal], delta: Decimal) -> 
         yield f"  {band}: at least {least:,} labels are needed, even if none is wrong."
 
 
-def load_table(rows: Sequence[Row], bands: Sequence[Band]) -> Table:
+def load_table(rows: Sequence[WorkloadRow], bands: Sequence[Band]) -> Table:
     """Of 1,000 decisions, how many each band gets under each set of cut-offs, and what a person must look at."""
     hours = any(row.load.hours is not None for row in rows)
     names = [band.name for band in bands]

@@ -34,7 +34,7 @@ CHANNELS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Labelled:
+class LabelCounts:
     """How many labels of which kind of task were recorded."""
 
     held: int
@@ -120,7 +120,7 @@ class Client:
             if not token:
                 return
 
-    def label(self, truth: Mapping[str, int], progress: Callable[[int], None]) -> Labelled:
+    def label(self, truth: Mapping[str, int], progress: Callable[[int], None]) -> LabelCounts:
         """Works the whole queue, as a person would who looks at each image and writes down the digit."""
         tasks = list(self.tasks())
         for start in range(0, len(tasks), BATCH):
@@ -147,7 +147,7 @@ class Client:
                 raise RuntimeError(f"{len(refused)} labels were refused: {refused[0].message}")
             progress(len(part))
         audited = sum(task.kind == review_pb2.TASK_KIND_AUDIT for task in tasks)
-        return Labelled(held=len(tasks) - audited, audited=audited)
+        return LabelCounts(held=len(tasks) - audited, audited=audited)
 
     def lease_one(self) -> review_pb2.Task:
         """The most urgent held task, now this reviewer's."""

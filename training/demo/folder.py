@@ -26,7 +26,7 @@ PRINCIPALS: dict[str, tuple[str, list[str]]] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Prepared:
+class PreparedFolder:
     """What was written, and what the sidecar and its callers need.
 
     Attributes:
@@ -40,7 +40,7 @@ class Prepared:
     tokens: dict[str, str]
 
 
-def prepare(folder: Path, *, seed: int, policy: str) -> Prepared:
+def prepare(folder: Path, *, seed: int, policy: str) -> PreparedFolder:
     """Makes the folder, or empties one that an earlier demo made, and writes its files.
 
     Keys and tokens are derived from the seed, so that the same seed draws the same audits. Real ones come from
@@ -75,7 +75,7 @@ def prepare(folder: Path, *, seed: int, policy: str) -> Prepared:
         "TRUEBAND_DECISION_KEY": _secret("decision", seed),
         "TRUEBAND_AUDIT_KEYS": f"demo:{_secret('audit', seed)}",
     }
-    return Prepared(policy=policy_file, settings=settings, tokens=tokens)
+    return PreparedFolder(policy=policy_file, settings=settings, tokens=tokens)
 
 
 def _empty(folder: Path) -> None:

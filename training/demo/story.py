@@ -45,7 +45,7 @@ models:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Routed:
+class RoutedAnswers:
     """Answers that were routed: which, with which calibrated confidence (NaN where there was none)."""
 
     indices: IntArray
@@ -109,7 +109,7 @@ class Story:
                 wave="again",
             )
             same = np.isin(noisy.indices, again.indices)
-            earlier = Routed(indices=noisy.indices[same], calibrated=noisy.calibrated[same])
+            earlier = RoutedAnswers(indices=noisy.indices[same], calibrated=noisy.calibrated[same])
             self._retrained(data.traffic, earlier, again, first, second)
         self._end()
 
@@ -164,7 +164,7 @@ class Story:
 
     def _route(
         self, caller: Client, traffic: Answers, indices: range, what: str, *, wave: str = "live"
-    ) -> Routed:
+    ) -> RoutedAnswers:
         self._narrator.title(f"{len(indices):,} answers about {what}, routed over gRPC")
         found: list[int] = []
         calibrated: list[float] = []
@@ -183,14 +183,14 @@ class Story:
         self._narrator.say(
             f"{told}. One answer in {MANDATORY_EVERY} is about pricing, which no confidence may release."
         )
-        return Routed(indices=np.array(found), calibrated=np.array(calibrated))
+        return RoutedAnswers(indices=np.array(found), calibrated=np.array(calibrated))
 
-    def _compare(self, traffic: Answers, routed: Routed, title: str) -> None:
+    def _compare(self, traffic: Answers, routed: RoutedAnswers, title: str) -> None:
         correct = traffic.correct[routed.indices]
         columns = {"raw": traffic.confidence[routed.indices], "calibrated": routed.calibrated}
         self._narrator.show(narration.band_table(title, columns, correct))
 
-    def _mandatory(self, caller: Client, traffic: Answers, routed: Routed) -> None:
+    def _mandatory(self, caller: Client, traffic: Answers, routed: RoutedAnswers) -> None:
         self._narrator.title("A mandatory category")
         best = int(routed.indices[int(np.nanargmax(routed.calibrated))])
         message = client.request(traffic, best, "mandatory", pricing=True)
@@ -245,7 +245,9 @@ class Story:
             )
         self._narrator.say("The same image, without a restart; every answer names the version that made it.")
 
-    def _retrained(self, traffic: Answers, before: Routed, after: Routed, first: str, second: str) -> None:
+    def _retrained(
+        self, traffic: Answers, before: RoutedAnswers, after: RoutedAnswers, first: str, second: str
+    ) -> None:
         columns = {f"version {first}": before.calibrated, f"version {second}": after.calibrated}
         title = f"The same {len(after.indices):,} noisy images under both versions"
         self._narrator.show(narration.band_table(title, columns, traffic.correct[after.indices]))
@@ -259,7 +261,7 @@ class Story:
             names=(f"calibrator version {first}", f"calibrator version {second}"),
         )
 
-    def _draw(self, traffic: Answers, routed: Routed, name: str, title: str) -> None:
+    def _draw(self, traffic: Answers, routed: RoutedAnswers, name: str, title: str) -> None:
         correct = traffic.correct[routed.indices]
         diagram.draw_reliability(
             reliability.reliability(traffic.confidence[routed.indices], correct),

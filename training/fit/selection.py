@@ -36,7 +36,7 @@ with few independent labels, does half a one. See tests/statistics/selection.py.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Candidate:
+class CandidateScore:
     """One row of the selection's table.
 
     Attributes:
@@ -90,12 +90,12 @@ class Selection:
     kind: CandidateKind
     fitted: fitting.Fitted
     best: CandidateKind
-    candidates: tuple[Candidate, ...]
+    candidates: tuple[CandidateScore, ...]
     reason: str
     uninformative: bool
 
     @property
-    def chosen(self) -> Candidate:
+    def chosen(self) -> CandidateScore:
         """The row of the chosen kind."""
         return next(candidate for candidate in self.candidates if candidate.kind == self.kind)
 
@@ -164,7 +164,7 @@ def select(
     table = {
         kind: _measure(kind, dataset, runs[kind], row_losses[kind])
         if kind in runs
-        else Candidate(kind=kind, excluded=reasons[kind])
+        else CandidateScore(kind=kind, excluded=reasons[kind])
         for kind in wanted
     }
     best = min(runs, key=lambda kind: _order(table[kind]))
@@ -193,7 +193,7 @@ def select(
     )
 
 
-def _order(candidate: Candidate) -> tuple[float, float]:
+def _order(candidate: CandidateScore) -> tuple[float, float]:
     # Rounded, so that losses which differ by rounding alone are a tie for the Brier score to break.
     return round(candidate.log_loss, 12), candidate.brier
 
@@ -241,10 +241,10 @@ def _out_of_fold(
 
 def _measure(
     kind: CandidateKind, dataset: Dataset, runs: list[FloatArray], row_losses: FloatArray
-) -> Candidate:
+) -> CandidateScore:
     loss = intervals.weighted_mean(row_losses, dataset.weights, dataset.groups)
     squared = np.mean([losses.brier_losses(run, dataset.correct) for run in runs], axis=0)
-    return Candidate(
+    return CandidateScore(
         kind=kind,
         log_loss=loss.mean,
         standard_error=loss.standard_error,
@@ -261,13 +261,13 @@ def _unmeasured(
         kind=kind,
         fitted=fitted,
         best=kind,
-        candidates=tuple(Candidate(kind=each, excluded=why) for each in dict.fromkeys((kind, *wanted))),
+        candidates=tuple(CandidateScore(kind=each, excluded=why) for each in dict.fromkeys((kind, *wanted))),
         reason=f"{kind}: cross-validation is impossible ({why})",
         uninformative=fitted.uninformative,
     )
 
 
-def _reason(chosen: Candidate, best: CandidateKind, *, forced: bool, few: str) -> str:
+def _reason(chosen: CandidateScore, best: CandidateKind, *, forced: bool, few: str) -> str:
     if forced:
         return f"{chosen.kind}: asked for"
     if few:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from training.measure import intervals
 from training.measure.intervals import FloatArray
 from training.replay.routing import DAY_SECONDS, History
-from training.replay.simulation import Step
+from training.replay.simulation import ReplayStep
 
 Period = Literal["day", "week", "month", "quarter"]
 PERIODS: tuple[Period, ...] = get_args(Period)
@@ -58,7 +58,7 @@ def fitting(history: History) -> Period:
     return next((period for period in PERIODS if days / _LENGTH_DAYS[period] <= MOST_ROWS), "quarter")
 
 
-def of(history: History, steps: Iterable[Step], period: Period) -> tuple[BandPeriod, ...]:
+def of(history: History, steps: Iterable[ReplayStep], period: Period) -> tuple[BandPeriod, ...]:
     """The table, oldest period first, and in each the bands by how confident they are.
 
     Args:

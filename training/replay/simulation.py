@@ -112,7 +112,7 @@ class Watched:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Retrain:
+class SimulatedRetrain:
     """A retrain and what the gate said.
 
     Attributes:
@@ -131,7 +131,7 @@ class Retrain:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Step:
+class ReplayStep:
     """One interval between two retrains.
 
     Attributes:
@@ -148,10 +148,10 @@ class Step:
     alarms: tuple[Raised, ...]
     suspended: tuple[Suspension, ...]
     shift: ScoreShift | None
-    retrain: Retrain | None
+    retrain: SimulatedRetrain | None
 
 
-def live(history: History, plan: Plan) -> Iterator[Step]:
+def live(history: History, plan: Plan) -> Iterator[ReplayStep]:
     """The steps of the past, one after the other.
 
     Labels are those that the loop would have had: of every answer that a person looked at before it acted,
@@ -180,7 +180,7 @@ def live(history: History, plan: Plan) -> Iterator[Step]:
         brake += suspended
         shift = _shift(history, routed, plan, calibrator)
         if stop > end:
-            yield Step(
+            yield ReplayStep(
                 routed=routed, epoch=epoch, alarms=alarms, suspended=suspended, shift=shift, retrain=None
             )
             return
@@ -188,7 +188,9 @@ def live(history: History, plan: Plan) -> Iterator[Step]:
         if plan.label_window_seconds is not None:
             known = known.decided_after(stop - plan.label_window_seconds, history)
         told, challenger = _retrain(history, known, plan, calibrator, stop)
-        yield Step(routed=routed, epoch=epoch, alarms=alarms, suspended=suspended, shift=shift, retrain=told)
+        yield ReplayStep(
+            routed=routed, epoch=epoch, alarms=alarms, suspended=suspended, shift=shift, retrain=told
+        )
         if challenger is not None:
             # Another champion starts other streams; a label of an answer under the old one says nothing of it.
             calibrator, epoch, watched, brake = challenger, epoch + 1, Watched(), ()
@@ -319,10 +321,10 @@ def _shift(history: History, routed: Routed, plan: Plan, calibrator: Calibrator 
 
 def _retrain(
     history: History, known: Labels, plan: Plan, champion: Calibrator | None, at: float
-) -> tuple[Retrain, Calibrator | None]:
+) -> tuple[SimulatedRetrain, Calibrator | None]:
     order = np.argsort(history.times[known.rows], kind="stable")
     rows, propensity = known.rows[order], known.propensity[order]
-    told = Retrain(at=at, labels=int(rows.size), kind="", promoted=False, told="")
+    told = SimulatedRetrain(at=at, labels=int(rows.size), kind="", promoted=False, told="")
     if not rows.size:
         return replace(told, told="there is no label yet"), None
     dataset = Dataset.of(

@@ -12,7 +12,7 @@ from rich.table import Table
 from sidecar.policy.actions import AUTOMATIC_ACTIONS, Action
 from training.replay.periods import BandPeriod, Period
 from training.replay.routing import History
-from training.replay.simulation import Plan, Raised, Retrain, Step
+from training.replay.simulation import Plan, Raised, ReplayStep, SimulatedRetrain
 
 SCHEMA = 1
 
@@ -20,7 +20,7 @@ SCHEMA = 1
 def show(
     screen: Console,
     history: History,
-    steps: Sequence[Step],
+    steps: Sequence[ReplayStep],
     table: Sequence[BandPeriod],
     *,
     plan: Plan,
@@ -40,7 +40,7 @@ def show(
 
 def document(
     history: History,
-    steps: Sequence[Step],
+    steps: Sequence[ReplayStep],
     table: Sequence[BandPeriod],
     *,
     plan: Plan,
@@ -68,7 +68,7 @@ def document(
             if step.shift is not None
         ],
         "retrains": [
-            {name: getattr(step.retrain, name) for name in Retrain.__slots__}
+            {name: getattr(step.retrain, name) for name in SimulatedRetrain.__slots__}
             for step in steps
             if step.retrain is not None
         ],
@@ -76,7 +76,7 @@ def document(
     }
 
 
-def totals(history: History, steps: Sequence[Step]) -> Mapping[str, float]:
+def totals(history: History, steps: Sequence[ReplayStep]) -> Mapping[str, float]:
     """Counts over the whole history, and shares in [0, 1]."""
     acted = np.concatenate([step.routed.acted for step in steps])
     held = np.concatenate([step.routed.held for step in steps])
@@ -123,7 +123,7 @@ def _table(rows: Sequence[BandPeriod], period: Period) -> Table:
     return table
 
 
-def _events(history: History, steps: Sequence[Step]) -> list[tuple[float, str]]:
+def _events(history: History, steps: Sequence[ReplayStep]) -> list[tuple[float, str]]:
     found: list[tuple[float, str]] = []
     held_back = 0
     for step in steps:
@@ -187,7 +187,7 @@ def _told(raised: Raised) -> str:
     )
 
 
-def _sums(history: History, steps: Sequence[Step], plan: Plan) -> list[str]:
+def _sums(history: History, steps: Sequence[ReplayStep], plan: Plan) -> list[str]:
     numbers = totals(history, steps)
     n = numbers["decisions"]
     wrong = numbers["acted_wrong"] / max(numbers["acted"], 1.0)

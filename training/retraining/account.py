@@ -39,7 +39,7 @@ class Account:
     entry: policy_model.Model
     decisions: LabelledDecisions
     made: Challenge
-    verdict: gate.Verdict
+    verdict: gate.GateVerdict
     champion_version: str | None
     before: evaluation.Evaluation
     after: evaluation.Evaluation

@@ -14,7 +14,7 @@ from training.data.dataset import Dataset
 from training.fit import completion, fitting, selection
 from training.measure.intervals import FloatArray
 from training.retraining import gate, placement, promises
-from training.retraining.gate import Reason
+from training.retraining.gate import GateReason
 
 FIT_SHARE = 0.7
 """Of the labels, by time, that fit; the later ones judge."""
@@ -36,7 +36,7 @@ class Challenge:
 
     challenger: calibrators.Calibrator
     chosen: selection.Selection
-    verdict: gate.Verdict
+    verdict: gate.GateVerdict
     fit_on: Dataset
     judge_on: Dataset
     reference: FloatArray
@@ -171,27 +171,27 @@ def _remarks(
     chosen: selection.Selection,
     undrawn: Dataset | None,
     fitted: int,
-) -> list[Reason]:
+) -> list[GateReason]:
     found = []
     if set_aside:
         text = f"{set_aside} labels from before the end of the champion's fit do not judge, and fit instead"
-        found.append(Reason(code="LABELS_SET_ASIDE", text=text))
+        found.append(GateReason(code="LABELS_SET_ASIDE", text=text))
     if champion is not None and until is None:
         text = "the champion's document does not say until when it was fitted: it may have seen these labels"
-        found.append(Reason(code="CHAMPION_WINDOW_UNKNOWN", text=text))
+        found.append(GateReason(code="CHAMPION_WINDOW_UNKNOWN", text=text))
     if chosen.uninformative or chosen.fitted.uninformative:
         text = (
             "the score is uninformative: it does not rise with correctness, so a fit answers the base rate, and "
             "no calibrator can repair that"
         )
         # A first calibrator that knows the base rate alone would let everything act, or nothing.
-        found.append(Reason(code="SCORE_UNINFORMATIVE", text=text, blocking=champion is None))
+        found.append(GateReason(code="SCORE_UNINFORMATIVE", text=text, blocking=champion is None))
     if undrawn is not None:
         text = (
             f"up to {len(undrawn)} of the {fitted} labels that fit were not drawn, as retrain.undrawn_labels "
             "permits: they are no sample of anything, so the fit may be biased; none of them judges"
         )
-        found.append(Reason(code="UNDRAWN_LABELS", text=text))
+        found.append(GateReason(code="UNDRAWN_LABELS", text=text))
     return found
 
 

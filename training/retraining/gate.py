@@ -32,7 +32,7 @@ ReasonCode = Literal[
     "ROLLED_BACK",
     "MOVED_BY_HAND",
 ]
-Outcome = Literal["accepted", "needs_a_person", "kept_champion"]
+GateOutcome = Literal["accepted", "needs_a_person", "kept_champion"]
 
 FOR_A_PERSON: frozenset[ReasonCode] = frozenset({"SHIFT_NEEDS_APPROVAL", "ROLLED_BACK", "MOVED_BY_HAND"})
 """What blocks a promotion that nobody asked for, and that a person may decide otherwise."""
@@ -42,7 +42,7 @@ LEAST_OF_EITHER = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reason:
+class GateReason:
     """One finding. `blocking` ones keep the champion; the others inform."""
 
     code: ReasonCode
@@ -51,10 +51,10 @@ class Reason:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class GateVerdict:
     """Whether the challenger may be promoted, why, and the numbers behind it, all finite."""
 
-    reasons: tuple[Reason, ...]
+    reasons: tuple[GateReason, ...]
     statistics: dict[str, float]
 
     @property
@@ -63,16 +63,18 @@ class Verdict:
         return not any(reason.blocking for reason in self.reasons)
 
     @property
-    def outcome(self) -> Outcome:
+    def outcome(self) -> GateOutcome:
         """The verdict in a word; `needs_a_person` where only such reasons block as a person may overrule."""
         blocking = {reason.code for reason in self.reasons if reason.blocking}
         if not blocking:
             return "accepted"
         return "needs_a_person" if blocking <= FOR_A_PERSON else "kept_champion"
 
-    def with_reasons(self, reasons: Iterable[Reason], statistics: Mapping[str, float] = {}) -> "Verdict":
+    def with_reasons(
+        self, reasons: Iterable[GateReason], statistics: Mapping[str, float] = {}
+    ) -> "GateVerdict":
         """The verdict with further findings."""
-        return Verdict(reasons=(*self.reasons, *reasons), statistics={**self.statistics, **statistics})
+        return GateVerdict(reasons=(*self.reasons, *reasons), statistics={**self.statistics, **statistics})
 
 
 def judge(
@@ -88,7 +90,7 @@ def judge(
     before: Placement | None = None,
     after: Placement | None = None,
     categories: npt.NDArray[np.str_] | None = None,
-) -> Verdict:
+) -> GateVerdict:
     """The gate of a retrain; call it once for each challenger, on labels that neither fit has seen.
 
     Accepted exactly if no reason blocks:
@@ -146,7 +148,7 @@ def judge(
             reasons += _kept(promise, found[0], found[1])
             for who, kept in zip(("champion", "challenger"), found, strict=True):
                 statistics |= promises.as_numbers(promise.name, who, kept)
-    return Verdict(reasons=tuple(reasons), statistics=statistics)
+    return GateVerdict(reasons=tuple(reasons), statistics=statistics)
 
 
 def _improvement(
@@ -159,11 +161,11 @@ def _improvement(
     opponent: str,
     *,
     first: bool,
-) -> tuple[list[Reason], dict[str, float]]:
+) -> tuple[list[GateReason], dict[str, float]]:
     right = int(correct.sum())
     wrong = int(correct.size) - right
     if not correct.size:
-        none = Reason(code="TOO_FEW_LABELS", text="there are no held-out labels", blocking=True)
+        none = GateReason(code="TOO_FEW_LABELS", text="there are no held-out labels", blocking=True)
         return [none], {"n": 0.0, "n_effective": 0.0}
     before = losses.log_losses(reference, correct)
     after = losses.log_losses(challenger, correct)
@@ -186,7 +188,7 @@ def _improvement(
             f"{size} are too few to judge: {LEAST_LABELS} effective and {LEAST_OF_EITHER} of either outcome "
             "are needed; raise the audit rate or wait"
         )
-        return [Reason(code="TOO_FEW_LABELS", text=text, blocking=True)], statistics
+        return [GateReason(code="TOO_FEW_LABELS", text=text, blocking=True)], statistics
     quantile = float(special.stdtrit(gain.clusters - 1, level))
     bound = gain.mean - quantile * gain.standard_error
     statistics |= {"improvement_standard_error": gain.standard_error, "improvement_bound": bound}
@@ -195,21 +197,21 @@ def _improvement(
         f"{opponent}, a gain of {gain.mean:+.4f} (one-sided {level:.0%} bound {bound:+.4f}), on {size}"
     )
     if bound > 0.0:
-        return [Reason(code="IMPROVED", text=f"the challenger is better: {numbers}")], statistics
+        return [GateReason(code="IMPROVED", text=f"the challenger is better: {numbers}")], statistics
     if first and gain.mean + quantile * gain.standard_error >= 0.0:
         text = f"nothing is in force, and the challenger is not shown to be worse: {numbers}"
-        return [Reason(code="FIRST_CALIBRATOR", text=text)], statistics
+        return [GateReason(code="FIRST_CALIBRATOR", text=text)], statistics
     text = f"the challenger is not shown to be better: {numbers}"
-    return [Reason(code="NOT_IMPROVED", text=text, blocking=True)], statistics
+    return [GateReason(code="NOT_IMPROVED", text=text, blocking=True)], statistics
 
 
-def _kept(promise: Promised, before: promises.Kept | None, after: promises.Kept | None) -> list[Reason]:
+def _kept(promise: Promised, before: promises.Kept | None, after: promises.Kept | None) -> list[GateReason]:
     if after is None:
         text = (
             f"band {promise.name}: the challenger lets no labelled decision act there, so its promise is "
             "untested"
         )
-        return [Reason(code="BAND_WITHOUT_LABELS", text=text)]
+        return [GateReason(code="BAND_WITHOUT_LABELS", text=text)]
     if after.high >= promise.accuracy:
         return []
     text = (
@@ -218,9 +220,9 @@ def _kept(promise: Promised, before: promises.Kept | None, after: promises.Kept 
         f"to {after.high:.3f})"
     )
     if before is None or before.high >= promise.accuracy:
-        return [Reason(code="BAND_PROMISE_BROKEN", text=text, blocking=True)]
+        return [GateReason(code="BAND_PROMISE_BROKEN", text=text, blocking=True)]
     text += f"; the champion breaks it too ({before.accuracy:.3f}, up to {before.high:.3f})"
     if promises.worse(before, after):
         text += f", and the challenger by more, beyond both intervals (from {before.low:.3f})"
-        return [Reason(code="BAND_PROMISE_BROKEN", text=text, blocking=True)]
-    return [Reason(code="BAND_PROMISE_STILL_BROKEN", text=text)]
+        return [GateReason(code="BAND_PROMISE_BROKEN", text=text, blocking=True)]
+    return [GateReason(code="BAND_PROMISE_STILL_BROKEN", text=text)]

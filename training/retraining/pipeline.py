@@ -14,7 +14,7 @@ from training.data.labelled_decisions import LabelledDecisions, Source
 from training.fit import selection
 from training.measure import evaluation
 from training.retraining import account, challenge, gate, rerouting
-from training.retraining.gate import Reason
+from training.retraining.gate import GateReason
 from training.retraining.rerouting import Rerouted
 
 
@@ -42,7 +42,7 @@ class Retrained:
     champion_version: str | None
     decisions: LabelledDecisions
     chosen: selection.Selection
-    verdict: gate.Verdict
+    verdict: gate.GateVerdict
     before: evaluation.Evaluation
     after: evaluation.Evaluation
     rerouted: Rerouted | None
@@ -251,17 +251,17 @@ def _applies_to(
     )
 
 
-def _standing(registered: str) -> tuple[Reason, ...]:
+def _standing(registered: str) -> tuple[GateReason, ...]:
     match registry.standing(registered):
         case "ROLLED_BACK":
             text = "champion was rolled back, and only a person promotes after that: `promote VERSION`"
-            return (Reason(code="ROLLED_BACK", text=text, blocking=True),)
+            return (GateReason(code="ROLLED_BACK", text=text, blocking=True),)
         case "MOVED_BY_HAND":
             text = (
                 "champion is where no promotion put it: somebody moved it by hand, and only a person promotes "
                 "after that: `promote VERSION`, with the version that it is at to confirm it"
             )
-            return (Reason(code="MOVED_BY_HAND", text=text, blocking=True),)
+            return (GateReason(code="MOVED_BY_HAND", text=text, blocking=True),)
         case _:
             return ()
 

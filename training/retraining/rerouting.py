@@ -14,7 +14,7 @@ from sidecar.ledger.pages import LARGEST_SIZE
 from sidecar.ledger.store import Ledger
 from sidecar.policy.actions import Intent
 from sidecar.policy.tables import ModelTable
-from training.retraining.gate import Reason
+from training.retraining.gate import GateReason
 
 MOST_DECISIONS = 5000
 NO_BAND = "none"
@@ -72,7 +72,7 @@ class Rerouted:
             ],
         }
 
-    def reasons(self, limit: float | None) -> tuple[Reason, ...]:
+    def reasons(self, limit: float | None) -> tuple[GateReason, ...]:
         """What the gate says of it.
 
         Args:
@@ -80,19 +80,21 @@ class Rerouted:
                 nothing was in force before, and so nothing is shifted.
         """
         if not self.shift.n:
-            return (Reason(code="ROUTING_SHIFT", text="the ledger has no recent decision to route again"),)
+            return (
+                GateReason(code="ROUTING_SHIFT", text="the ledger has no recent decision to route again"),
+            )
         text = (
             f"of the last {self.shift.n} decisions {self.moved:.1%} change their band; automatic "
             f"{self.shift.before:.1%} before, {self.shift.after:.1%} after"
         )
-        found = [Reason(code="ROUTING_SHIFT", text=text)]
+        found = [GateReason(code="ROUTING_SHIFT", text=text)]
         # A hair of room: shares are fractions, and a shift of exactly the limit is admitted.
         if limit is not None and self.shift.size > limit + 1e-12:
             needs = (
                 f"the automatic share changes by {self.shift.size:.1%}, and admission.max_auto_shift is "
                 f"{limit:.1%}: sidecars refuse it until a person approves, `promote VERSION --approve`"
             )
-            found.append(Reason(code="SHIFT_NEEDS_APPROVAL", text=needs, blocking=True))
+            found.append(GateReason(code="SHIFT_NEEDS_APPROVAL", text=needs, blocking=True))
         return tuple(found)
 
 

@@ -12,7 +12,7 @@ from training.measure import evaluation, intervals, losses
 Simulate = Callable[..., Dataset]
 
 
-def row(found: selection.Selection, kind: str) -> selection.Candidate:
+def row(found: selection.Selection, kind: str) -> selection.CandidateScore:
     return next(candidate for candidate in found.candidates if candidate.kind == kind)
 
 

@@ -15,7 +15,7 @@ from sidecar.decision.decide import Case
 from sidecar.policy.actions import Action
 from training.replay import periods, routing, simulation, story
 from training.replay.routing import History
-from training.replay.simulation import Plan, Step
+from training.replay.simulation import Plan, ReplayStep
 
 Make = Callable[..., Any]
 
@@ -28,7 +28,7 @@ def calibrator() -> Calibrator:
     )
 
 
-def told(steps: list[Step]) -> list[Any]:
+def told(steps: list[ReplayStep]) -> list[Any]:
     return [
         (
             step.routed.actions.tolist(),
@@ -41,7 +41,7 @@ def told(steps: list[Step]) -> list[Any]:
     ]
 
 
-def labelled(steps: list[Step]) -> np.ndarray:
+def labelled(steps: list[ReplayStep]) -> np.ndarray:
     return np.concatenate([step.routed.rows[step.routed.held | step.routed.drawn] for step in steps])
 
 

@@ -17,7 +17,7 @@ TABLE = tables.compile_policy(policy_model.Policy(version=1, models={"m": ENTRY}
 
 def judge(
     champion: np.ndarray | None, challenger: np.ndarray, correct: np.ndarray, *rest: Any, **changes: Any
-) -> gate.Verdict:
+) -> gate.GateVerdict:
     """The gate under a policy with the default bands."""
     before = None if champion is None else placement.place(TABLE, champion)
     return gate.judge(
@@ -45,7 +45,7 @@ def world(
     return truth, champion, outcome, mass, groups
 
 
-def codes(verdict: gate.Verdict) -> list[str]:
+def codes(verdict: gate.GateVerdict) -> list[str]:
     return [reason.code for reason in verdict.reasons]
 
 
@@ -315,8 +315,8 @@ def test_a_category_has_its_own_promise() -> None:
 def test_what_only_a_person_may_overrule_has_its_own_outcome() -> None:
     truth, champion, correct, weights, _ = world(1000, seed=0, error=1.0)
     accepted = judge(champion, truth, correct, weights)
-    shifted = gate.Reason(code="SHIFT_NEEDS_APPROVAL", text="", blocking=True)
-    back = gate.Reason(code="ROLLED_BACK", text="", blocking=True)
+    shifted = gate.GateReason(code="SHIFT_NEEDS_APPROVAL", text="", blocking=True)
+    back = gate.GateReason(code="ROLLED_BACK", text="", blocking=True)
     assert accepted.with_reasons([shifted, back], {"shift": 0.2}).outcome == "needs_a_person"
     assert accepted.with_reasons([shifted], {"shift": 0.2}).statistics["shift"] == 0.2
     assert not accepted.with_reasons([shifted]).accept
