@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import calibrators
 from calibrators import Calibrator
 from sidecar import errors
 from sidecar.commands import ledger_source
 from sidecar.decision import difference, replay
 from sidecar.decision.difference import CellChange, Side
 from sidecar.decision.replay import Compiled
+from sidecar.ledger import artifacts
 from sidecar.ledger.store import Ledger
 from sidecar.policy import fields, floors_file, loading
 from sidecar.policy.actions import Intent
@@ -137,8 +137,8 @@ def _outcomes(
         for answer in (answer for stored in page.items for answer in stored.answers):
             digest = "" if answer.calibrator is None else answer.calibrator.digest
             if digest and digest not in known:
-                artifact = ledger.artifact(digest)
-                known[digest] = None if artifact is None else calibrators.loads(artifact.body)
+                with ledger.reading() as at:
+                    known[digest] = artifacts.calibrator_of(at, digest)
             calibrator = known[digest] if digest else None
             if answer.intent is Intent.SHADOW:
                 left_out["shadow answers, which never act"] += 1

@@ -9,6 +9,7 @@ from sidecar import errors
 from sidecar.commands import audit_story, key_source, ledger_source
 from sidecar.decision import recompute
 from sidecar.decision.records import Decision
+from sidecar.ledger import artifacts
 from sidecar.ledger.queries import StoredDecision
 from sidecar.ledger.store import Ledger
 
@@ -100,22 +101,19 @@ def _asked(answer: Decision) -> str:
 
 
 def _recomputed(answer: Decision, ledger: Ledger, known: Mapping[str, bytes]) -> Iterator[str]:
-    policy = ledger.artifact(answer.policy_digest)
-    if policy is None:
-        yield f"answer {answer.answer_id}: the ledger has no policy {answer.policy_digest}"
-        return
-    calibrator = None
-    if answer.calibrator is not None:
-        artifact = ledger.artifact(answer.calibrator.digest)
-        if artifact is None:
-            yield f"answer {answer.answer_id}: the ledger has no calibrator {answer.calibrator.digest}"
+    reference = answer.calibrator
+    digests = {
+        "policy": answer.policy_digest,
+        "calibrator": "" if reference is None else reference.digest,
+        "floors": answer.floors_digest,
+    }
+    with ledger.reading() as at:
+        texts = {what: artifacts.text_of(at, digest) for what, digest in digests.items() if digest}
+    for what, text in texts.items():
+        if text is None:
+            yield f"answer {answer.answer_id}: the ledger has no {what} {digests[what]}"
             return
-        calibrator = artifact.body
-    floors = ledger.artifact(answer.floors_digest) if answer.floors_digest else None
-    if answer.floors_digest and floors is None:
-        yield f"answer {answer.answer_id}: the ledger has no floors {answer.floors_digest}"
-        return
-    verdict = recompute.recompute(answer, policy.body, calibrator, None if floors is None else floors.body)
+    verdict = recompute.recompute(answer, texts["policy"] or "", texts.get("calibrator"), texts.get("floors"))
     for difference in recompute.differences(answer, verdict):
         yield f"answer {answer.answer_id}: {difference}"
     key = known.get(answer.audit_key_id)

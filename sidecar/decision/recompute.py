@@ -1,7 +1,5 @@
 """Any decision, decided again from what was stored about it."""
 
-import hashlib
-
 import calibrators
 from calibrators import Calibrator
 from calibrators.errors import CalibratorRefused
@@ -13,7 +11,6 @@ from sidecar.policy import floors_file, loading
 from sidecar.policy.actions import Action, Reason
 from sidecar.policy.floors import FloorHit
 from sidecar.policy.floors_file import Floors
-from sidecar.policy.model import Policy
 from sidecar.policy.tables import ModelTable
 
 QUEUE_REASONS = frozenset({Reason.REVIEW_DELAYED, Reason.REVIEW_UNAVAILABLE})
@@ -54,7 +51,8 @@ def recompute(
         CalibratorRefused: the same of the calibrator's; or it is missing.
     """
     floors = _floors(decision, floors_text)
-    table = floors_file.merge(_policy(decision, policy_text), floors).get(decision.model)
+    policy = loading.stored(policy_text, decision.policy_digest).policy
+    table = floors_file.merge(policy, floors).get(decision.model)
     if table is None:
         raise errors.PolicyRefused(f"{decision.policy_digest} has no model {decision.model!r}")
     calibrator = _calibrator(decision, calibrator_text)
@@ -90,15 +88,6 @@ def again(
     )
 
 
-def _policy(decision: Decision, text: str) -> Policy:
-    found = "sha256:" + hashlib.sha256(text.encode()).hexdigest()
-    if found != decision.policy_digest:
-        raise errors.PolicyRefused(
-            f"the stored policy has digest {found}; the decision was made under {decision.policy_digest}"
-        )
-    return loading.parse(text, name=found).policy
-
-
 def _floors(decision: Decision, text: str | None) -> Floors | None:
     if text is None:
         if decision.floors_digest:
@@ -106,12 +95,7 @@ def _floors(decision: Decision, text: str | None) -> Floors | None:
                 f"floors {decision.floors_digest} are not in the ledger, and the decision names them"
             )
         return None
-    loaded = floors_file.parse(text, name=decision.floors_digest)
-    if loaded.digest != decision.floors_digest:
-        raise errors.FloorsRefused(
-            f"the stored floors have digest {loaded.digest}; the decision names {decision.floors_digest}"
-        )
-    return loaded.floors
+    return floors_file.stored(text, decision.floors_digest).floors
 
 
 def _calibrator(decision: Decision, text: str | None) -> Calibrator | None:

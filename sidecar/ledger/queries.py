@@ -8,7 +8,7 @@ import msgspec
 import sqlalchemy as sa
 
 from sidecar import errors
-from sidecar.decision.records import Artifact, Decision, InForce, Label
+from sidecar.decision.records import Decision, InForce, Label
 from sidecar.ledger import database, pages, schema
 from sidecar.ledger.pages import Page
 from sidecar.policy.actions import Action, AnswerSource, Intent
@@ -145,14 +145,6 @@ def stored(connection: sa.Connection, decision_ids: Iterable[str]) -> list[Store
     return found
 
 
-def artifact(connection: sa.Connection, digest: str) -> Artifact | None:
-    """The text behind a digest, or None."""
-    row = connection.execute(
-        sa.select(schema.artifacts).where(schema.artifacts.c.digest == digest)
-    ).one_or_none()
-    return None if row is None else Artifact(digest=row.digest, kind=row.kind, body=row.body)
-
-
 def in_force(connection: sa.Connection, sidecar_id: str, slot: str, at: float) -> InForce | None:
     """What a sidecar decided with in a slot at a moment, or None where that was nothing.
 
@@ -235,18 +227,6 @@ class CalibratorHistory:
 
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
-
-    def digests(self, prefix: str) -> list[str]:
-        """The digests of calibrators that begin so, with or without `sha256:`, in order."""
-        wanted = f"sha256:{prefix.lower().removeprefix('sha256:')}"
-        table = schema.artifacts.c
-        with database.reading(self._engine) as connection:
-            rows = connection.execute(
-                sa.select(table.digest)
-                .where(table.kind == "calibrator", table.digest.startswith(wanted, autoescape=True))
-                .order_by(table.digest)
-            )
-            return list(rows.scalars())
 
     def slots(self, digest: str) -> dict[str, tuple[InForce, ...]]:
         """Everything that was put in force in the slots in which a calibrator decided, oldest first, by slot.

@@ -1,13 +1,14 @@
 """The ledger: the store of decisions, labels and review tasks."""
 
 from collections.abc import Callable, Collection, Sequence
+from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Self, TypeVar
 
 import sqlalchemy as sa
 
 from sidecar.decision.labels import ResolvedLabel
-from sidecar.decision.records import Artifact, Governance, InForce, Record
+from sidecar.decision.records import Governance, InForce, Record
 from sidecar.decision.suspensions import Event
 from sidecar.decision.tasks import Task, TaskState
 from sidecar.ledger import (
@@ -76,6 +77,10 @@ class Ledger:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def reading(self) -> AbstractContextManager[sa.Connection]:
+        """A connection that sees one moment and changes nothing; open no other one inside it."""
+        return database.reading(self._engine)
 
     # Writing.
 
@@ -251,11 +256,6 @@ class Ledger:
         """The feed of outcomes behind a number; see `outcomes.feed`."""
         with database.reading(self._engine) as connection:
             return outcomes.feed(connection, tenant=tenant, principal=principal, after=after, count=count)
-
-    def artifact(self, digest: str) -> Artifact | None:
-        """The text behind a digest, or None."""
-        with database.reading(self._engine) as connection:
-            return queries.artifact(connection, digest)
 
     def calibrators(self) -> CalibratorHistory:
         """Which calibrators were in force, and after which."""

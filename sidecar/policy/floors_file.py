@@ -94,6 +94,18 @@ def parse(text: str, *, name: str = "floors") -> LoadedFloors:
     return LoadedFloors(given, canonical, loading.digest_of(canonical))
 
 
+def stored(text: str, digest: str) -> LoadedFloors:
+    """The floors in a text that was kept under its digest, which is that of the text as it was kept.
+
+    Raises:
+        errors.FloorsRefused: the text is not the one that the digest stands for, or cannot be read.
+    """
+    found = loading.digest_of(text)
+    if found != digest:
+        raise errors.FloorsRefused(f"the stored floors have digest {found}, and are kept as {digest}")
+    return LoadedFloors(parse(text, name=digest).floors, text, digest)
+
+
 def text_of(path: Path) -> str:
     """The text of a floors file.
 

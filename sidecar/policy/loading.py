@@ -67,6 +67,21 @@ def parse(text: str, *, name: str = "policy") -> LoadedPolicy:
     return LoadedPolicy(policy, canonical, digest_of(canonical))
 
 
+def stored(text: str, digest: str) -> LoadedPolicy:
+    """The policy in a text that was kept under its digest.
+
+    The digest is that of the text as it was kept, and not of the policy as it is read now: a newer version fills in
+    more defaults, and the decisions that name the digest stay as they are.
+
+    Raises:
+        errors.PolicyRefused: the text is not the one that the digest stands for, or cannot be read.
+    """
+    found = digest_of(text)
+    if found != digest:
+        raise errors.PolicyRefused(f"the stored policy has digest {found}, and is kept as {digest}")
+    return LoadedPolicy(parse(text, name=digest).policy, text, digest)
+
+
 def checked(text: str, kind: type[File], *, name: str, keys: str, schema: str) -> tuple[File, str]:
     """A file's value, and the canonical JSON of it with every default filled in.
 

@@ -13,6 +13,7 @@ from trueband.v1 import decision_pb2, review_pb2
 import calibrators
 from sidecar import cli
 from sidecar.decision import recompute
+from sidecar.ledger import artifacts
 from sidecar.ledger.snapshot import open_snapshot
 from sidecar.ledger.store import Ledger
 from training import registry
@@ -180,14 +181,15 @@ class Loop:
         stored = ledger.decision(told.decision_id)
         assert stored is not None
         (answer,) = stored.answers
-        policy, calibrator = ledger.artifact(answer.policy_digest), None
+        with ledger.reading() as at:
+            policy = artifacts.text_of(at, answer.policy_digest)
+            calibrator = artifacts.text_of(at, told.calibrator.digest)
         assert policy is not None
         slot = ledger.in_force(answer.sidecar_id, f"calibrator:{MODEL}", answer.decided_at)
         assert (slot.digest if slot else "") == told.calibrator.digest
         if told.HasField("calibrator"):
-            calibrator = ledger.artifact(told.calibrator.digest)
             assert calibrator is not None
-        verdict = recompute.recompute(answer, policy.body, calibrator.body if calibrator else None)
+        verdict = recompute.recompute(answer, policy, calibrator)
         found = recompute.differences(answer, verdict)
         if (
             told.HasField("calibrated_confidence")

@@ -117,14 +117,16 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _deciding(ledger: "Ledger", digest: str, instead: str | None) -> "Deciding":
     import calibrators
+    from sidecar.ledger import artifacts
     from training import errors, recall
     from training.data import policies
 
     def calibrator_of(wanted: str) -> "Calibrator":
-        artifact = ledger.artifact(wanted)
-        if artifact is None:
+        with ledger.reading() as at:
+            calibrator = artifacts.calibrator_of(at, wanted)
+        if calibrator is None:
             raise errors.RequestRefused(f"the ledger does not have calibrator {wanted}")
-        return calibrators.loads(artifact.body)
+        return calibrator
 
     def table_of(key: tuple[str, str, str]) -> "ModelTable":
         return policies.table_behind(ledger, *key)
@@ -155,12 +157,14 @@ def _digest(ledger: "Ledger", given: str, flag: str) -> str:
     Raises:
         RequestRefused: there is none that begins so, or several.
     """
+    from sidecar.ledger import artifacts
     from training import errors
 
     text = given.lower().removeprefix("sha256:")
     if not text or set(text) - set("0123456789abcdef"):
         raise errors.RequestRefused(f"{flag} {given}: a digest is sha256: and hexadecimal digits")
-    found = ledger.calibrators().digests(text)
+    with ledger.reading() as at:
+        found = artifacts.calibrator_digests(at, text)
     if not found:
         raise errors.RequestRefused(f"{flag} {given}: no calibrator in the ledger has such a digest")
     if len(found) > 1:

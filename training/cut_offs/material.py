@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 import calibrators
 from sidecar.decision.records import Decision
+from sidecar.ledger import artifacts
 from sidecar.ledger.labelled import Labelled
 from sidecar.ledger.store import Ledger
 from sidecar.policy import categories, tables
@@ -359,8 +360,11 @@ def _newest(ledger: Ledger, model: str, since: float | None) -> Iterator[Decisio
 
 def _in_force(ledger: Ledger, newest: list[Decision]) -> calibrators.Calibrator:
     digest = next((each.calibrator.digest for each in newest if each.calibrator is not None), None)
-    artifact = None if digest is None else ledger.artifact(digest)
-    if artifact is None:
+    calibrator = None
+    if digest is not None:
+        with ledger.reading() as at:
+            calibrator = artifacts.calibrator_of(at, digest)
+    if calibrator is None:
         what = (
             "no recent decision was made with a calibrator"
             if digest is None
@@ -369,7 +373,7 @@ def _in_force(ledger: Ledger, newest: list[Decision]) -> calibrators.Calibrator:
         raise errors.RequestRefused(
             f"the ledger does not have the calibrator ({what}): name it with --calibrator"
         )
-    return calibrators.loads(artifact.body)
+    return calibrator
 
 
 def _confidence(calibrator: calibrators.Calibrator, entry: Model) -> Callable[[Decision], float | None]:

@@ -1,7 +1,8 @@
 """What policies in the ledger say to a retrain: by their digest, with their floors, and which calibrator they name."""
 
+from sidecar.ledger import artifacts
 from sidecar.ledger.store import Ledger
-from sidecar.policy import floors_file, loading
+from sidecar.policy import floors_file
 from sidecar.policy import model as policy_model
 from sidecar.policy.fallback import SecondaryStep
 from sidecar.policy.floors_file import Floors
@@ -12,18 +13,13 @@ from training.data import labelled_decisions
 from training.data.labelled_decisions import Source
 
 
-def of_digest(ledger: Ledger, digest: str) -> LoadedPolicy | None:
-    """The policy behind a digest, if the ledger has it."""
-    artifact = ledger.artifact(digest)
-    return None if artifact is None else loading.parse(artifact.body, name=digest)
-
-
 def answered_elsewhere(ledger: Ledger, digest: str, model: str, step: SecondaryStep) -> bool:
     """Whether another secondary model than a step's answered under a policy, as far as the policies tell.
 
     A step that pins no version means every version of its model.
     """
-    loaded = of_digest(ledger, digest)
+    with ledger.reading() as at:
+        loaded = artifacts.policy_of(at, digest)
     entry = None if loaded is None else loaded.policy.models.get(model)
     if entry is None or not any(isinstance(each, SecondaryStep) for each in entry.fallback):
         return True
@@ -45,7 +41,8 @@ def table_behind(ledger: Ledger, policy_digest: str, floors_digest: str, model: 
     Raises:
         RequestRefused: the ledger does not have the policy or the floors, or they do not know the model.
     """
-    loaded = of_digest(ledger, policy_digest)
+    with ledger.reading() as at:
+        loaded = artifacts.policy_of(at, policy_digest)
     if loaded is None:
         raise errors.RequestRefused(f"the ledger does not have the policy {policy_digest}")
     found = floors_file.merge(loaded.policy, _floors(ledger, floors_digest)).get(model)
@@ -57,10 +54,11 @@ def table_behind(ledger: Ledger, policy_digest: str, floors_digest: str, model: 
 def _floors(ledger: Ledger, digest: str) -> Floors | None:
     if not digest:
         return None
-    artifact = ledger.artifact(digest)
-    if artifact is None:
+    with ledger.reading() as at:
+        loaded = artifacts.floors_of(at, digest)
+    if loaded is None:
         raise errors.RequestRefused(f"the ledger does not have the floors {digest} yet: try again later")
-    return floors_file.parse(artifact.body, name=digest).floors
+    return loaded.floors
 
 
 def registered_name(entry: policy_model.Model, source: Source, model_versions: tuple[str, ...]) -> str:

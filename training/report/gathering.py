@@ -1,18 +1,19 @@
 """Gathers from the ledger all that a report on one model is made of."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from sidecar.decision import suspensions as suspension_set
 from sidecar.decision.records import Governance, InForce
 from sidecar.decision.suspensions import Resumption, Suspension, Suspensions
 from sidecar.decision.tasks import TaskState
+from sidecar.ledger import artifacts
 from sidecar.ledger.facts import AnswerCount
 from sidecar.ledger.labelled import Labelled
 from sidecar.ledger.queries import Stratum
 from sidecar.ledger.review_facts import EndingCount, Judgements, PlannedReview, QueueCount, Unlabelled
 from sidecar.ledger.store import Ledger
-from sidecar.policy import floors_file, loading
+from sidecar.policy import floors_file
 from sidecar.policy import model as policy_model
 from sidecar.policy.actions import TaskKind
 from sidecar.policy.floors_file import LoadedFloors
@@ -78,24 +79,23 @@ def policy_at(ledger: Ledger, model: str, as_of: float) -> LoadedPolicy:
             f"the ledger has no decision {about}to report on: route some first, or name the policy with --policy"
         )
     digest = newest[0].answers[-1].policy_digest
-    artifact = ledger.artifact(digest)
-    if artifact is None:
+    with ledger.reading() as at:
+        loaded = artifacts.policy_of(at, digest)
+    if loaded is None:
         raise errors.RequestRefused(
             f"the ledger does not have the policy {digest} yet: name the file with --policy"
         )
-    # A newer version fills in more defaults: the policy is the same, and so is the name that decisions have for it.
-    loaded = loading.parse(artifact.body, name=digest)
-    return replace(loaded, canonical=artifact.body, digest=digest)
+    return loaded
 
 
 def floors_at(ledger: Ledger, as_of: float) -> LoadedFloors | None:
     """The floors that the newest decision was made under; None where there were none."""
     newest = ledger.decisions(decided_to=math.nextafter(as_of, math.inf), page_size=1).items
     digest = newest[0].answers[-1].floors_digest if newest else ""
-    artifact = ledger.artifact(digest) if digest else None
-    if artifact is None:
+    if not digest:
         return None
-    return replace(floors_file.parse(artifact.body, name=digest), canonical=artifact.body, digest=digest)
+    with ledger.reading() as at:
+        return artifacts.floors_of(at, digest)
 
 
 def gather(

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import calibrators
+from sidecar.ledger import artifacts
 from sidecar.ledger.store import Ledger
 from sidecar.policy import model as policy_model
 from sidecar.policy.loading import LoadedPolicy
@@ -189,7 +190,10 @@ def policy_of(ledger: Ledger, model: str) -> LoadedPolicy:
     """
     newest = _newest_policy_digest(ledger, model)
     known = newest or _newest_policy_digest(ledger, "")
-    loaded = policies.of_digest(ledger, known) if known else None
+    loaded = None
+    if known:
+        with ledger.reading() as at:
+            loaded = artifacts.policy_of(at, known)
     if newest is None:
         if loaded is not None and model not in loaded.policy.models:
             raise errors.RequestRefused(

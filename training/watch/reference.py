@@ -5,8 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-import calibrators
 from calibrators import Calibrator
+from sidecar.ledger import artifacts
 from sidecar.ledger.store import Ledger
 from sidecar.ledger.watch_states import RecentScores
 from training.watch import score_shift
@@ -72,8 +72,8 @@ def compare(
 
 def calibrator_of(ledger: Ledger, digest: str) -> Calibrator | None:
     """The calibrator of a digest, from the ledger; None where it does not have the document."""
-    document = ledger.artifact(digest)
-    return None if document is None else calibrators.loads(document.body)
+    with ledger.reading() as at:
+        return artifacts.calibrator_of(at, digest)
 
 
 def _window(calibrator: Calibrator) -> tuple[float, float] | None:

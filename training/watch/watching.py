@@ -5,11 +5,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from calibrators.errors import TruebandError
+from sidecar.errors import PolicyRefused
+from sidecar.ledger import artifacts
 from sidecar.ledger.labelled import Labelled
 from sidecar.ledger.store import Ledger
 from sidecar.ledger.watch_states import RecentScores, WatchView
-from sidecar.policy import loading
 from sidecar.policy.loading import LoadedPolicy
 from sidecar.policy.model import Model
 from training import errors
@@ -194,12 +194,11 @@ def _entries(ledger: Ledger, model: str, loaded: LoadedPolicy) -> streams.EntryO
 
     def entry_of(digest: str) -> Model | None:
         if digest not in known:
-            document = ledger.artifact(digest)
             known[digest] = None
-            if document is not None:
-                # A policy of another version of Trueband may not be readable; its labels are counted as left out.
-                with contextlib.suppress(TruebandError):
-                    known[digest] = loading.parse(document.body, name=digest).policy.models.get(model)
+            # A policy of another version of Trueband may not be readable; its labels are counted as left out.
+            with contextlib.suppress(PolicyRefused), ledger.reading() as at:
+                behind = artifacts.policy_of(at, digest)
+                known[digest] = None if behind is None else behind.policy.models.get(model)
         return known[digest]
 
     return entry_of

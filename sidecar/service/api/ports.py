@@ -98,7 +98,7 @@ def open_ports(
     queue = ReviewQueue(
         ledger,
         review=lambda: control.policy_file.current.loaded.policy.review,
-        classes=classes_by_policy(ledger.artifact),
+        classes=classes_by_policy(ledger),
         sidecar_id=control.sidecar_id,
     )
     outcomes, expiry = OutcomeWatch(ledger, queue.news), ExpiryWatch(queue)

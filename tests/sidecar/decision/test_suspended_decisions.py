@@ -115,6 +115,27 @@ def test_a_decision_under_floors_recomputes_bit_for_bit(data, scenarios, make_se
         recomputed(made, floors_file.parse("version: 1").canonical)
 
 
+def test_a_decision_under_floors_recomputes_under_a_version_that_knows_one_more_key(
+    make_service, make_query, monkeypatch
+):
+    class NewerFloors(floors_file.Floors):
+        of_tomorrow: bool = False
+
+    class NewerPolicy(loading.Policy):
+        of_tomorrow: bool = False
+
+    made = make_service()
+    floors = floors_file.parse(json.dumps(FLOORS))
+    bound = policy_file.admit(made.snapshot.policy.loaded, floors, since=0.0)
+    made.snapshot = dataclasses.replace(made.snapshot, policy=bound)
+    made.router.route(make_query(0.95))
+
+    monkeypatch.setattr(floors_file, "Floors", NewerFloors)
+    monkeypatch.setattr(loading, "Policy", NewerPolicy)
+    assert floors_file.parse(floors.canonical).digest != made.journal.decisions[-1].floors_digest
+    assert recomputed(made, floors.canonical) == []
+
+
 @pytest.fixture
 def with_rules(make_service, make_in_force):
     """A service whose answers at 0.6 are cleared by a rule of a known accuracy of 0.97."""

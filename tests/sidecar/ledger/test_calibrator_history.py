@@ -1,26 +1,13 @@
-"""Which calibrators the ledger has, and where each of them came after which."""
+"""Where each calibrator came after which."""
 
 from pathlib import Path
 
-from sidecar.decision.records import Artifact, InForce
+from sidecar.decision.records import InForce
 from sidecar.ledger.store import Ledger
 
 
 def in_force(sidecar: str, slot: str, digest: str, since: float) -> InForce:
     return InForce(sidecar_id=sidecar, slot=slot, digest=digest, name="n", version="3", since=since)
-
-
-def test_digests_are_found_by_their_beginning(tmp_path: Path) -> None:
-    with Ledger(f"sqlite:///{tmp_path / 'ledger.db'}") as ledger:
-        ledger.migrate()
-        kept = [("sha256:ab12", "calibrator"), ("sha256:ab99", "calibrator"), ("sha256:ab55", "policy")]
-        ledger.apply("s", [Artifact(digest=digest, kind=kind, body="{}") for digest, kind in kept])  # type: ignore[arg-type]
-        history = ledger.calibrators()
-        assert history.digests("ab") == ["sha256:ab12", "sha256:ab99"]
-        assert history.digests("SHA256:AB1") == ["sha256:ab12"]
-        assert history.digests("ab5") == []
-        assert history.digests("%") == []
-        assert history.digests("a_") == []
 
 
 def test_slots_tell_all_that_was_in_force_there_on_any_sidecar_oldest_first(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ from sidecar.decision.records import (
 )
 from sidecar.decision.suspensions import Resumption, Scope, Suspension
 from sidecar.decision.tasks import TaskState, task_id
-from sidecar.ledger import database, schema
+from sidecar.ledger import artifacts, database, schema
 from sidecar.ledger.intake import Mark
 from sidecar.ledger.store import Ledger
 from sidecar.policy.actions import Action, AnswerSource, Intent, Reason, TaskKind
@@ -309,8 +309,9 @@ def test_artifacts_are_kept_once(ledger: Ledger) -> None:
     text = Artifact(digest="d", kind="policy", body='{"π": "🦆"}')
     ledger.apply(A, [text, text])
     ledger.apply("sidecar-b", [Artifact(digest="d", kind="policy", body="other")])
-    assert ledger.artifact("d") == text
-    assert ledger.artifact("unknown") is None
+    with ledger.reading() as at:
+        assert artifacts.text_of(at, "d") == text.body
+        assert artifacts.text_of(at, "unknown") is None
 
 
 def test_intervals_end_with_the_next_record_a_stop_or_a_new_start(ledger: Ledger) -> None:

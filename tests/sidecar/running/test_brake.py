@@ -11,6 +11,7 @@ from grpc_status import rpc_status
 from trueband.v1 import admin_pb2, decision_pb2
 
 from sidecar import cli
+from sidecar.ledger import artifacts
 
 HOLD = decision_pb2.ACTION_HOLD_FOR_REVIEW
 SUSPENDED = decision_pb2.REASON_SUSPENDED
@@ -294,9 +295,8 @@ def test_floors_bind_every_decision_and_a_running_sidecar_does_not_let_go_of_the
 
     sidecar.caught_up()
     with sidecar.ledger() as ledger:
-        artifact = ledger.artifact(digest)
-        assert artifact is not None
-        assert artifact.kind == "floors"
+        with ledger.reading() as reading:
+            assert artifacts.floors_of(reading, digest) is not None
         stored = ledger.decision(held.decision.decision_id)
         at = ledger.in_force(stored.answers[0].sidecar_id, "floors", stored.answers[0].decided_at)
         assert at.digest == digest

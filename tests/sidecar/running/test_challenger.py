@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from calibrators import Platt
+from sidecar.ledger import artifacts
 
 POLICY = """
 version: 1
@@ -95,7 +96,8 @@ def test_a_challenger_from_shadow_to_promotion_and_back(
             if not each.subject.endswith("@challenger")
         ]
         counts = {(each.band, each.shadow_band): each.n for each in ledger.shadow_counts("leads")}
-        challenger = ledger.artifact(second.digest)
+        with ledger.reading() as at:
+            challenger = artifacts.calibrator_of(at, second.digest)
         beside = ledger.in_force(
             sidecar.events("listening")[0]["sidecar_id"],
             "challenger:leads",

@@ -6,6 +6,7 @@ import threading
 from trueband.v1 import admin_pb2, decision_pb2
 
 from calibrators import Platt
+from sidecar.ledger import artifacts
 
 HOLD_ONLY = """
 version: 1
@@ -53,9 +54,10 @@ def test_a_policy_is_taken_over_and_a_bad_one_is_refused_while_the_old_one_decid
     sidecar.caught_up()
     for decision in (first.decision, second.decision):
         with sidecar.ledger() as ledger:
-            artifact = ledger.artifact(decision.policy_digest)
+            with ledger.reading() as at:
+                loaded = artifacts.policy_of(at, decision.policy_digest)
             stored = ledger.decision(decision.decision_id)
-            assert artifact is not None
+            assert loaded is not None
             assert stored is not None
             answer = stored.answers[0]
             then = ledger.in_force(answer.sidecar_id, "policy", answer.decided_at)

@@ -10,6 +10,7 @@ from trueband.v1 import admin_pb2, decision_pb2, evidence_pb2, review_pb2, routi
 
 from calibrators import AppliesTo, Calibrator, Platt
 from sidecar.decision import recompute
+from sidecar.ledger import artifacts
 
 REGISTRY = """
 version: 1
@@ -212,8 +213,11 @@ def test_a_full_journal_is_uncertain_even_over_a_restart_until_the_ledger_is_bac
             assert stored is not None
             assert [each.answer_id for each in stored.answers] == [decision.answer_id]
         assert ledger.decision(answer.decision_id) is None, "an unrecorded answer is not a decision"
-        policy, document = (ledger.artifact(each) for each in (last.policy_digest, last.calibrator.digest))
+        with ledger.reading() as at:
+            policy, document = (
+                artifacts.text_of(at, each) for each in (last.policy_digest, last.calibrator.digest)
+            )
         assert policy is not None
         assert document is not None
-        verdict = recompute.recompute(stored.answers[0], policy.body, document.body)
+        verdict = recompute.recompute(stored.answers[0], policy, document)
         assert recompute.differences(stored.answers[0], verdict) == []

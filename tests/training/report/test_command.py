@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from sidecar.decision.records import Artifact
+from sidecar.policy import loading
 from training import cli
 
 MakeWorld = Callable[..., Any]
@@ -66,15 +67,15 @@ def test_a_policy_that_an_older_version_wrote_keeps_its_name_and_its_floors_bind
     world = make_world()
     old = '{"version": 1, "models": {"leads": {"calibrator": "models:/c@champion", "evidence": "score"}}}'
     floors = '{"version": 1, "mandatory_categories": ["Medical Advice"]}'
+    named = {"policy_digest": loading.digest_of(old), "floors_digest": loading.digest_of(floors)}
     world.records = [
-        Artifact(digest="sha256:old", kind="policy", body=old),
-        Artifact(digest="sha256:floors", kind="floors", body=floors),
+        Artifact(digest=named["policy_digest"], kind="policy", body=old),
+        Artifact(digest=named["floors_digest"], kind="floors", body=floors),
     ]
-    named = {"policy_digest": "sha256:old", "floors_digest": "sha256:floors"}
     world.add(20, "auto", labels=[True] * 4, label={"true_category": "medical-advice"}, **named)
     assert report(world.write(), "--json") == 0
     given = json.loads(capsys.readouterr().out)
-    assert (given["policy_digest"], given["floors_digest"]) == ("sha256:old", "sha256:floors")
+    assert {name: given[name] for name in named} == named
     (version,) = given["models"][0]["versions"]
     assert "medical_advice" in version["mandatory"]["categories"]
     assert version["mandatory"]["leak_rate"]["rate"] == 1.0

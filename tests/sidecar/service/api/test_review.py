@@ -99,7 +99,7 @@ class Rig:
         self.queue = ReviewQueue(
             self.ledger,
             review=lambda: made.snapshot.loaded.policy.review,
-            classes=classes_by_policy(self.ledger.artifact),
+            classes=classes_by_policy(self.ledger),
             sidecar_id="a",
         )
         self.outcomes = OutcomeWatch(self.ledger, self.queue.news)

@@ -73,7 +73,7 @@ class Desk:
         return ReviewQueue(
             self.ledger,
             review=lambda: self.policy,
-            classes=classes_by_policy(self.ledger.artifact),
+            classes=classes_by_policy(self.ledger),
             sidecar_id="a",
         )
 
