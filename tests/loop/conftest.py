@@ -23,6 +23,7 @@ from training.demo.client import MODEL, MODEL_VERSION, Client
 from training.fit import fitting, selection
 from training.measure import diagram, intervals
 from training.retraining import pipeline
+from training.retraining.account import Retrained
 
 REQUESTS = 5000
 FIRST = 40
@@ -152,7 +153,7 @@ class Loop:
         named = zip(traffic.images, traffic.truth, strict=True)
         return {f"digit image {image}": int(truth) for image, truth in named}
 
-    def retrain(self, *, since: float, promote: bool) -> pipeline.Retrained:
+    def retrain(self, *, since: float, promote: bool) -> Retrained:
         with self.ledger() as ledger:
             return pipeline.retrain(ledger, MODEL, since=since, promote=promote, by="loop", seed=SEED)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from training.commands import flags, ledger_source
 
 if TYPE_CHECKING:
-    from training.retraining.pipeline import Retrained
+    from training.retraining.account import Retrained
 
 VERDICTS = {
     "accepted": "The gate accepts the challenger:",

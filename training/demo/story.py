@@ -25,6 +25,7 @@ from training.fit import fitting, selection
 from training.measure import diagram, reliability
 from training.measure.intervals import FloatArray, IntArray
 from training.retraining import pipeline
+from training.retraining.account import Retrained
 
 REGISTERED = "digits-calibrator"
 FIRST = 200
@@ -209,7 +210,7 @@ class Story:
         self._narrator.title("A retrain from the labels since the images changed, and the gate's verdict")
         ledger = f"sqlite:///{self._folder / 'sidecar' / 'ledger.db'}"
 
-        def run() -> pipeline.Retrained:
+        def run() -> Retrained:
             with open_snapshot(ledger) as snapshot:
                 return pipeline.retrain(
                     snapshot, MODEL, since=since, promote=True, by="demo", seed=self._seed

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import replace
 
 import calibrators
 from sidecar.ledger import artifacts
@@ -12,42 +12,10 @@ from sidecar.policy.loading import LoadedPolicy
 from training import errors, registry
 from training.data import labelled_decisions, policies
 from training.data.labelled_decisions import LabelledDecisions, Source
-from training.fit import selection
 from training.measure import evaluation
-from training.retraining import account, challenge, gate, rerouting
+from training.retraining import account, challenge, rerouting
+from training.retraining.account import Retrained
 from training.retraining.gate import GateReason
-from training.retraining.rerouting import Rerouted
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Retrained:
-    """What a retrain came to.
-
-    Attributes:
-        name: the registered model.
-        version: of the challenger; always registered, whatever the verdict.
-        challenger: the calibrator.
-        champion_version: what it was judged against; None where nothing is in force.
-        decisions: the labels.
-        chosen: how the kind was chosen.
-        verdict: the gate's.
-        before: on the held-out labels, under the champion (or raw).
-        after: on the held-out labels, under the challenger.
-        rerouted: recent decisions under both; None for a secondary, whose answers were not asked again.
-        promoted: whether the alias was moved.
-    """
-
-    name: str
-    version: str
-    challenger: calibrators.Calibrator
-    champion_version: str | None
-    decisions: LabelledDecisions
-    chosen: selection.Selection
-    verdict: gate.GateVerdict
-    before: evaluation.Evaluation
-    after: evaluation.Evaluation
-    rerouted: Rerouted | None
-    promoted: bool
 
 
 def retrain(
@@ -104,7 +72,7 @@ def retrain(
     table = policies.table(ledger, model, loaded)
     champion = registry.champion(registered)
     try:
-        made = challenge.challenge(
+        contest = challenge.challenge(
             decisions.dataset,
             None if champion is None else champion[1],
             entry=entry,
@@ -119,13 +87,13 @@ def retrain(
             f"{len(decisions.dataset)} labels were drawn: {problem}{rest}"
         ) from problem
     rerouted = None
-    verdict = made.verdict
+    verdict = contest.verdict
     if source == "primary":
         rerouted = rerouting.measure(
             rerouting.recent(ledger, model, versions=decisions.model_versions),
             table,
             before=None if champion is None else champion[1],
-            after=made.challenger,
+            after=contest.challenger,
             suspended=rerouting.in_force(ledger),
         )
         limit = None if champion is None else entry.admission.max_auto_shift
@@ -134,28 +102,29 @@ def retrain(
     before, after = (
         evaluation.evaluate(
             values,
-            made.judge_on.correct,
-            made.judge_on.weights,
-            groups=made.judge_on.groups,
+            contest.judge_on.correct,
+            contest.judge_on.weights,
+            groups=contest.judge_on.groups,
             seed=seed,
             use_netcal=False,
         )
-        for values in (made.reference, made.confidence)
+        for values in (contest.reference, contest.confidence)
     )
-    told = account.Account(
+    retrained = Retrained(
         name=registered,
         policy=loaded,
         entry=entry,
         decisions=decisions,
-        made=made,
+        challenge=contest,
         verdict=verdict,
         champion_version=None if champion is None else champion[0],
         before=before,
         after=after,
         rerouted=rerouted,
     )
-    version = account.publish(told, by=by, clock=clock)
-    if promote and verdict.accept:
+    version = account.publish(retrained, by=by, clock=clock)
+    promoted = promote and verdict.accept
+    if promoted:
         reasons = "; ".join(reason.text for reason in verdict.reasons)
         registry.promote(
             registered,
@@ -165,19 +134,7 @@ def retrain(
             reason=f"the gate accepted: {reasons}"[:1000],
             clock=clock,
         )
-    return Retrained(
-        name=registered,
-        version=version,
-        challenger=made.challenger,
-        champion_version=None if champion is None else champion[0],
-        decisions=decisions,
-        chosen=made.chosen,
-        verdict=verdict,
-        before=before,
-        after=after,
-        rerouted=rerouted,
-        promoted=promote and verdict.accept,
-    )
+    return replace(retrained, version=version, promoted=promoted)
 
 
 def policy_of(ledger: Ledger, model: str) -> LoadedPolicy:

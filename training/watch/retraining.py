@@ -9,7 +9,7 @@ from sidecar.policy.loading import LoadedPolicy
 from sidecar.policy.model import Model
 from training import errors
 from training.retraining import pipeline
-from training.retraining.pipeline import Retrained
+from training.retraining.account import Retrained
 from training.watch import reference, remembering, triggers
 from training.watch.triggers import ModelMemory, Trigger
 from training.watch.watching import Look
