@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from training.data.dataset import Dataset
     from training.fit.selection import Selection
     from training.measure.evaluation import Evaluation
+    from training.retraining.account import Retrained
     from training.retraining.rerouting import Rerouted
 
 WIDTH_OF_A_FILE = 120
@@ -92,6 +93,39 @@ def rerouting_table(rerouted: "Rerouted") -> Table:
     return table
 
 
+def show_retrain(screen: Console, retrained: "Retrained") -> None:
+    """Prints what a retrain came to."""
+    data = retrained.decisions
+    screen.print(f"{retrained.name}: {describe(data.dataset)}", markup=False)
+    for why, count in sorted(data.left_out.items()):
+        screen.print(f"  left out: {count} {why}", markup=False)
+    if data.undrawn is not None:
+        screen.print(
+            f"  {len(data.undrawn)} more were not drawn: they train, and judge nothing", markup=False
+        )
+    screen.print(candidates_table(retrained.chosen))
+    screen.print(f"Chosen: {retrained.chosen.reason}.", markup=False)
+    version = retrained.champion_version
+    against = "raw" if version is None else f"champion (version {version})"
+    screen.print(
+        evaluations_table(
+            "held-out labels, later than the fit",
+            [(against, retrained.before), ("challenger", retrained.after)],
+        )
+    )
+    if retrained.rerouted is not None and retrained.rerouted.shift.n:
+        screen.print(rerouting_table(retrained.rerouted))
+    screen.print(_VERDICTS[retrained.verdict.outcome], style="bold")
+    for reason in retrained.verdict.reasons:
+        mark = "✗" if reason.blocking else "•"
+        screen.print(f"  {mark} {reason.code}: {reason.text}", markup=False)
+    screen.print(
+        f"Registered as version {retrained.version}, alias challenger"
+        + (", and promoted: champion points at it." if retrained.promoted else "."),
+        markup=False,
+    )
+
+
 def _table(first: str) -> Table:
     table = Table(box=box.SIMPLE_HEAD, header_style="", pad_edge=False)
     table.add_column(first)
@@ -107,4 +141,10 @@ _NAMES = {
     "mcb": "CORP miscalibration (lower is better)",
     "dsc": "CORP discrimination (higher is better)",
     "unc": "CORP uncertainty",
+}
+
+_VERDICTS = {
+    "accepted": "The gate accepts the challenger:",
+    "needs_a_person": "The gate keeps the champion until a person decides:",
+    "kept_champion": "The gate keeps the champion:",
 }

@@ -137,7 +137,7 @@ class Loop:
         *_, last = self._caller.watch(task.decision_id)
         return task, last
 
-    def label_the_queue(self) -> client.Labelled:
+    def label_the_queue(self) -> client.LabelCounts:
         """Works every held and audited task, as somebody would who looks at the image."""
         self._caller.wait_for_ledger()
         digits_of = self._digits()

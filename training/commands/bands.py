@@ -8,7 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from training.commands import evaluate, flags, labelled_file, ledger_source
+from training.commands import flags, labelled_file, ledger_source
 
 if TYPE_CHECKING:
     from sidecar.policy.loading import LoadedPolicy
@@ -62,14 +62,12 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument(
         "--out", type=Path, metavar="DIFF", help="where the diff goes (default: standard output)"
     )
-    parser.add_argument(
-        "--seed", type=int, default=0, metavar="N", help="of divisions and thinning (default: 0)"
-    )
+    flags.add_seed(parser, "divisions and thinning")
     ledger_source.add_arguments(parser)
     flags.add_versions(parser)
     parser.add_argument(
         "--since",
-        type=flags.ago,
+        type=flags.duration,
         metavar="AGO",
         help="only decisions of the last so long, such as 30d (default: all)",
     )
@@ -148,13 +146,13 @@ def _material(arguments: argparse.Namespace) -> "tuple[LoadedPolicy | None, str,
     """The policy (None: there is none), the model's name in it, its section, and what there is to decide with."""
     from training import errors
     from training.cut_offs import material
-    from training.retraining import pipeline
+    from training.data import policies
 
     loaded = ledger_source.policy(arguments)
-    calibrator = None if arguments.calibrator is None else evaluate.load(arguments.calibrator)
+    calibrator = None if arguments.calibrator is None else flags.calibrator(arguments.calibrator)
     if not arguments.from_file:
         with ledger_source.snapshot(arguments) as ledger:
-            in_force = loaded or pipeline.policy_of(ledger, arguments.model)
+            in_force = loaded or policies.newest(ledger, arguments.model)
             entry = ledger_source.model(in_force, arguments.model)
             found = material.from_ledger(
                 ledger,

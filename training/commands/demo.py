@@ -5,6 +5,8 @@ import signal
 import sys
 from pathlib import Path
 
+from training.commands import flags
+
 LEAST_REQUESTS = 8000
 
 
@@ -20,7 +22,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument(
         "--requests", type=int, default=20_000, metavar="N", help=f"default: 20000; at least {LEAST_REQUESTS}"
     )
-    parser.add_argument("--seed", type=int, default=11, metavar="N", help="default: 11")
+    flags.add_seed(parser, "images, draws and folds", default=11)
     parser.set_defaults(run=run)
 
 

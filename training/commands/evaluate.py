@@ -4,12 +4,8 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from training.commands import labelled_file
-
-if TYPE_CHECKING:
-    import calibrators
+from training.commands import flags, labelled_file
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -26,7 +22,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     labelled_file.add_arguments(parser)
     parser.add_argument("--json", action="store_true", help="write one JSON object to standard output")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the bootstrap (default: 0)")
+    flags.add_seed(parser, "the bootstrap")
     parser.set_defaults(run=run)
 
 
@@ -35,7 +31,7 @@ def run(arguments: argparse.Namespace) -> int:
     from training import console
     from training.measure import evaluation
 
-    calibrator = load(Path(arguments.calibrator))
+    calibrator = flags.calibrator(Path(arguments.calibrator))
     dataset = labelled_file.read(arguments)
     calibrated = dataset.confidence(calibrator)
     raw, after = (
@@ -76,24 +72,3 @@ def run(arguments: argparse.Namespace) -> int:
     for note in notes:
         screen.print(f"Note: {note}.", markup=False)
     return 0
-
-
-def load(path: Path) -> "calibrators.Calibrator":
-    """The calibrator in the file.
-
-    Raises:
-        RequestRefused: the file cannot be read.
-        CalibratorRefused: it is no valid document.
-    """
-    import calibrators
-    from calibrators import errors as calibrator_errors
-    from training import errors
-
-    try:
-        content = path.read_bytes()
-    except OSError as problem:
-        raise errors.RequestRefused(f"--calibrator {path}: cannot be read ({problem.strerror})") from problem
-    try:
-        return calibrators.loads(content)
-    except calibrators.CalibratorRefused as problem:
-        raise calibrator_errors.CalibratorRefused(f"{path}: {problem}", code=problem.code) from problem

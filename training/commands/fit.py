@@ -42,9 +42,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         default="auto",
         help="auto selects among all (default); platt takes the better one of logit and raw score",
     )
-    parser.add_argument(
-        "--seed", type=flags.seed, default=0, metavar="N", help="of folds and bootstrap (default: 0)"
-    )
+    flags.add_seed(parser, "folds and bootstrap")
     parser.add_argument(
         "--lower",
         type=_level,
@@ -56,15 +54,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "what it may serve", "Required with --register; without a model the document matches no request."
     )
     target.add_argument("--model", metavar="M", help="the model's name in the policy")
-    versions = target.add_mutually_exclusive_group()
-    versions.add_argument(
-        "--model-version",
-        nargs="+",
-        action="extend",
-        metavar="V",
-        help="the model versions that the labels speak for",
-    )
-    versions.add_argument("--any-version", action="store_true", help="any version of the model")
+    flags.add_versions(target, "the model versions that the labels speak for", "any version of the model")
     target.add_argument(
         "--evidence", choices=EVIDENCE_KINDS, help="what the model will send (default: as in the file)"
     )

@@ -58,7 +58,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     parser.add_argument(
         "--since",
-        type=flags.ago,
+        type=flags.duration,
         metavar="AGO",
         help="only decisions of the last so long, such as 12h or 30d",
     )

@@ -6,14 +6,11 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from training.commands import labelled_file
+from training.commands import flags, labelled_file
 
 if TYPE_CHECKING:
     from sidecar.policy.loading import LoadedPolicy
-    from training.replay.routing import History
     from training.replay.simulation import Plan, ReplayStep
-
-DAY_SECONDS = 86400.0
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -43,18 +40,29 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "--audit-rate", type=float, metavar="SHARE", help="in place of the policy's audit rates, such as 0.05"
     )
     parser.add_argument(
-        "--retrain-every", default="7d", metavar="7d", help="between two retrains (default: 7d)"
+        "--retrain-every",
+        type=_an_hour_or_more,
+        default="7d",
+        metavar="7d",
+        help="between two retrains (default: 7d)",
     )
     parser.add_argument(
-        "--label-delay", default="1d", metavar="1d", help="from a decision to its label (default: 1d)"
+        "--label-delay",
+        type=flags.duration,
+        default="1d",
+        metavar="1d",
+        help="from a decision to its label (default: 1d)",
     )
     parser.add_argument(
-        "--label-window", metavar="90d", help="only labels of decisions this recent fit (default: all)"
+        "--label-window",
+        type=_an_hour_or_more,
+        metavar="90d",
+        help="only labels of decisions this recent fit (default: all)",
     )
     parser.add_argument(
         "--period", choices=("day", "week", "month", "quarter"), help="of the table (default: what fits)"
     )
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of draws and folds (default: 0)")
+    flags.add_seed(parser, "draws and folds")
     parser.add_argument(
         "--json", type=Path, metavar="FILE", help="write everything that is shown as JSON, too"
     )
@@ -69,20 +77,21 @@ def run(arguments: argparse.Namespace) -> int:
     from sidecar.policy import loading
     from training import console, errors
     from training.data import files
-    from training.replay import periods, simulation, story
-    from training.replay import routing as history_module
+    from training.replay import periods, routing, simulation, story
 
     loaded = loading.read(arguments.policy)
     if arguments.category_column is None and "category" in files.column_names(arguments.from_file):
         arguments.category_column = "category"
-    history = history_module.history_of(labelled_file.read(arguments))
+    history = routing.history_of(labelled_file.read(arguments))
     plan = _plan(arguments, loaded)
     steps: list[ReplayStep] = []
     with Progress(console=Console(stderr=True), transient=True) as progress:
-        bar = progress.add_task("Days lived through", total=_days(history))
+        bar = progress.add_task(
+            "Days lived through", total=(history.times[-1] - history.times[0]) / routing.DAY_SECONDS
+        )
         for step in simulation.live(history, plan):
             steps.append(step)
-            progress.update(bar, advance=plan.retrain_seconds / DAY_SECONDS)
+            progress.update(bar, advance=plan.retrain_seconds / routing.DAY_SECONDS)
     period = arguments.period or periods.fitting(history)
     table = periods.of(history, steps, period)
     screen = console.console()
@@ -97,7 +106,6 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _plan(arguments: argparse.Namespace, loaded: "LoadedPolicy") -> "Plan":
-    import calibrators
     from sidecar.policy import floors_file
     from training import errors
     from training.commands import ledger_source
@@ -115,14 +123,8 @@ def _plan(arguments: argparse.Namespace, loaded: "LoadedPolicy") -> "Plan":
         raise errors.RequestRefused(
             f"--audit-rate {arguments.audit_rate:g} is no share: it lies between 0 and 1"
         )
-    calibrator = None
-    if arguments.calibrator is not None:
-        try:
-            calibrator = calibrators.loads(arguments.calibrator.read_bytes())
-        except OSError as error:
-            raise errors.RequestRefused(f"{arguments.calibrator} cannot be read: {error.strerror}") from error
+    calibrator = None if arguments.calibrator is None else flags.calibrator(arguments.calibrator)
     floors = None if arguments.floors is None else floors_file.read(arguments.floors).floors
-    window = arguments.label_window
     return Plan(
         model=model,
         entry=entry,
@@ -131,24 +133,14 @@ def _plan(arguments: argparse.Namespace, loaded: "LoadedPolicy") -> "Plan":
         key=hashlib.sha256(f"trueband replay {arguments.seed}".encode()).digest(),
         seed=arguments.seed,
         audit_rate=arguments.audit_rate,
-        retrain_seconds=_seconds("--retrain-every", arguments.retrain_every),
-        label_seconds=_seconds("--label-delay", arguments.label_delay, least=0.0),
-        label_window_seconds=None if window is None else _seconds("--label-window", window),
+        retrain_seconds=arguments.retrain_every,
+        label_seconds=arguments.label_delay,
+        label_window_seconds=arguments.label_window,
     )
 
 
-def _days(history: "History") -> float:
-    return float(history.times[-1] - history.times[0]) / DAY_SECONDS
-
-
-def _seconds(flag: str, text: str, *, least: float = 3600.0) -> float:
-    from sidecar.policy import fields
-    from training import errors
-
-    try:
-        seconds = fields.seconds_of(text)
-    except ValueError as error:
-        raise errors.RequestRefused(f"{flag}: {error}") from error
-    if seconds < least:
-        raise errors.RequestRefused(f"{flag} {text} is too short: at least an hour")
+def _an_hour_or_more(text: str) -> float:
+    seconds = flags.duration(text)
+    if seconds < 3600.0:
+        raise argparse.ArgumentTypeError(f"{text} is too short: at least an hour")
     return seconds

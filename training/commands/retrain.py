@@ -2,18 +2,8 @@
 
 import argparse
 import time
-from typing import TYPE_CHECKING, Any
 
 from training.commands import flags, ledger_source
-
-if TYPE_CHECKING:
-    from training.retraining.account import Retrained
-
-VERDICTS = {
-    "accepted": "The gate accepts the challenger:",
-    "needs_a_person": "The gate keeps the champion until a person decides:",
-    "kept_champion": "The gate keeps the champion:",
-}
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -40,15 +30,13 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     flags.add_versions(parser)
     parser.add_argument(
         "--since",
-        type=flags.ago,
+        type=flags.duration,
         metavar="AGO",
         help="only decisions of the last so long, such as 12h or 30d (default: all)",
     )
     parser.add_argument("--promote", action="store_true", help="move the alias champion if the gate accepts")
     parser.add_argument("--by", metavar="WHO", help="who asks (default: the user of this computer)")
-    parser.add_argument(
-        "--seed", type=flags.seed, default=0, metavar="N", help="of folds and bootstraps (default: 0)"
-    )
+    flags.add_seed(parser, "folds and bootstraps")
     parser.set_defaults(run=run)
 
 
@@ -78,40 +66,5 @@ def run(arguments: argparse.Namespace) -> int:
     except errors.NotEnoughLabels as reason:
         screen.print(f"Kept the champion: {reason}.", markup=False)
         return 0
-    show(retrained, screen)
+    console.show_retrain(screen, retrained)
     return 0
-
-
-def show(retrained: "Retrained", screen: Any) -> None:
-    """Prints what a retrain came to."""
-    from training import console
-
-    data = retrained.decisions
-    screen.print(f"{retrained.name}: {console.describe(data.dataset)}", markup=False)
-    for reason, count in sorted(data.left_out.items()):
-        screen.print(f"  left out: {count} {reason}", markup=False)
-    if data.undrawn is not None:
-        screen.print(
-            f"  {len(data.undrawn)} more were not drawn: they train, and judge nothing", markup=False
-        )
-    screen.print(console.candidates_table(retrained.chosen))
-    screen.print(f"Chosen: {retrained.chosen.reason}.", markup=False)
-    version = retrained.champion_version
-    against = "raw" if version is None else f"champion (version {version})"
-    screen.print(
-        console.evaluations_table(
-            "held-out labels, later than the fit",
-            [(against, retrained.before), ("challenger", retrained.after)],
-        )
-    )
-    if retrained.rerouted is not None and retrained.rerouted.shift.n:
-        screen.print(console.rerouting_table(retrained.rerouted))
-    screen.print(VERDICTS[retrained.verdict.outcome], style="bold")
-    for found in retrained.verdict.reasons:
-        mark = "✗" if found.blocking else "•"
-        screen.print(f"  {mark} {found.code}: {found.text}", markup=False)
-    screen.print(
-        f"Registered as version {retrained.version}, alias challenger"
-        + (", and promoted: champion points at it." if retrained.promoted else "."),
-        markup=False,
-    )

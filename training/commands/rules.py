@@ -24,11 +24,11 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 def run(arguments: argparse.Namespace) -> int:
     """Prints each rule's accuracy; publishes those with enough labels, if asked."""
     from training import console, registry, rules
-    from training.retraining.pipeline import policy_of
+    from training.data import policies
 
     screen = console.console()
     with ledger_source.snapshot(arguments) as ledger:
-        loaded = ledger_source.policy(arguments) or policy_of(ledger, arguments.model)
+        loaded = ledger_source.policy(arguments) or policies.newest(ledger, arguments.model)
         entry = ledger_source.model(loaded, arguments.model)
         measured = rules.measure(
             ledger.labelled(

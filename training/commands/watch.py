@@ -188,14 +188,14 @@ def _acknowledge(
 
 def _policy(ledger: "Ledger", arguments: argparse.Namespace) -> "LoadedPolicy | None":
     """The policy in force; None where nothing was decided yet."""
-    from training.retraining import pipeline
+    from training.data import policies
 
     given = ledger_source.policy(arguments)
     if given is not None:
         return given
     for name in dict.fromkeys((arguments.model or "", "")):
         if ledger.decisions(model=name, page_size=1).items:
-            return pipeline.policy_of(ledger, name)
+            return policies.newest(ledger, name)
     return None
 
 

@@ -13,6 +13,33 @@ from training.data import labelled_decisions
 from training.data.labelled_decisions import Source
 
 
+def newest(ledger: Ledger, model: str) -> LoadedPolicy:
+    """The policy that the model's newest decision was made under.
+
+    Raises:
+        NotEnoughLabels: the ledger has no decision of the model.
+        RequestRefused: nor does the policy that the newest decision was made under know it; or the ledger
+            does not have the policy.
+    """
+    digest = _newest_digest(ledger, model)
+    known = digest or _newest_digest(ledger, "")
+    loaded = None
+    if known:
+        with ledger.reading() as at:
+            loaded = artifacts.policy_of(at, known)
+    if digest is None:
+        if loaded is not None and model not in loaded.policy.models:
+            raise errors.RequestRefused(
+                f"the policy has no model {model!r}; it has {', '.join(loaded.policy.models)}"
+            )
+        raise errors.NotEnoughLabels(f"the ledger has no decision of model {model!r}: route some first")
+    if loaded is None:
+        raise errors.RequestRefused(
+            f"the ledger does not have the policy {digest} yet: name the file with --policy"
+        )
+    return loaded
+
+
 def answered_elsewhere(ledger: Ledger, digest: str, model: str, step: SecondaryStep) -> bool:
     """Whether another secondary model than a step's answered under a policy, as far as the policies tell.
 
@@ -89,3 +116,8 @@ def registered_name(entry: policy_model.Model, source: Source, model_versions: t
             f"the policy's calibrator is {uri}, which is not in a registry: name the registered model with --name"
         )
     return rest.partition("@")[0].partition("/")[0]
+
+
+def _newest_digest(ledger: Ledger, model: str) -> str | None:
+    newest = ledger.decisions(model=model, page_size=1).items
+    return newest[0].answers[-1].policy_digest if newest else None

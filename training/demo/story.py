@@ -15,7 +15,6 @@ from trueband.v1 import decision_pb2
 import calibrators
 from sidecar.ledger.snapshot import open_snapshot
 from training import console, registry
-from training.commands import retrain as retrain_command
 from training.data.dataset import Dataset
 from training.demo import client, digits, folder, narration, people, processes
 from training.demo.client import MODEL, Client
@@ -217,7 +216,7 @@ class Story:
                 )
 
         retrained = self._narrator.wait("fitting every candidate, judging, registering the challenger", run)
-        retrain_command.show(retrained, self._narrator.screen)
+        console.show_retrain(self._narrator.screen, retrained)
         if not retrained.promoted:
             person = retrained.verdict.outcome == "needs_a_person"
             self._narrator.say(

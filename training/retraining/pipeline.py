@@ -5,7 +5,6 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import calibrators
-from sidecar.ledger import artifacts
 from sidecar.ledger.store import Ledger
 from sidecar.policy import model as policy_model
 from sidecar.policy.loading import LoadedPolicy
@@ -59,7 +58,7 @@ def retrain(
         RequestRefused: the policy does not fit.
         RegistryRefused: the registry cannot be used.
     """
-    loaded = policy or policy_of(ledger, model)
+    loaded = policy or policies.newest(ledger, model)
     entry = loaded.policy.models.get(model)
     if entry is None:
         raise errors.RequestRefused(
@@ -137,33 +136,6 @@ def retrain(
     return replace(retrained, version=version, promoted=promoted)
 
 
-def policy_of(ledger: Ledger, model: str) -> LoadedPolicy:
-    """The policy that the model's newest decision was made under.
-
-    Raises:
-        NotEnoughLabels: the ledger has no decision of the model.
-        RequestRefused: nor does the policy that the newest decision was made under know it; or the ledger
-            does not have the policy.
-    """
-    newest = _newest_policy_digest(ledger, model)
-    known = newest or _newest_policy_digest(ledger, "")
-    loaded = None
-    if known:
-        with ledger.reading() as at:
-            loaded = artifacts.policy_of(at, known)
-    if newest is None:
-        if loaded is not None and model not in loaded.policy.models:
-            raise errors.RequestRefused(
-                f"the policy has no model {model!r}; it has {', '.join(loaded.policy.models)}"
-            )
-        raise errors.NotEnoughLabels(f"the ledger has no decision of model {model!r}: route some first")
-    if loaded is None:
-        raise errors.RequestRefused(
-            f"the ledger does not have the policy {newest} yet: name the file with --policy"
-        )
-    return loaded
-
-
 def _decisions(
     ledger: Ledger,
     model: str,
@@ -225,8 +197,3 @@ def _standing(registered: str) -> tuple[GateReason, ...]:
             return (GateReason(code="MOVED_BY_HAND", text=text, blocking=True),)
         case _:
             return ()
-
-
-def _newest_policy_digest(ledger: Ledger, model: str) -> str | None:
-    newest = ledger.decisions(model=model, page_size=1).items
-    return newest[0].answers[-1].policy_digest if newest else None

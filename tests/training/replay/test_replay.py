@@ -68,8 +68,6 @@ def test_it_tells_a_team_what_its_past_would_have_been(
 @pytest.mark.parametrize(
     ("flags", "expected"),
     [
-        (("--retrain-every", "5"), "--retrain-every: a duration is"),
-        (("--retrain-every", "1s"), "at least an hour"),
         (("--audit-rate", "5"), "is no share"),
         (("--model", "other"), "no model 'other'"),
         (("--calibrator", "/no/such/file"), "cannot be read"),
@@ -83,6 +81,23 @@ def test_wrong_input_is_refused_in_one_line(
     code, _, err = run(capsys, "--from-file", files[0], "--policy", files[1], *flags)
     assert code == 2
     assert expected in err
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "expected"),
+    [
+        ("--retrain-every", "5", "--retrain-every: a duration is"),
+        ("--retrain-every", "1s", "at least an hour"),
+        ("--label-window", "1s", "at least an hour"),
+        ("--seed", "-1", "is no seed"),
+    ],
+)
+def test_wrong_flags_are_refused(
+    capsys: Capture, files: tuple[Path, Path], flag: str, value: str, expected: str
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        run(capsys, "--from-file", files[0], "--policy", files[1], flag, value)
+    assert expected in capsys.readouterr().err
 
 
 def test_a_history_of_one_moment_is_refused(
