@@ -1,14 +1,10 @@
 """A router without a process around it: its clock is set, its journal fails when told to, its keys stay."""
 
 import dataclasses
-import os
 import time
-import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
 
 import pytest
-import sqlalchemy as sa
 
 from sidecar import errors
 from sidecar.decision.query import Query
@@ -26,10 +22,15 @@ from sidecar.service.registry import CalibratorInForce
 from sidecar.service.telemetry import Metrics
 from tests import builders
 from tests.sidecar.scenarios import scenarios  # noqa: F401
-from tests.sidecar.stores import journal, ledger, ledger_url, make_decision, make_label  # noqa: F401
-
-POSTGRESQL = "TRUEBAND_TEST_POSTGRESQL"
-"""A SQLAlchemy URL of a database that may make and drop others, such as postgresql+psycopg://me@127.0.0.1/postgres"""
+from tests.sidecar.stores import (  # noqa: F401
+    database_url,
+    journal,
+    ledger,
+    ledger_url,
+    make_decision,
+    make_label,
+    postgresql,
+)
 
 NOW = 1_770_000_000.0  # 2026-02-02 02:40 UTC, a Monday
 KEYS = Keys(bytes(range(32)), (("k1", bytes(range(32, 64))), ("k2", bytes(range(64, 96)))))
@@ -144,24 +145,3 @@ def make_query() -> Callable[..., Query]:
 def now() -> float:
     """What the clock of `make_service` says until it is set."""
     return NOW
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """An empty database of each kind that the contract holds for."""
-    if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path}/ledger.db"
-        return
-    server = os.environ.get(POSTGRESQL)
-    if not server:
-        pytest.skip(f"set {POSTGRESQL} to the URL of a server to hold the contract for PostgreSQL too")
-    name = f"trueband_{uuid.uuid4().hex}"
-    engine = sa.create_engine(server, isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.execute(sa.text(f"CREATE DATABASE {name}"))
-    try:
-        yield sa.make_url(server).set(database=name).render_as_string(hide_password=False)
-    finally:
-        with engine.connect() as connection:
-            connection.execute(sa.text(f"DROP DATABASE {name} WITH (FORCE)"))
-        engine.dispose()

@@ -9,6 +9,7 @@ from sidecar.decision.records import Decision, Label
 from sidecar.journal.journal import Journal
 from sidecar.ledger.store import Ledger
 from tests import builders
+from tests.postgresql import empty_database, server
 
 MakeDecision = Callable[..., Decision]
 MakeLabel = Callable[..., Label]
@@ -27,10 +28,26 @@ def make_label() -> MakeLabel:
     return builders.label
 
 
-# One line per database that the contract holds for. PostgreSQL joins here.
-@pytest.fixture(params=["sqlite"])
-def ledger_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    return {"sqlite": f"sqlite:///{tmp_path}/ledger.db"}[request.param]
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[str]:
+    """The URL of a PostgreSQL server, one for the session."""
+    with server() as url:
+        yield url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """An empty database of each kind that the contract holds for."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path}/ledger.db"
+        return
+    with empty_database(request.getfixturevalue("postgresql")) as url:
+        yield url
+
+
+@pytest.fixture
+def ledger_url(database_url: str) -> str:
+    return database_url
 
 
 @pytest.fixture
