@@ -23,8 +23,9 @@ install: $(VENV)/.installed  ## create .venv and install everything
 demo: install  ## watch the main job, end to end, on real data
 	@$(BIN)/python -m training demo
 
-test: install  ## run all tests
-	@$(BIN)/python -m pytest
+# Each process has servers of its own, so they share out runs of neighbours and not single tests.
+test: install  ## run all tests, on all cores
+	@$(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist worksteal
 
 lint: install  ## ruff, mypy --strict, import contracts, fresh generated code, buf where node is
 	@$(BIN)/ruff format --check .

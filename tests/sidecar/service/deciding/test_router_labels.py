@@ -14,7 +14,7 @@ def made(make_service):
 
 
 def label(**changes):
-    made = builders.label(**changes)
+    made = builders.label(**{"event_id": "e-1"} | changes)
     return made, fingerprint_of(msgspec.json.encode(made))
 
 
