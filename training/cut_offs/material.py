@@ -23,12 +23,10 @@ from sidecar.policy.tables import ModelTable
 from training import errors
 from training.cut_offs import exact_tests
 from training.cut_offs.exact_tests import ExactSample
+from training.data import division
 from training.data.dataset import Dataset
 from training.fit import fitting, selection
 from training.measure.intervals import FloatArray
-
-FIT_SHARE = 0.5
-"""Of a file's rows, that fit where there is no calibrator yet; the others certify."""
 
 DEFAULTS = Model(calibrator="file:none", evidence="score")
 """A model of a policy that says nothing but what it must."""
@@ -158,7 +156,7 @@ def from_dataset(
         )
     dataset, left_out, elsewhere = _decided(dataset, entry)
     if calibrator is None:
-        fit_on, dataset, how = _divided(dataset, seed)
+        fit_on, dataset, how = division.halves(dataset, seed=seed)
         chosen = selection.select(fit_on, seed=seed)
         calibrator = fitting.calibrator(chosen.fitted, fit_on, note=f"fitted to certify cut-offs; {how}")
         notes.append(f"no --calibrator: {calibrator.kind} was fitted to {how}, the other rows certify")
@@ -187,7 +185,7 @@ def from_dataset(
     )
 
 
-def fit_end(calibrator: calibrators.Calibrator) -> float:
+def _fit_end(calibrator: calibrators.Calibrator) -> float:
     """Decisions from this moment on, in seconds since the epoch, were not fitted to.
 
     Raises:
@@ -195,13 +193,13 @@ def fit_end(calibrator: calibrators.Calibrator) -> float:
     """
     if calibrator.fit is None:
         return 0.0  # written by hand: no label had a part in it
-    if calibrator.fit.window_to is None:
+    until = division.fitted_until(calibrator)
+    if until is None:
         raise errors.RequestRefused(
             f"the calibrator {calibrator.digest} does not say up to when it was fitted, so no label is known to be "
             "new to it: fit it with times (--time-column), or retrain"
         )
-    # The window is written in whole seconds, rounded down.
-    return datetime.fromisoformat(calibrator.fit.window_to).timestamp() + 1.0
+    return until
 
 
 def _decided(dataset: Dataset, entry: Model) -> tuple[Dataset, dict[str, int], float]:
@@ -235,30 +233,6 @@ def _bounds(calibrator: calibrators.Calibrator, confidence: FloatArray) -> Float
             "with --calibrator"
         )
     return np.array([calibrator.bound_of(float(value)) for value in confidence], dtype=np.float64)
-
-
-def _divided(dataset: Dataset, seed: int) -> tuple[Dataset, Dataset, str]:
-    """The rows that fit, those that certify, and the former in words; no group is on both sides."""
-    codes = np.arange(len(dataset))
-    if dataset.groups is not None:
-        codes = np.unique(dataset.groups, return_inverse=True)[1]
-    if dataset.times is None:
-        units = int(codes.max()) + 1
-        order = np.random.default_rng(seed).permutation(units)
-        earlier = np.isin(codes, order[: round(units * FIT_SHARE)])
-        how = "a random half of them" if dataset.groups is None else "a random half of the groups"
-        later = ~earlier
-    else:
-        edge = float(np.quantile(dataset.times, FIT_SHARE, method="lower"))
-        earlier = dataset.times <= edge
-        later = ~earlier & ~np.isin(codes, codes[earlier])
-        how = "the earlier half of them"
-    if not earlier.any() or not later.any():
-        raise errors.NotEnoughLabels(
-            "the rows cannot be divided into some that fit and some that certify, for they are of one moment or "
-            "share their groups: fit a calibrator to other labels and name it with --calibrator"
-        )
-    return dataset.take(earlier), dataset.take(later), how
 
 
 def from_ledger(
@@ -302,7 +276,7 @@ def from_ledger(
     _require_one_version(inside, scope)
     calibrator = calibrator or _in_force(ledger, inside)
     confidence = _confidence(calibrator, entry)
-    start = max(fit_end(calibrator), since or 0.0)
+    start = max(_fit_end(calibrator), since or 0.0)
     labelled = ledger.labelled(
         model,
         since=start,

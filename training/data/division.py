@@ -1,7 +1,11 @@
-"""Cross-validation folds that keep groups whole and, where there are times, keep time in blocks."""
+"""Division of a dataset: folds of a cross-validation, labels that fit and later ones that judge, halves."""
+
+from datetime import datetime
 
 import numpy as np
 
+import calibrators
+from training import errors
 from training.data.dataset import Dataset
 from training.measure.intervals import IntArray
 
@@ -9,6 +13,9 @@ FOLDS = 5
 # Below this many independent units, groups or rows, one random division is too much of a lottery.
 FEW_UNITS = 500
 REPETITIONS = 4
+
+FIT_SHARE = 0.7
+"""So many of the labels, by time, fit; the later ones judge."""
 
 
 def folds(dataset: Dataset, *, seed: int, count: int = FOLDS) -> tuple[IntArray, ...]:
@@ -42,6 +49,79 @@ def folds(dataset: Dataset, *, seed: int, count: int = FOLDS) -> tuple[IntArray,
     if dataset.groups is not None:
         return tuple(_spread(sizes, rng, count)[codes] for _ in range(repetitions))
     return tuple(_stratified(dataset, rng, count) for _ in range(repetitions))
+
+
+def by_time(dataset: Dataset, *, at_least: float | None = None) -> tuple[Dataset, Dataset]:
+    """The earlier 70 % of the labels, which fit, and the later ones, which judge.
+
+    Decisions of one moment stay together. Groups may be on both sides: the verdict's variance is clustered by
+    group, and a calibrator has too few parameters to learn a group by heart.
+
+    Args:
+        dataset: with times.
+        at_least: labels before this moment cannot judge, in seconds since the epoch: where it is later than
+            70 % of the labels, all of them fit.
+
+    Raises:
+        NotEnoughLabels: no label is left to judge, or none to fit.
+    """
+    if dataset.times is None:
+        raise errors.RequestRefused("the labels carry no times, so they cannot be split by time")
+    edge = float(np.quantile(dataset.times, FIT_SHARE, method="lower"))
+    earlier = dataset.times <= edge
+    if earlier.all():
+        raise errors.NotEnoughLabels(
+            "all labelled decisions are of one moment; later ones must judge the fit"
+        )
+    if at_least is not None:
+        earlier |= dataset.times < at_least
+        if earlier.all():
+            raise errors.NotEnoughLabels(
+                "no labelled decision is later than the labels that the champion was fitted to, and only those "
+                "can judge a challenger against it: wait for new ones"
+            )
+    return dataset.take(earlier), dataset.take(~earlier)
+
+
+def fitted_until(calibrator: calibrators.Calibrator | None) -> float | None:
+    """The first moment after a calibrator's fitting window, in seconds since the epoch; None where unknown."""
+    if calibrator is None or calibrator.fit is None or calibrator.fit.window_to is None:
+        return None
+    try:
+        # The document keeps whole seconds, rounded down.
+        return datetime.fromisoformat(calibrator.fit.window_to).timestamp() + 1.0
+    except ValueError:
+        return None
+
+
+def halves(dataset: Dataset, *, seed: int) -> tuple[Dataset, Dataset, str]:
+    """The earlier half of the rows, which fit, the others, which certify, and the former in words.
+
+    Without times it is a random half. No group is on both sides.
+
+    Raises:
+        NotEnoughLabels: one of the halves would have no row.
+    """
+    codes = np.arange(len(dataset))
+    if dataset.groups is not None:
+        codes = np.unique(dataset.groups, return_inverse=True)[1]
+    if dataset.times is None:
+        units = int(codes.max()) + 1
+        order = np.random.default_rng(seed).permutation(units)
+        earlier = np.isin(codes, order[: round(units * 0.5)])
+        how = "a random half of them" if dataset.groups is None else "a random half of the groups"
+        later = ~earlier
+    else:
+        edge = float(np.quantile(dataset.times, 0.5, method="lower"))
+        earlier = dataset.times <= edge
+        later = ~earlier & ~np.isin(codes, codes[earlier])
+        how = "the earlier half of them"
+    if not earlier.any() or not later.any():
+        raise errors.NotEnoughLabels(
+            "the rows cannot be divided into some that fit and some that certify, for they are of one moment or "
+            "share their groups: fit a calibrator to other labels and name it with --calibrator"
+        )
+    return dataset.take(earlier), dataset.take(later), how
 
 
 def _blocks(sizes: IntArray, order: IntArray, count: int) -> IntArray:

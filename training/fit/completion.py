@@ -28,9 +28,9 @@ from scipy import special
 import calibrators
 from calibrators.calibrator import Golden
 from training.data.dataset import Dataset
-from training.fit import isotonic, logistic, selection
+from training.fit import logistic, selection
 from training.fit import offsets as offsets_module
-from training.measure import intervals, losses
+from training.measure import intervals, isotonic, losses
 from training.measure.intervals import FloatArray, IntArray
 
 Method = Literal["bootstrap", "beta_blocks"]

@@ -10,8 +10,8 @@ from scipy import optimize, special
 
 import calibrators
 from training.data.dataset import Dataset
-from training.fit import isotonic, logistic
-from training.measure import losses
+from training.fit import logistic
+from training.measure import isotonic, losses
 from training.measure.intervals import FloatArray, IntArray
 
 CandidateKind = Literal["identity", "temperature", "platt-logit", "platt-raw", "beta", "isotonic", "constant"]
@@ -184,7 +184,7 @@ def _beta(dataset: Dataset, epsilon: float) -> Fitted:
 
 
 def _isotonic(dataset: Dataset, epsilon: float) -> Fitted:
-    steps = isotonic.fit(dataset.scores, dataset.correct, dataset.weights)
+    steps = isotonic.pool(*with_pseudo_labels(dataset.scores, dataset.correct, dataset.weights))
     x, y = steps.knots
     y = np.maximum.accumulate(np.clip(y, epsilon, 1.0 - epsilon))
     flat = steps.level.size == 1
@@ -201,6 +201,23 @@ def _constant(dataset: Dataset) -> Fitted:
     # Laplace's rule of succession, which keeps it off 0 and 1.
     value = (float((weights * dataset.correct).sum()) + 1.0) / (float(weights.sum()) + 2.0)
     return Fitted(calibrator_map=calibrators.Constant(value), kind="constant")
+
+
+def with_pseudo_labels(
+    scores: FloatArray, correct: FloatArray, weights: FloatArray
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """The rows and four more: a correct and an incorrect label of weight 1 at either end of the scores.
+
+    The weights are scaled to the effective sample size first, so that "one label" means one. Pooling
+    afterwards keeps the map monotone and strictly inside (0, 1) by construction, which clamping the end
+    blocks does not.
+    """
+    low, high = scores.min(), scores.max()
+    return (
+        np.concatenate((scores, [low, low, high, high])),
+        np.concatenate((correct, [1.0, 0.0, 1.0, 0.0])),
+        np.concatenate((logistic.scaled_to_effective(weights), np.ones(4))),
+    )
 
 
 def _merged(dataset: Dataset) -> tuple[FloatArray, FloatArray, FloatArray]:

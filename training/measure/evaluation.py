@@ -7,8 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from training import errors
-from training.fit import isotonic
-from training.measure import binning, intervals, losses
+from training.measure import binning, intervals, isotonic, losses
 from training.measure.intervals import FloatArray
 
 

@@ -4,8 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from training.fit import isotonic
-from training.measure import binning, evaluation, intervals
+from training.measure import binning, evaluation, intervals, isotonic
 from training.measure.intervals import FloatArray, IntArray
 
 HISTOGRAM_BINS = 50

@@ -1,23 +1,18 @@
 """A challenge: a challenger fitted to the earlier labels and judged against the champion on the later ones."""
 
 from dataclasses import dataclass
-from datetime import datetime
-
-import numpy as np
 
 import calibrators
 from sidecar.policy import model as policy_model
 from sidecar.policy import tables
 from sidecar.policy.tables import ModelTable
 from training import errors
+from training.data import division
 from training.data.dataset import Dataset
 from training.fit import completion, fitting, selection
 from training.measure.intervals import FloatArray
 from training.retraining import gate, placement, promises
 from training.retraining.gate import GateReason
-
-FIT_SHARE = 0.7
-"""Of the labels, by time, that fit; the later ones judge."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -71,8 +66,8 @@ def challenge(
         NotEnoughLabels: nothing is left to judge: all labels are of one moment, or none is later than the
             champion's fit.
     """
-    until = fitted_until(champion)
-    fit_on, judge_on = split_by_time(dataset, at_least=until)
+    until = division.fitted_until(champion)
+    fit_on, judge_on = division.by_time(dataset, at_least=until)
     set_aside = _set_aside(dataset, judge_on)
     judged_from = float(_times(judge_on).min())
     if undrawn is not None:
@@ -116,52 +111,9 @@ def challenge(
     )
 
 
-def split_by_time(dataset: Dataset, *, at_least: float | None = None) -> tuple[Dataset, Dataset]:
-    """The earlier 70 % of the labels, which fit, and the later ones, which judge.
-
-    Decisions of one moment stay together. Groups may be on both sides: the verdict's variance is clustered by
-    group, and a calibrator has too few parameters to learn a group by heart.
-
-    Args:
-        dataset: with times.
-        at_least: labels before this moment cannot judge, in seconds since the epoch: where it is later than
-            70 % of the labels, all of them fit.
-
-    Raises:
-        NotEnoughLabels: no label is left to judge, or none to fit.
-    """
-    if dataset.times is None:
-        raise errors.RequestRefused("the labels carry no times, so they cannot be split by time")
-    edge = float(np.quantile(dataset.times, FIT_SHARE, method="lower"))
-    earlier = dataset.times <= edge
-    if earlier.all():
-        raise errors.NotEnoughLabels(
-            "all labelled decisions are of one moment; later ones must judge the fit"
-        )
-    if at_least is not None:
-        earlier |= dataset.times < at_least
-        if earlier.all():
-            raise errors.NotEnoughLabels(
-                "no labelled decision is later than the labels that the champion was fitted to, and only those "
-                "can judge a challenger against it: wait for new ones"
-            )
-    return dataset.take(earlier), dataset.take(~earlier)
-
-
-def fitted_until(calibrator: calibrators.Calibrator | None) -> float | None:
-    """The first moment after a calibrator's fitting window, in seconds since the epoch; None where unknown."""
-    if calibrator is None or calibrator.fit is None or calibrator.fit.window_to is None:
-        return None
-    try:
-        # The document keeps whole seconds, rounded down.
-        return datetime.fromisoformat(calibrator.fit.window_to).timestamp() + 1.0
-    except ValueError:
-        return None
-
-
 def _set_aside(dataset: Dataset, judge_on: Dataset) -> int:
     """How many labels fit that would have judged if the champion had not been fitted to later ones."""
-    return len(split_by_time(dataset)[1]) - len(judge_on)
+    return len(division.by_time(dataset)[1]) - len(judge_on)
 
 
 def _remarks(

@@ -3,6 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from training import errors
 from training.data import division
 from training.data.dataset import Dataset
 
@@ -90,3 +91,20 @@ def test_groups_of_unequal_size_are_balanced() -> None:
     for fold in division.folds(dataset(groups.size, groups=groups), seed=0):
         sizes = np.bincount(fold)
         assert sizes.max() - sizes.min() < 0.1 * groups.size
+
+
+def test_the_earlier_labels_fit_and_the_later_ones_judge() -> None:
+    times = [5.0, 1.0, 2.0, 3.0, 4.0, 6.0, 7.0, 8.0, 9.0, 10.0]
+    data = Dataset.of([0.5] * 10, [1.0] * 10, times=times)
+    earlier, later = division.by_time(data)
+    assert earlier.times is not None
+    assert later.times is not None
+    assert sorted(earlier.times) == [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]
+    assert sorted(later.times) == [8.0, 9.0, 10.0]
+    # Decisions of one moment stay together, whatever that does to the shares.
+    together = Dataset.of([0.5] * 5, [1.0] * 5, times=[1.0, 2.0, 2.0, 2.0, 3.0])
+    assert [len(part) for part in division.by_time(together)] == [4, 1]
+    with pytest.raises(errors.NotEnoughLabels, match="of one moment"):
+        division.by_time(Dataset.of([0.5] * 3, [1.0] * 3, times=[7.0] * 3))
+    with pytest.raises(errors.RequestRefused, match="no times"):
+        division.by_time(Dataset.of([0.5] * 3, [1.0] * 3))

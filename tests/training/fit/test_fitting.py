@@ -10,8 +10,8 @@ from scipy import special
 
 import calibrators
 from training.data.dataset import Dataset
-from training.fit import fitting, isotonic, logistic
-from training.measure import binning, evaluation, intervals, losses
+from training.fit import fitting, logistic
+from training.measure import binning, evaluation, intervals, isotonic, losses
 
 Simulate = Callable[..., Dataset]
 
@@ -98,7 +98,7 @@ def test_beta_at_a_face_is_the_best_allowed(simulate: Simulate) -> None:
 
 def test_isotonic_residual_is_zero_in_every_block(simulate: Simulate) -> None:
     data = simulate(1500, stretch=1.5, weighted=True)
-    scores, outcomes, weights = isotonic.augmented(data.scores, data.correct, data.weights)
+    scores, outcomes, weights = fitting.with_pseudo_labels(data.scores, data.correct, data.weights)
     steps = isotonic.pool(scores, outcomes, weights)
     block = np.searchsorted(steps.first, scores, side="right") - 1
     sums = np.bincount(block, weights=weights * (outcomes - steps.at(scores)))
@@ -109,13 +109,13 @@ def test_isotonic_residual_is_zero_in_every_block(simulate: Simulate) -> None:
 
 def test_isotonic_adds_a_right_and_a_wrong_label_at_either_end() -> None:
     scores, correct, weights = (np.array(c) for c in ([0.9, 0.2, 0.5], [1.0, 0.0, 1.0], [30.0, 10.0, 20.0]))
-    rows = isotonic.augmented(scores, correct, weights)
+    rows = fitting.with_pseudo_labels(scores, correct, weights)
     n_effective = 60.0**2 / 1400.0
     assert rows[2][:3] == pytest.approx(weights * n_effective / 60.0)
     added = sorted(zip(*(column[3:].tolist() for column in rows), strict=True))
     assert added == [(0.2, 0.0, 1.0), (0.2, 1.0, 1.0), (0.9, 0.0, 1.0), (0.9, 1.0, 1.0)]
     # By hand, with unit weights: 1 of 3 at the low end; the middle label pools with 2 of 3 at the high one.
-    steps = isotonic.fit(scores, correct, np.ones(3))
+    steps = isotonic.pool(*fitting.with_pseudo_labels(scores, correct, np.ones(3)))
     assert steps.level == pytest.approx([1 / 3, 3 / 4])
     assert steps.first.tolist() == [0.2, 0.5]
 
@@ -139,7 +139,9 @@ def test_parity_with_scikit_learn(simulate: Simulate) -> None:
     assert 2.0 * theirs == pytest.approx(1.0 / binary.temperature, abs=1e-6)
     weighted = simulate(2000, seed=5, stretch=1.8, weighted=True)
     weighted = Dataset.of(np.round(weighted.scores, 2), weighted.correct, weights=weighted.weights)
-    scores, outcomes, weights = isotonic.augmented(weighted.scores, weighted.correct, weighted.weights)
+    scores, outcomes, weights = fitting.with_pseudo_labels(
+        weighted.scores, weighted.correct, weighted.weights
+    )
     oracle = IsotonicRegression(out_of_bounds="clip").fit(scores, outcomes, sample_weight=weights)
     ours = fitting.fit("isotonic", weighted).calibrator_map
     assert isinstance(ours, calibrators.Isotonic)

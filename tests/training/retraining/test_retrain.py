@@ -21,8 +21,6 @@ from sidecar.policy.actions import Action, AnswerSource, TaskKind
 from tests import builders
 from training import cli, errors
 from training.data import labelled_decisions
-from training.data.dataset import Dataset
-from training.retraining import challenge
 
 pytestmark = [
     # MLflow's own, from reading YAML and from describing the input example.
@@ -647,20 +645,3 @@ def test_vectors_come_with_the_answer_that_was_given() -> None:
     assert np.isfinite(data.vectors).all(), "a share of 0 has no logarithm"
     assert data.answers.tolist() == [1, 0]
     assert data.answer == "given", "an answer that is not the most likely one was given"
-
-
-def test_the_earlier_labels_fit_and_the_later_ones_judge() -> None:
-    times = [5.0, 1.0, 2.0, 3.0, 4.0, 6.0, 7.0, 8.0, 9.0, 10.0]
-    data = Dataset.of([0.5] * 10, [1.0] * 10, times=times)
-    earlier, later = challenge.split_by_time(data)
-    assert earlier.times is not None
-    assert later.times is not None
-    assert sorted(earlier.times) == [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]
-    assert sorted(later.times) == [8.0, 9.0, 10.0]
-    # Decisions of one moment stay together, whatever that does to the shares.
-    together = Dataset.of([0.5] * 5, [1.0] * 5, times=[1.0, 2.0, 2.0, 2.0, 3.0])
-    assert [len(part) for part in challenge.split_by_time(together)] == [4, 1]
-    with pytest.raises(errors.NotEnoughLabels, match="of one moment"):
-        challenge.split_by_time(Dataset.of([0.5] * 3, [1.0] * 3, times=[7.0] * 3))
-    with pytest.raises(errors.RequestRefused, match="no times"):
-        challenge.split_by_time(Dataset.of([0.5] * 3, [1.0] * 3))

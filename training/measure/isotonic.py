@@ -1,10 +1,9 @@
-"""Weighted isotonic regression by pooling adjacent violators, with ends that can never say 0 or 1."""
+"""Weighted isotonic regression by pooling adjacent violators."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from training.fit import logistic
 from training.measure.intervals import FloatArray
 
 
@@ -70,25 +69,3 @@ def pool(scores: FloatArray, outcomes: FloatArray, weights: FloatArray) -> Steps
     return Steps(
         first=distinct[first], last=distinct[last], level=np.asarray(levels), mass=np.asarray(masses)
     )
-
-
-def augmented(
-    scores: FloatArray, correct: FloatArray, weights: FloatArray
-) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """The rows and four more: a correct and an incorrect label of weight 1 at either end of the scores.
-
-    The weights are scaled to the effective sample size first, so that "one label" means one. Pooling
-    afterwards keeps the map monotone and strictly inside (0, 1) by construction, which clamping the end
-    blocks does not.
-    """
-    low, high = scores.min(), scores.max()
-    return (
-        np.concatenate((scores, [low, low, high, high])),
-        np.concatenate((correct, [1.0, 0.0, 1.0, 0.0])),
-        np.concatenate((logistic.scaled_to_effective(weights), np.ones(4))),
-    )
-
-
-def fit(scores: FloatArray, correct: FloatArray, weights: FloatArray) -> Steps:
-    """The isotonic calibrator's blocks: `pool` over the `augmented` rows."""
-    return pool(*augmented(scores, correct, weights))
