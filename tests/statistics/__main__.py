@@ -6,7 +6,7 @@ import time
 
 from tests.statistics.check import Check, Effort
 
-STUDIES = ("estimates", "weighting", "alarms", "cut_offs", "selection", "score_shift", "lower_curve")
+STUDIES = ("estimates", "weighting", "alarms", "cut_offs", "selection", "score_shift", "lower_curve", "gate")
 
 
 def main(chosen: list[str]) -> int:

@@ -68,11 +68,6 @@ class CutOffs:
 
     edges: tuple[tuple[str, Decimal], ...]
 
-    def vanished(self, bands: Sequence[Band]) -> tuple[str, ...]:
-        """The bands that it has no place for."""
-        kept = dict(self.edges)
-        return tuple(band.name for band in bands if band.name not in kept)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Proposal:

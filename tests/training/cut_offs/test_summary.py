@@ -35,4 +35,3 @@ def test_a_band_that_vanished_gets_nothing() -> None:
     edges = CutOffs(edges=(("auto", Decimal("0.8")), ("hold", Decimal("0.00"))))
     found = summary.workload(edges, DEFAULT_BANDS, CONFIDENCE, np.ones(8))
     assert dict(found.bands) == {"auto": 375.0, "hold": 625.0}
-    assert edges.vanished(DEFAULT_BANDS) == ("flagged", "reject")
