@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from calibrators import Calibrator
-from sidecar import errors
+from sidecar import errors, times
 from sidecar.commands import ledger_source
 from sidecar.decision import difference, replay
 from sidecar.decision.difference import CellChange, Side
 from sidecar.decision.replay import Compiled
 from sidecar.ledger import artifacts
 from sidecar.ledger.store import Ledger
-from sidecar.policy import fields, floors_file, loading
+from sidecar.policy import floors_file, loading
 from sidecar.policy.actions import Intent
 
 PAGE_SIZE = 1000
@@ -35,7 +35,10 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--new-floors", type=Path, metavar="FILE", help="the one that binds NEW, if another")
     parser.add_argument("--replay", action="store_true", help="decide again what the ledger has")
     parser.add_argument(
-        "--since", metavar="7d", help="with --replay: what was decided this long ago or later"
+        "--since",
+        type=times.when,
+        metavar="WHEN",
+        help="with --replay: what was decided from then on, so long ago, such as 7d, or a date",
     )
     ledger_source.add_arguments(parser)
     parser.set_defaults(run=run)
@@ -60,10 +63,8 @@ def _since(arguments: argparse.Namespace) -> float | None:
         return None
     if not arguments.replay:
         raise errors.SettingsRefused("--since goes with --replay")
-    try:
-        return time.time() - fields.seconds_of(arguments.since)
-    except ValueError as error:
-        raise errors.SettingsRefused(f"--since: {error}") from error
+    named: times.When = arguments.since
+    return named.seen_from(time.time())
 
 
 def _told(old: Side, new: Side) -> Iterator[str]:

@@ -2,10 +2,9 @@
 
 import argparse
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
 from typing import Any
 
-from sidecar import errors
+from sidecar import errors, times
 from sidecar.commands import audit_story, key_source, ledger_source
 from sidecar.decision import recompute
 from sidecar.decision.records import Decision
@@ -60,7 +59,8 @@ def run(arguments: argparse.Namespace) -> int:
 def _story(stored: StoredDecision, ledger: Ledger) -> Iterator[str]:
     yield f"decision    {stored.decision_id}: {'acted' if stored.acted else 'held' if stored.held else 'did not act'}"
     for answer in stored.answers:
-        yield f"answer      {answer.answer_id} at {_time(answer.decided_at)} by sidecar {answer.sidecar_id}"
+        at = times.utc(answer.decided_at, "microseconds")
+        yield f"answer      {answer.answer_id} at {at} by sidecar {answer.sidecar_id}"
         yield f"  asked     {_asked(answer)}"
         yield f"  evidence  {answer.evidence.kind} {_numbers(answer.evidence.values)}"
         confidence = "none" if answer.calibrated_confidence is None else f"{answer.calibrated_confidence:.6f}"
@@ -120,10 +120,6 @@ def _recomputed(answer: Decision, ledger: Ledger, known: Mapping[str, bytes]) ->
     if key is not None:
         for difference in audit_story.drawn_again(answer, key, ledger.audits()):
             yield f"answer {answer.answer_id}: {difference}"
-
-
-def _time(seconds: float) -> str:
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S.%f} UTC"
 
 
 def _numbers(values: tuple[float, ...]) -> str:

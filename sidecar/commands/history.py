@@ -4,19 +4,17 @@ import argparse
 import json
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 
-from sidecar import errors
+from sidecar import times
 from sidecar.commands import ledger_source
 from sidecar.decision import suspensions
 from sidecar.decision.records import Governance
 from sidecar.decision.suspensions import Suspension
 from sidecar.ledger.governance import TraceEvent, moment
 from sidecar.ledger.shadow import ShadowCount
-from sidecar.policy import fields
 
 SHOWN_DIGITS = 19
 """Of a digest: `sha256:` and twelve more."""
@@ -31,7 +29,10 @@ def add_parser(subparsers: Any) -> None:
         "policy or its floors, suspended and resumed, oldest first; and how far challengers agree with champions.",
     )
     parser.add_argument(
-        "--since", metavar="30d", help="only what happened this long ago or later (default: all)"
+        "--since",
+        type=times.when,
+        metavar="WHEN",
+        help="only what happened from then on: so long ago, such as 30d, or a date (default: all)",
     )
     parser.add_argument("--json", action="store_true", help="as one JSON object")
     ledger_source.add_arguments(parser)
@@ -40,7 +41,7 @@ def add_parser(subparsers: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Prints the history."""
-    since = _since(arguments.since)
+    since = None if arguments.since is None else arguments.since.seen_from(time.time())
     with ledger_source.snapshot(arguments) as ledger:
         events, counts = ledger.history(since), ledger.shadow_counts(since=since)
     if arguments.json:
@@ -55,17 +56,8 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _since(text: str | None) -> float | None:
-    if text is None:
-        return None
-    try:
-        return time.time() - float(fields.seconds_of(text))
-    except ValueError as error:
-        raise errors.SettingsRefused(f"--since: {error}") from error
-
-
 def _told(event: TraceEvent) -> Iterator[str]:
-    when = f"{datetime.fromtimestamp(moment(event), UTC):%Y-%m-%d %H:%M:%S} UTC"
+    when = times.utc(moment(event))
     if isinstance(event, Governance):
         change = f"{_brief(event.from_) or 'nothing'} -> {_brief(event.to) or 'nothing'}"
         if event.kind == "REVOKED":

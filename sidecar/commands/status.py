@@ -5,10 +5,10 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from google.protobuf import duration_pb2, json_format, timestamp_pb2
+from google.protobuf import duration_pb2, json_format
 from trueband.v1 import admin_pb2, admin_pb2_grpc
 
-from sidecar import client
+from sidecar import client, times
 from sidecar.commands import suspend
 from sidecar.commands.route import add_address
 
@@ -47,9 +47,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _lines(status: admin_pb2.GetStatusResponse) -> Iterator[str]:
     state = "SERVING" if status.serving else "NOT SERVING"
-    yield f"{state} since {_time(status.started_at)}, engine {status.engine_version}"
+    yield f"{state} since {times.utc(status.started_at.seconds)}, engine {status.engine_version}"
     yield f"sidecar     {status.sidecar_id}"
-    yield f"policy      {status.policy_digest} since {_time(status.policy_in_force_since)}"
+    yield f"policy      {status.policy_digest} since {times.utc(status.policy_in_force_since.seconds)}"
     if status.floors_digest:
         yield f"floors      {status.floors_digest}"
     if status.policy_last_error:
@@ -67,7 +67,7 @@ def _lines(status: admin_pb2.GetStatusResponse) -> Iterator[str]:
             )
             yield (
                 f"calibrator  {name}: {slot.calibrator.kind}, {slot.calibrator.name}{version}, {state}, "
-                f"confirmed {_length(slot.calibrator.stale_age)} ago"
+                f"confirmed {_about(slot.calibrator.stale_age)} ago"
             )
             yield f"            {slot.calibrator.digest}"
         else:
@@ -77,7 +77,7 @@ def _lines(status: admin_pb2.GetStatusResponse) -> Iterator[str]:
     yield from _challengers(status)
     journal = status.journal
     yield (
-        f"journal     {journal.backlog_records} records not yet in the ledger (oldest {_length(journal.backlog_age)}), "
+        f"journal     {journal.backlog_records} records not yet in the ledger (oldest {_about(journal.backlog_age)}), "
         f"{journal.size_bytes / 2**20:.1f} of {journal.max_size_bytes / 2**20:.0f} MiB"
     )
     if journal.last_error:
@@ -105,16 +105,5 @@ def _challengers(status: admin_pb2.GetStatusResponse) -> Iterator[str]:
             yield f"challenger  {name}: [{slot.last_error_code}] {slot.last_error}"
 
 
-def _time(moment: timestamp_pb2.Timestamp) -> str:
-    return f"{moment.ToDatetime():%Y-%m-%d %H:%M:%S} UTC"
-
-
-def _length(length: duration_pb2.Duration) -> str:
-    seconds = length.seconds + length.nanos / 1e9
-    return (
-        f"{seconds:.1f} s"
-        if seconds < 120
-        else f"{seconds / 60:.0f} min"
-        if seconds < 7200
-        else f"{seconds / 3600:.1f} h"
-    )
+def _about(length: duration_pb2.Duration) -> str:
+    return times.about(length.ToMilliseconds() / 1000)

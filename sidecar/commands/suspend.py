@@ -5,7 +5,7 @@ from typing import Any
 
 from trueband.v1 import admin_pb2, admin_pb2_grpc, decision_pb2
 
-from sidecar import client, errors
+from sidecar import client, errors, times
 from sidecar.commands.route import add_address
 
 SOURCES = {
@@ -84,7 +84,7 @@ def lines(suspension: admin_pb2.Suspension) -> list[str]:
     if scope.source:
         source = decision_pb2.AnswerSource.Name(scope.source).removeprefix("ANSWER_SOURCE_")
         covered.append(f"source {source.lower()}")
-    since = f"{suspension.suspended_at.ToDatetime():%Y-%m-%d %H:%M:%S} UTC"
+    since = times.utc(suspension.suspended_at.seconds)
     return [
         f"SUSPENDED   {', '.join(covered) or 'EVERYTHING'} since {since} by {suspension.suspended_by}",
         f"            {suspension.suspension_id}: {' '.join(suspension.explanation.split())}",

@@ -16,6 +16,7 @@ from sidecar.policy.loading import LoadedPolicy
 from sidecar.policy.model import Band
 from sidecar.policy.tables import ModelTable
 from sidecar.policy.upkeep import Review
+from sidecar.times import in_words
 
 MEANING = {
     Action.AUTO_ROUTE: "acts; a share is audited",
@@ -65,7 +66,7 @@ def _model(name: str, entry: model.Model, table: ModelTable, floors: Floors | No
     )
     yield f"* Judged by criterion: {entry.criterion}"
     yield f"* Model version: {entry.model_version}"
-    yield f"* A permission to act holds for {_length(entry.expires_after)}."
+    yield f"* A permission to act holds for {in_words(entry.expires_after)}."
     yield from _newcomers(entry)
     for section in (
         _bands(entry, table),
@@ -290,7 +291,7 @@ def _cells(entry: model.Model, table: ModelTable) -> Iterator[str]:
     ]
     yield (
         "Enumerated through the code that decides. *In force*: a calibrator is in force and was confirmed "
-        f"within {_length(entry.stale.after)}. *Stale*: it was not. *None to use*: there is no calibrated "
+        f"within {in_words(entry.stale.after)}. *Stale*: it was not. *None to use*: there is no calibrated "
         f"confidence ({', '.join(without_confidence)})."
     )
     yield ""
@@ -381,10 +382,10 @@ def _review(review: Review) -> Iterator[str]:
     yield "## Review queue"
     yield ""
     yield (
-        f"Times are in {review.time_zone}. A held answer is due within {_length(review.hold_due)}, an "
-        f"escalation within {_length(review.escalation_due)}, an audit within {_length(review.audit_due)}, "
+        f"Times are in {review.time_zone}. A held answer is due within {in_words(review.hold_due)}, an "
+        f"escalation within {in_words(review.escalation_due)}, an audit within {in_words(review.audit_due)}, "
         "a flagged answer by the end of the next business day. A hold is refused as UNCERTAIN once the way to "
-        f"the queue is blocked for more than {_length(review.max_backlog_age)}. A due time that passes never "
+        f"the queue is blocked for more than {in_words(review.max_backlog_age)}. A due time that passes never "
         "approves anything."
     )
     yield ""
@@ -403,7 +404,7 @@ def _review(review: Review) -> Iterator[str]:
         yield f"* Category `{categories.normalise(name)}` is for reviewers with the skill `{skill}`."
     for kind, seconds in sorted(review.expire_after.items()):
         yield (
-            f"* A task of kind {kind} that nobody has ends undecided {_length(seconds)} after its due time, as "
+            f"* A task of kind {kind} that nobody has ends undecided {in_words(seconds)} after its due time, as "
             "EXPIRED, which permits nothing; one of a mandatory category never does."
         )
     if not review.expire_after:
@@ -420,11 +421,3 @@ def _edge(value: float) -> str:
 def _percent(rate: float) -> str:
     """A rate as a percentage with every digit that it has."""
     return f"{(Decimal(repr(rate)) * 100).normalize():f} %"
-
-
-def _length(seconds: float) -> str:
-    for unit, size in (("day", 86400), ("hour", 3600), ("minute", 60)):
-        if seconds >= size and seconds % size == 0:
-            count = int(seconds // size)
-            return f"{count} {unit}{'s' if count != 1 else ''}"
-    return f"{seconds:g} seconds"

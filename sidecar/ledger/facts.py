@@ -4,17 +4,16 @@ A window is half open: decided at or after `since` and before `until`, in second
 """
 
 from collections.abc import Iterator
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 
 import msgspec
 import sqlalchemy as sa
 
+from sidecar import times
 from sidecar.decision.records import InForce
 from sidecar.ledger import schema
 from sidecar.ledger.queries import Stratum
 from sidecar.policy.actions import Action, AnswerSource, Intent
-
-DAY_SECONDS = 86400.0
 
 
 class AnswerCount(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,8 +86,8 @@ def strata(connection: sa.Connection, model: str, since: float | None, until: fl
     Of whole days they are the ledger's own counts, which it always keeps exactly. Of a day that the window
     cuts, the answers are counted.
     """
-    first = None if since is None else _day(since) + timedelta(days=since % DAY_SECONDS != 0)
-    last = None if until is None else _day(until)
+    first = None if since is None else times.day_of(since) + timedelta(days=since % times.DAY_SECONDS != 0)
+    last = None if until is None else times.day_of(until)
     if first is not None and last is not None and first > last:
         return _counted(connection, model, since, until)
     table = schema.strata.c
@@ -184,7 +183,7 @@ def _counted(
         .order_by(*keys)
     )
     return [
-        msgspec.convert(_values(row._mapping) | {"day": _day(since)}, Stratum)
+        msgspec.convert(_values(row._mapping) | {"day": times.day_of(since)}, Stratum)
         for row in connection.execute(query)
     ]
 
@@ -197,9 +196,5 @@ def _values(row: sa.RowMapping) -> dict[str, object]:
     return {str(name): value for name, value in row.items()}
 
 
-def _day(moment: float) -> date:
-    return datetime.fromtimestamp(moment, UTC).date()
-
-
 def _start(day: date | None) -> float | None:
-    return None if day is None else (day - date(1970, 1, 1)).days * DAY_SECONDS
+    return None if day is None else times.start_of(day)

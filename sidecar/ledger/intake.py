@@ -2,18 +2,16 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from datetime import date, timedelta
 
 import msgspec
 import sqlalchemy as sa
 
+from sidecar import times
 from sidecar.decision import labels, tasks
 from sidecar.decision.records import Artifact, Decision, InForce, Label, Record, encode
 from sidecar.ledger import audit_periods, database, governance, opening, queries, schema, shadow
 from sidecar.policy.actions import TaskKind
 
-EPOCH = date(1970, 1, 1)
-DAY_SECONDS = 86400
 _Stratum = tuple[int, str, str, str, str, str, str, str, float]
 MOST_AT_ONCE = 1000
 """Records that are looked up in one query; databases bound the number of parameters."""
@@ -180,7 +178,7 @@ def _count(connection: sa.Connection, fresh: Iterable[Decision]) -> None:
     n_acted: Counter[_Stratum] = Counter()
     for decision in fresh:
         stratum = (
-            int(decision.decided_at // DAY_SECONDS),
+            int(decision.decided_at // times.DAY_SECONDS),
             decision.sidecar_id,
             decision.model,
             decision.model_version,
@@ -195,17 +193,13 @@ def _count(connection: sa.Connection, fresh: Iterable[Decision]) -> None:
         n_acted[stratum] += decision.may_act
     keys = [column.name for column in schema.strata.primary_key]
     rows = [
-        dict(zip(keys, (_day(stratum[0]), *stratum[1:]), strict=True))
+        dict(zip(keys, (times.numbered_day(stratum[0]), *stratum[1:]), strict=True))
         | {"n": n[stratum], "n_drawn": n_drawn[stratum], "n_acted": n_acted[stratum]}
         for stratum in n
     ]
     statement = database.insert(connection, schema.strata)
     counts = {name: schema.strata.c[name] + statement.excluded[name] for name in ("n", "n_drawn", "n_acted")}
     connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=counts), rows)
-
-
-def _day(number: int) -> date:
-    return EPOCH + timedelta(days=number)
 
 
 def take_labels(connection: sa.Connection, events: Iterable[Label]) -> set[str]:

@@ -1,13 +1,13 @@
 """Reads decisions, and what was in force when they were made."""
 
 from collections.abc import Iterable
-from datetime import UTC, date, datetime
+from datetime import date
 from typing import TypeVar
 
 import msgspec
 import sqlalchemy as sa
 
-from sidecar import errors
+from sidecar import errors, times
 from sidecar.decision.records import Decision, InForce, Label
 from sidecar.ledger import database, pages, schema
 from sidecar.ledger.pages import Page
@@ -183,7 +183,7 @@ def strata(connection: sa.Connection, model: str, since: float | None = None) ->
     sums = [sa.func.sum(table[name]).label(name) for name in ("n", "n_drawn", "n_acted")]
     query = sa.select(*keys, *sums).where(table.model == model).group_by(*keys).order_by(*keys)
     if since is not None:
-        query = query.where(table.day >= datetime.fromtimestamp(since, UTC).date())
+        query = query.where(table.day >= times.day_of(since))
     return [_stratum(row) for row in connection.execute(query)]
 
 

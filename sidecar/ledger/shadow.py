@@ -1,15 +1,14 @@
 """Keeps where challengers would have put the answers that champions gave."""
 
 from collections.abc import Iterable
-from datetime import UTC, date, datetime, timedelta
+from datetime import date
 
 import msgspec
 import sqlalchemy as sa
 
+from sidecar import times
 from sidecar.decision.records import Record, ShadowCounts
 from sidecar.ledger import database, schema
-
-EPOCH = date(1970, 1, 1)
 
 
 class ShadowCount(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,7 +38,7 @@ def take_in(connection: sa.Connection, records: Iterable[Record]) -> None:
     for record in records:
         if not isinstance(record, ShadowCounts):
             continue
-        day = EPOCH + timedelta(days=record.day)
+        day = times.numbered_day(record.day)
         for pair in record.pairs:
             key = (
                 day,
@@ -79,7 +78,7 @@ def counts(connection: sa.Connection, model: str, since: float | None) -> list[S
     if model:
         query = query.where(table.model == model)
     if since is not None:
-        query = query.where(table.day >= datetime.fromtimestamp(since, UTC).date())
+        query = query.where(table.day >= times.day_of(since))
     return [
         ShadowCount(
             day=row.day,

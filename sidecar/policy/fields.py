@@ -8,10 +8,9 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 
+from sidecar import times
 from sidecar.policy.actions import Action
 
-DURATION_SECONDS: dict[str, Decimal | int] = {"ms": Decimal("0.001"), "s": 1, "m": 60, "h": 3600, "d": 86400}
-LONGEST_SECONDS = 36_500 * 86_400.0
 CALIBRATOR_URI = re.compile(r"models:/[^/@]+(/[1-9][0-9]*|@[A-Za-z0-9_-]+)|file:.+")
 
 
@@ -19,26 +18,6 @@ def _file_version(value: object) -> object:
     if type(value) is not int or value != 1:
         raise ValueError("must be 1: the only format that this version of Trueband reads")
     return value
-
-
-def seconds_of(value: object) -> float:
-    """The seconds of a duration such as `200ms`, `30s`, `10m`, `24h` or `7d`.
-
-    Raises:
-        ValueError: it is none, or longer than a century.
-    """
-    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)(ms|[smhd])", value) if isinstance(value, str) else None
-    if match is None:
-        raise ValueError("a duration is a number and a unit, such as 200ms, 30s, 10m, 24h or 7d")
-    # Decimal, so that 1.1d is 95040 seconds and not the double beside it.
-    seconds = float(Decimal(match[1]) * DURATION_SECONDS[match[2]])
-    if seconds > LONGEST_SECONDS:
-        raise ValueError("a duration is at most 36500d")
-    return seconds
-
-
-def _duration_text(seconds: float) -> str:
-    return f"{Decimal(repr(seconds)):f}s"
 
 
 def _date(value: object) -> object:
@@ -82,7 +61,9 @@ def _time_zone(value: str) -> str:
 
 FileVersion = Annotated[Literal[1], BeforeValidator(_file_version)]
 Duration = Annotated[
-    float, BeforeValidator(seconds_of), PlainSerializer(_duration_text, return_type=str, when_used="json")
+    float,
+    BeforeValidator(times.duration),
+    PlainSerializer(times.duration_text, return_type=str, when_used="json"),
 ]
 """In seconds."""
 

@@ -8,6 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sidecar import times
 from training.commands import flags, labelled_file, ledger_source
 
 if TYPE_CHECKING:
@@ -67,9 +68,9 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     flags.add_versions(parser)
     parser.add_argument(
         "--since",
-        type=flags.duration,
-        metavar="AGO",
-        help="only decisions of the last so long, such as 30d (default: all)",
+        type=times.when,
+        metavar="WHEN",
+        help="only decisions from then on: so long ago, such as 30d, or a date (default: all)",
     )
     labelled_file.add_arguments(parser, required=False)
     parser.set_defaults(run=run)
@@ -161,7 +162,7 @@ def _material(arguments: argparse.Namespace) -> "tuple[LoadedPolicy | None, str,
                 calibrator,
                 versions=tuple(arguments.model_version),
                 pool=arguments.any_version,
-                since=None if arguments.since is None else time.time() - arguments.since,
+                since=None if arguments.since is None else arguments.since.seen_from(time.time()),
                 seed=arguments.seed,
             )
         return loaded, arguments.model, entry, found

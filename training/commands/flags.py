@@ -8,16 +8,6 @@ if TYPE_CHECKING:
     import calibrators
 
 
-def duration(text: str) -> float:
-    """Seconds of a duration as the policy file writes it, such as 12h or 30d."""
-    from sidecar.policy import fields
-
-    try:
-        return fields.seconds_of(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
-
-
 def calibrator(path: Path) -> "calibrators.Calibrator":
     """The calibrator in the file that `--calibrator` names.
 

@@ -7,11 +7,11 @@ import json
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from training.commands import flags, ledger_source
+from sidecar import times
+from training.commands import ledger_source
 
 if TYPE_CHECKING:
     from calibrators import Calibrator
@@ -58,9 +58,9 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     parser.add_argument(
         "--since",
-        type=flags.duration,
-        metavar="AGO",
-        help="only decisions of the last so long, such as 12h or 30d",
+        type=times.when,
+        metavar="WHEN",
+        help="only decisions from then on: so long ago, such as 12h, or a date",
     )
     ledger_source.add_ledger_arguments(parser)
     output = parser.add_mutually_exclusive_group()
@@ -75,7 +75,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Prints the counts, and what would not have acted."""
     from training import recall
 
-    since = None if arguments.since is None else time.time() - arguments.since
+    since = None if arguments.since is None else arguments.since.seen_from(time.time())
     with ledger_source.snapshot(arguments) as ledger:
         digest = _digest(ledger, arguments.calibrator, "--calibrator")
         deciding = _deciding(ledger, digest, arguments.instead)
@@ -186,14 +186,13 @@ def _decisions(ledger: "Ledger", since: float | None) -> "Iterator[StoredDecisio
 
 def _row(each: "Recalled") -> dict[str, str]:
     decision = each.decision
-    at = datetime.fromtimestamp(decision.decided_at, UTC).isoformat(timespec="seconds")
     values = (
         decision.decision_id,
         decision.subject_ref,
         decision.tenant,
         decision.model,
         decision.category,
-        at.replace("+00:00", "Z"),
+        times.rfc3339(decision.decided_at),
         each.then,
         each.now,
         each.action,

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sidecar import times
 from training.commands import flags, labelled_file
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     parser.add_argument(
         "--label-delay",
-        type=flags.duration,
+        type=times.length,
         default="1d",
         metavar="1d",
         help="from a decision to its label (default: 1d)",
@@ -87,11 +88,11 @@ def run(arguments: argparse.Namespace) -> int:
     steps: list[ReplayStep] = []
     with Progress(console=Console(stderr=True), transient=True) as progress:
         bar = progress.add_task(
-            "Days lived through", total=(history.times[-1] - history.times[0]) / routing.DAY_SECONDS
+            "Days lived through", total=(history.times[-1] - history.times[0]) / times.DAY_SECONDS
         )
         for step in simulation.live(history, plan):
             steps.append(step)
-            progress.update(bar, advance=plan.retrain_seconds / routing.DAY_SECONDS)
+            progress.update(bar, advance=plan.retrain_seconds / times.DAY_SECONDS)
     period = arguments.period or periods.fitting(history)
     table = periods.of(history, steps, period)
     screen = console.console()
@@ -140,7 +141,7 @@ def _plan(arguments: argparse.Namespace, loaded: "LoadedPolicy") -> "Plan":
 
 
 def _an_hour_or_more(text: str) -> float:
-    seconds = flags.duration(text)
-    if seconds < 3600.0:
+    seconds = times.length(text)
+    if seconds < times.HOUR_SECONDS:
         raise argparse.ArgumentTypeError(f"{text} is too short: at least an hour")
     return seconds

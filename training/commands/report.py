@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sidecar import times
 from training.commands import ledger_source
 
 if TYPE_CHECKING:
@@ -33,11 +34,16 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     ledger_source.add_arguments(parser)
     parser.add_argument(
         "--since",
+        type=times.when,
         metavar="WHEN",
-        help="only decisions from then on: a date, a time, or so long ago, such as 30d (default: all)",
+        help="only decisions from then on: so long ago, such as 30d, a date, or a time (default: all)",
     )
-    parser.add_argument("--until", metavar="WHEN", help="only decisions before (default: now)")
-    parser.add_argument("--as-of", metavar="WHEN", help="the report as it was known then (default: now)")
+    parser.add_argument(
+        "--until", type=times.when, metavar="WHEN", help="only decisions before (default: now)"
+    )
+    parser.add_argument(
+        "--as-of", type=times.when, metavar="WHEN", help="the report as it was known then (default: now)"
+    )
     parser.add_argument(
         "--pool", action="store_true", help="take the versions of a model together, as if they were one model"
     )

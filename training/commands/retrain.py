@@ -3,6 +3,7 @@
 import argparse
 import time
 
+from sidecar import times
 from training.commands import flags, ledger_source
 
 
@@ -30,9 +31,9 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     flags.add_versions(parser)
     parser.add_argument(
         "--since",
-        type=flags.duration,
-        metavar="AGO",
-        help="only decisions of the last so long, such as 12h or 30d (default: all)",
+        type=times.when,
+        metavar="WHEN",
+        help="only decisions from then on: so long ago, such as 30d, or a date (default: all)",
     )
     parser.add_argument("--promote", action="store_true", help="move the alias champion if the gate accepts")
     parser.add_argument("--by", metavar="WHO", help="who asks (default: the user of this computer)")
@@ -58,7 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
                 source=arguments.source,
                 model_versions=tuple(arguments.model_version),
                 pool=arguments.any_version,
-                since=None if arguments.since is None else time.time() - arguments.since,
+                since=None if arguments.since is None else arguments.since.seen_from(time.time()),
                 promote=arguments.promote,
                 by=arguments.by or registry.person(),
                 seed=arguments.seed,

@@ -4,10 +4,10 @@ import argparse
 import json
 import sys
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sidecar import times
 from training import channel, errors
 from training.commands import ledger_source
 
@@ -39,12 +39,12 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     ledger_source.add_arguments(parser)
     parser.add_argument(
-        "--as-of", type=_moment, metavar="TIME", help="leave later labels for later (default: now)"
+        "--as-of", type=times.when, metavar="WHEN", help="leave later labels for later (default: now)"
     )
     parser.add_argument(
         "--shift-window",
-        type=_ago,
-        default=7 * 86_400.0,
+        type=times.length,
+        default=7 * times.DAY_SECONDS,
         metavar="AGO",
         help="how far back the scores go that are compared with those of the fit (default: 7d)",
     )
@@ -73,7 +73,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Looks once."""
     if arguments.acknowledge is None and (arguments.by or arguments.reason):
         raise errors.RequestRefused("--by and --reason go with --acknowledge")
-    at = time.time() if arguments.as_of is None else arguments.as_of
+    now = time.time()
+    at = now if arguments.as_of is None else arguments.as_of.seen_from(now)
     with ledger_source.snapshot(arguments) as ledger, ledger_source.original(arguments) as original:
         view = original.watch()
         loaded = _policy(ledger, arguments)
@@ -215,28 +216,3 @@ def _require_a_way_to_hold(
             f"the policy of {', '.join(holds)} says on_breach: hold, so that an alarm must reach a sidecar: give "
             "--address (or TRUEBAND_LISTEN), or --dry-run to look only"
         )
-
-
-def _moment(text: str) -> float:
-    """Seconds since the epoch of an ISO time, in UTC where it names no offset, or of a number of seconds."""
-    try:
-        return float(text)
-    except ValueError:
-        pass
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is no time: write 2026-03-31, 2026-03-31T06:00:00Z or seconds since 1970"
-        ) from error
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-
-
-def _ago(text: str) -> float:
-    """Seconds of a duration as the policy file writes it."""
-    from sidecar.policy import fields
-
-    try:
-        return fields.seconds_of(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error

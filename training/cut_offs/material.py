@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from decimal import Decimal
 from typing import Self
 
@@ -11,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 import calibrators
+from sidecar import times
 from sidecar.decision.records import Decision
 from sidecar.ledger import artifacts
 from sidecar.ledger.labelled import Labelled
@@ -223,7 +223,7 @@ def _one_a_group(sample: ExactSample) -> dict[str, int]:
 def _overlap(dataset: Dataset, fit: calibrators.Fit) -> int:
     if dataset.times is None or fit.window_to is None:
         return 0
-    return int((dataset.times <= datetime.fromisoformat(fit.window_to).timestamp()).sum())
+    return int((dataset.times <= times.moment(fit.window_to)).sum())
 
 
 def _bounds(calibrator: calibrators.Calibrator, confidence: FloatArray) -> FloatArray:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from sidecar.times import moment
 from training import errors
 from training.data.dataset import LAST_SECOND
 from training.measure.intervals import FloatArray, IntArray
@@ -145,19 +146,18 @@ def _number(cell: object) -> float:
 
 
 def _seconds(cell: object) -> object:
-    moment = cell
     if isinstance(cell, str):
         try:
             return float(cell)
         except ValueError:
             pass
         try:
-            moment = datetime.fromisoformat(cell.strip())
+            return moment(cell.strip())
         except ValueError:
             return cell
-    if not isinstance(moment, datetime):
-        return cell
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    if isinstance(cell, datetime):
+        return (cell if cell.tzinfo else cell.replace(tzinfo=UTC)).timestamp()
+    return cell
 
 
 def _is_missing(cell: object) -> bool:

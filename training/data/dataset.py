@@ -2,7 +2,6 @@
 
 import hashlib
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -11,6 +10,7 @@ import numpy.typing as npt
 import calibrators
 from calibrators.evidence import Aggregation, EvidenceKind
 from sidecar.policy import categories as category_names
+from sidecar.times import rfc3339
 from training import errors
 from training.measure import intervals
 from training.measure.intervals import FloatArray, IntArray
@@ -166,7 +166,7 @@ class Dataset:
         """First and last time as RFC 3339, or (None, None) without times."""
         if self.times is None:
             return None, None
-        return _rfc3339(float(self.times.min())), _rfc3339(float(self.times.max()))
+        return rfc3339(float(self.times.min())), rfc3339(float(self.times.max()))
 
     @property
     def answer(self) -> Literal["argmax", "given"]:
@@ -302,7 +302,3 @@ def _digest(data: Dataset) -> str:
         sha.update(f" categories{data.categories.shape} ".encode())
         sha.update("\0".join(data.categories.tolist()).encode())
     return f"sha256:{sha.hexdigest()}"
-
-
-def _rfc3339(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, tz=UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -1,10 +1,9 @@
 """Division of a dataset: folds of a cross-validation, labels that fit and later ones that judge, halves."""
 
-from datetime import datetime
-
 import numpy as np
 
 import calibrators
+from sidecar.times import moment
 from training import errors
 from training.data.dataset import Dataset
 from training.measure.intervals import IntArray
@@ -89,7 +88,7 @@ def fitted_until(calibrator: calibrators.Calibrator | None) -> float | None:
         return None
     try:
         # The document keeps whole seconds, rounded down.
-        return datetime.fromisoformat(calibrator.fit.window_to).timestamp() + 1.0
+        return moment(calibrator.fit.window_to) + 1.0
     except ValueError:
         return None
 

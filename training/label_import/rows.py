@@ -4,10 +4,10 @@ import hashlib
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from sidecar import times
 from training import errors
 from training.data import files
 from training.data.dataset import LAST_SECOND
@@ -217,8 +217,7 @@ def _seconds(text: str) -> float | None:
     try:
         seconds = float(text)
     except ValueError:
-        moment = datetime.fromisoformat(text)
-        seconds = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+        seconds = times.moment(text)
     if not 0.0 <= seconds <= LAST_SECOND:
         raise ValueError(text)
     return seconds

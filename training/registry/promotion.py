@@ -4,10 +4,10 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from calibrators import errors
+from sidecar import times
 from training.registry import alias_history, versions
 from training.registry.alias_history import Move, MoveKind, Standing
 from training.registry.versions import CHAMPION, PREVIOUS, REVOKED_TAG, RegistryRefused
@@ -221,7 +221,7 @@ def mark(
     clock: Callable[[], float],
 ) -> None:
     """Sets a tag of a version to who said so, why and when."""
-    time_text = datetime.fromtimestamp(clock(), UTC).isoformat(timespec="seconds")
+    time_text = times.rfc3339(clock())
     value = json.dumps({"by": by, "reason": reason, "time": time_text}, sort_keys=True)
     registry.set_model_version_tag(name, version, tag, value)
 

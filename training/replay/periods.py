@@ -2,15 +2,16 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
+from sidecar.times import DAY_SECONDS, day_of
 from training.measure import intervals
 from training.measure.intervals import FloatArray
-from training.replay.routing import DAY_SECONDS, History
+from training.replay.routing import History
 from training.replay.simulation import ReplayStep
 
 Period = Literal["day", "week", "month", "quarter"]
@@ -150,7 +151,7 @@ def _starts(times: FloatArray, period: Period) -> npt.NDArray[np.str_]:
 
 
 def _start(moment: float, period: Period) -> str:
-    day = datetime.fromtimestamp(moment, UTC).date()
+    day = day_of(moment)
     if period == "week":
         day -= timedelta(days=day.weekday())
     elif period == "month":

@@ -25,8 +25,6 @@ from training.measure.intervals import FloatArray, IntArray
 NO_BAND = ""
 """Of decisions without a calibrated confidence."""
 
-DAY_SECONDS = 86400.0
-
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class History:

@@ -1,7 +1,6 @@
 """What a replay shows: the table, what happened when, and what it cost; for people and as a document."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 
 import numpy as np
 from rich import box
@@ -10,6 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from sidecar.policy.actions import AUTOMATIC_ACTIONS, Action
+from sidecar.times import day_of
 from training.replay.periods import BandPeriod, Period
 from training.replay.routing import History
 from training.replay.simulation import Plan, Raised, ReplayStep, SimulatedRetrain
@@ -32,7 +32,7 @@ def show(
     if events:
         screen.print("What happened")
         for at, text in events:
-            screen.print(f"  {_day(at)}  {escape(text)}", soft_wrap=True)
+            screen.print(f"  {day_of(at)}  {escape(text)}", soft_wrap=True)
     screen.print()
     for line in _sums(history, steps, plan):
         screen.print(escape(line), soft_wrap=True)
@@ -53,8 +53,8 @@ def document(
         "model": plan.model,
         "policy_digest": policy,
         "rows": len(history),
-        "from": _day(float(history.times[0])),
-        "to": _day(float(history.times[-1])),
+        "from": str(day_of(float(history.times[0]))),
+        "to": str(day_of(float(history.times[-1]))),
         "period": period,
         "bands": [
             {name: getattr(row, name) for name in BandPeriod.__slots__ if name != "calibrators"}
@@ -222,7 +222,7 @@ def _lowest_automatic(plan: Plan) -> float | None:
 def _alarm(raised: Raised) -> dict[str, object]:
     alarm, stream = raised.alarm, raised.stream
     return {
-        "at": _day(alarm.label_at),
+        "at": str(day_of(alarm.label_at)),
         "kind": alarm.kind,
         "detector": alarm.detector,
         "band": stream.band,
@@ -235,7 +235,3 @@ def _alarm(raised: Raised) -> dict[str, object]:
         "log_evidence": alarm.log_evidence,
         "log_needed": alarm.log_needed,
     }
-
-
-def _day(moment: float) -> str:
-    return datetime.fromtimestamp(moment, UTC).date().isoformat()

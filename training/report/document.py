@@ -25,11 +25,11 @@ Shares are in [0, 1], intervals are pairs, moments ISO 8601 in UTC, ages seconds
 """
 
 import json
-from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 
+from sidecar import times
 from sidecar.decision.records import Governance, InForce
 from sidecar.decision.suspensions import Suspension
 from training.measure.post_stratified import Estimate
@@ -253,4 +253,4 @@ def _governance(each: Governance) -> Object:
 
 
 def _moment(seconds: float | None) -> str | None:
-    return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat()
+    return None if seconds is None else times.rfc3339(seconds, "auto")

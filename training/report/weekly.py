@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date
 
 import numpy as np
 
+from sidecar import times
 from sidecar.decision import audit
 from training.measure import post_stratified
 from training.measure.intervals import FloatArray
@@ -75,7 +76,7 @@ def of(gathered: Gathered, population: Population, bands: Sequence[Row]) -> tupl
                     inside[sample.stratum] & ~apart,
                     np.where(inside, sample.sizes * held[of_key], 0.0),
                 )
-                monday = datetime.fromtimestamp(audit.week_start(week), UTC).date()
+                monday = times.day_of(audit.week_start(week))
                 points.append(WeekPoint(week=week, monday=monday, estimate=estimate))
         found.append(BandWeeks(band=row.band, points=tuple(points)))
     return tuple(found)
@@ -90,4 +91,4 @@ def _held(population: Population, row: Row) -> FloatArray:
 
 
 def _week(day: date) -> str:
-    return audit.week_of((day - date(1970, 1, 1)) / timedelta(seconds=1))
+    return audit.week_of(times.start_of(day))

@@ -2,9 +2,10 @@
 
 import math
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date
 
-from sidecar.policy import fields
+from sidecar import times
+from sidecar.times import When
 from training import errors
 
 
@@ -31,11 +32,11 @@ class Window:
     @property
     def today(self) -> date:
         """The UTC day of which the report tells."""
-        return datetime.fromtimestamp(self.as_of, UTC).date()
+        return times.day_of(self.as_of)
 
 
-def of(*, since: str | None, until: str | None, as_of: str | None, now: float) -> Window:
-    """The window that three flags ask for; each is a date, a time, or so long ago, such as `30d`.
+def of(*, since: When | None, until: When | None, as_of: When | None, now: float) -> Window:
+    """The window that three flags ask for.
 
     Args:
         since: None: from the first decision on.
@@ -44,36 +45,18 @@ def of(*, since: str | None, until: str | None, as_of: str | None, now: float) -
         now: seconds since the epoch. Of `since` and `until`, so long ago means before `as_of`.
 
     Raises:
-        RequestRefused: a flag is none of these, or the window is empty or in the future.
+        RequestRefused: the window is empty or in the future.
     """
-    told = now if as_of is None else moment("--as-of", as_of, now)
-    if told > now:
-        raise errors.RequestRefused(f"--as-of {as_of}: that is yet to come; leave it out to be told of now")
-    start = None if since is None else moment("--since", since, told)
-    end = None if until is None else moment("--until", until, told)
-    found = Window(since=start, until=end, as_of=told)
-    if start is not None and start >= found.end:
+    told = now if as_of is None else as_of.seen_from(now)
+    if as_of is not None and told > now:
         raise errors.RequestRefused(
-            f"--since {since}: the window would end before it begins; name an earlier time"
+            f"--as-of {as_of.text}: that is yet to come; leave it out to be told of now"
+        )
+    start = None if since is None else since.seen_from(told)
+    end = None if until is None else until.seen_from(told)
+    found = Window(since=start, until=end, as_of=told)
+    if since is not None and start is not None and start >= found.end:
+        raise errors.RequestRefused(
+            f"--since {since.text}: the window would end before it begins; name an earlier time"
         )
     return found
-
-
-def moment(flag: str, text: str, now: float) -> float:
-    """The moment that a flag names, in seconds since the epoch; a date begins at 00:00 UTC.
-
-    Raises:
-        RequestRefused: it names none.
-    """
-    try:
-        return now - fields.seconds_of(text)
-    except ValueError:
-        pass
-    try:
-        named = datetime.fromisoformat(text)
-        return (named if named.tzinfo is not None else named.replace(tzinfo=UTC)).timestamp()
-    except (ValueError, OverflowError) as error:
-        raise errors.RequestRefused(
-            f"{flag} {text}: write a date such as 2027-03-31, a time such as 2027-03-31T12:00Z, or so long ago, such "
-            "as 30d or 12h"
-        ) from error

@@ -2,8 +2,8 @@
 
 import math
 from collections.abc import Mapping
-from datetime import UTC, datetime
 
+from sidecar import times
 from sidecar.decision import suspensions
 from sidecar.decision.suspensions import Scope
 from sidecar.ledger.review_facts import EndingCount
@@ -74,18 +74,12 @@ def age(seconds: float | None) -> str:
     """A length of time in its largest unit."""
     if seconds is None:
         return NONE
-    for unit, length in (("d", 86400.0), ("h", 3600.0), ("min", 60.0)):
-        if seconds >= 2.0 * length:
-            return f"{seconds / length:.0f} {unit}"
-    return f"{max(seconds, 0.0):.0f} s"
+    return times.about(seconds)
 
 
 def moment(seconds: float) -> str:
     """A moment in UTC, to the minute."""
-    try:
-        return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")
-    except (ValueError, OverflowError, OSError):
-        return f"{seconds:.0f} s since the epoch"
+    return times.utc(seconds, "minutes")
 
 
 def window(given: Window) -> str:

@@ -3,9 +3,9 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
 
 from calibrators import Calibrator
+from sidecar import times
 from sidecar.ledger import artifacts
 from sidecar.ledger.store import Ledger
 from sidecar.ledger.watch_states import RecentScores
@@ -80,5 +80,5 @@ def _window(calibrator: Calibrator) -> tuple[float, float] | None:
     fit = calibrator.fit
     if fit is None or fit.window_from is None or fit.window_to is None:
         return None
-    start, end = (datetime.fromisoformat(text).timestamp() for text in (fit.window_from, fit.window_to))
+    start, end = (times.moment(text) for text in (fit.window_from, fit.window_to))
     return start, math.nextafter(end, math.inf)

@@ -2,11 +2,11 @@
 
 import math
 from collections.abc import Iterator
-from datetime import UTC, datetime
 
 from rich import box
 from rich.table import Table
 
+from sidecar import times
 from training.watch import challenger, odds
 from training.watch.alarms import Alarm
 from training.watch.reference import VersionShift
@@ -84,7 +84,7 @@ def document(look: Look) -> dict[str, object]:
     """What a look found, as JSON has it; logarithms that are minus infinity are null."""
     thresholds = Thresholds.of(look.rate)
     return {
-        "at": _time(look.at),
+        "at": times.rfc3339(look.at),
         "false_alarm_rate": look.rate,
         "streams": [_stream(look, state, thresholds) for state in look.states],
         "all_streams": {
@@ -175,7 +175,7 @@ def calibration_needed(look: Look, state: StreamState) -> float:
 
 
 def _alarm(state: StreamState, alarm: Alarm) -> str:
-    what = f"{alarm.kind} alarm of {state.stream.id} ({state.stream}) since {_time(alarm.fired_at)}"
+    what = f"{alarm.kind} alarm of {state.stream.id} ({state.stream}) since {times.rfc3339(alarm.fired_at)}"
     basis = (
         f"the {alarm.detector} detector had {odds.to_one(alarm.log_evidence)} of "
         f"{odds.to_one(alarm.log_needed)} after {alarm.labels:,} labels, {alarm.correct:,} of them correct"
@@ -202,7 +202,7 @@ def _scores(look: Look, each: VersionShift) -> str:
     )
     if not shift.warns:
         return told
-    since = _time(look.memory.shifted_since.get(each.model_version, look.at))
+    since = times.rfc3339(look.memory.shifted_since.get(each.model_version, look.at))
     return (
         f"{told}: WARNING since {since}: other scores than at the fit; that is no reason to refit by itself"
     )
@@ -240,7 +240,7 @@ def _stream(look: Look, state: StreamState, thresholds: Thresholds) -> dict[str,
         "category": stream.category,
         "calibrator": stream.calibrator,
         "promise": stream.promise,
-        "since": _time(state.began_at),
+        "since": times.rfc3339(state.began_at),
         "labels": state.labels,
         "correct": state.correct,
         "accuracy_log_evidence": state.mixture_log_e if stream.promise is not None else None,
@@ -254,7 +254,7 @@ def _stream(look: Look, state: StreamState, thresholds: Thresholds) -> dict[str,
             {
                 "kind": alarm.kind,
                 "detector": alarm.detector,
-                "since": _time(alarm.fired_at),
+                "since": times.rfc3339(alarm.fired_at),
                 "labels": alarm.labels,
                 "correct": alarm.correct,
                 "log_evidence": alarm.log_evidence,
@@ -275,10 +275,6 @@ def _name(state: StreamState) -> str:
     parts += [stream.category] if stream.category else []
     parts += [stream.source.lower()] if stream.source != "PRIMARY" else []
     return ", ".join(parts)
-
-
-def _time(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _finite(value: float) -> float | None:

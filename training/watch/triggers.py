@@ -6,6 +6,7 @@ from typing import Literal, Self
 
 import msgspec
 
+from sidecar import times
 from sidecar.policy.actions import AnswerSource
 from sidecar.policy.upkeep import Retrain
 from training import errors
@@ -18,7 +19,6 @@ CLAIM_SECONDS = 6 * 3600.0
 """How long another watch is taken to be at work on a retrain that it has begun and not ended."""
 
 MOST_RUNS = 200
-DAY_SECONDS = 86_400.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,10 +160,10 @@ def due(
             told = f"{count:,} new labels since the champion's last fit; the policy asks for {settings.after_labels:,}"
             return Trigger(key=f"labels:{key}", text=told, model_version=champion.model_version)
     if settings.after is not None and now - since > settings.after:
-        days = (now - since) / DAY_SECONDS
+        days, allowed = (now - since) / times.DAY_SECONDS, settings.after / times.DAY_SECONDS
         return Trigger(
             key=f"age:{key}",
-            text=f"{days:.1f} days since the champion's last fit; the policy allows {settings.after / DAY_SECONDS:g}",
+            text=f"{days:.1f} days since the champion's last fit; the policy allows {allowed:g}",
             model_version=champion.model_version,
         )
     return None

@@ -3,8 +3,8 @@
 import contextlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 
+from sidecar import times
 from sidecar.errors import PolicyRefused
 from sidecar.ledger import artifacts
 from sidecar.ledger.labelled import Labelled
@@ -148,7 +148,7 @@ def _fed(
     later = max((each.last_label_at for each in stored.values()), default=at)
     if later > at + CLOCKS_SECONDS:
         raise errors.RequestRefused(
-            f"labels of up to {datetime.fromtimestamp(later, UTC):%Y-%m-%dT%H:%M:%SZ} were taken in already, and the "
+            f"labels of up to {times.rfc3339(later)} were taken in already, and the "
             "detectors cannot forget: give a later --as-of, or none"
         )
     newest = {stream: each.newest_decided_at for stream, each in stored.items()}

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
-from sidecar import errors
+from sidecar import errors, times
 from sidecar.decision import identifiers, shift
 from sidecar.decision.records import Decision, Record, ShadowCounts, ShadowPair
 from sidecar.policy.actions import AnswerSource, Intent
@@ -15,7 +15,6 @@ from sidecar.service.telemetry import Metrics
 
 logger = logging.getLogger(__name__)
 
-DAY_SECONDS = 86400
 
 _Key = tuple[int, str, str, str]
 """Day, model, digest of the champion, digest of the challenger."""
@@ -73,7 +72,7 @@ class Shadow:
             champion = snapshot.calibrator(table, decision.model_version)
             band = shift.primary_band(decision, table, None if champion is None else champion.calibrator)
         shadow_band = shift.primary_band(decision, table, challenger.calibrator)
-        day = int(decision.decided_at // DAY_SECONDS)
+        day = int(decision.decided_at // times.DAY_SECONDS)
         key = (day, decision.model, decision.calibrator.digest, challenger.reference.digest)
         self._counts.setdefault(key, Counter())[band, shadow_band] += 1
         self._changed.add(key)
@@ -90,7 +89,7 @@ class Shadow:
             logger.warning("shadow_counts_not_kept", extra={"fields": {"cause": str(error)}})
             return
         self._changed.clear()
-        today = int(self._clock() // DAY_SECONDS)
+        today = int(self._clock() // times.DAY_SECONDS)
         for key in [key for key in self._counts if key[0] < today - 1]:
             del self._counts[key]
 

@@ -122,12 +122,21 @@ def test_a_program_reads_all_of_it(home: Path, capsys: pytest.CaptureFixture[str
 def test_what_is_too_long_ago_is_left_out(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert printed(capsys, home, "--since", "30m") == "nothing has changed, as far as the ledger knows\n"
     assert "PROMOTED" in printed(capsys, home, "--since", "36500d")
+    assert "PROMOTED" in printed(capsys, home, "--since", "1970-01-02")
+
+
+def test_what_is_no_time_is_refused_with_what_to_write(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as end:
+        printed(capsys, home, "--since", "soon")
+    assert end.value.code == 2
+    assert "argument --since: 'soon' is neither so long ago, such as 30d" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("flags", "code", "says"),
     [
-        (["--since", "soon"], "SETTINGS_REFUSED", "--since: a duration is a number and a unit"),
         (["--data-dir", "/nowhere"], "LEDGER_UNAVAILABLE", "there is no ledger"),
     ],
 )

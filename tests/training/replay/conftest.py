@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 from sidecar.policy import loading
+from sidecar.times import DAY_SECONDS
 from training.data.dataset import Dataset
 from training.replay import routing
 from training.replay import routing as history_module
-from training.replay.routing import DAY_SECONDS, History
+from training.replay.routing import History
 from training.replay.simulation import Plan
 
 START = 1_735_689_600.0  # 2025-01-01

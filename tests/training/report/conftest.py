@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from sidecar import times
 from sidecar.decision.records import Artifact, Decision, Record
 from sidecar.ledger.snapshot import open_snapshot
 from sidecar.ledger.store import Ledger
@@ -96,7 +97,12 @@ class World:
     ) -> Report:
         """The report, made at NOW."""
         with open_snapshot(self.write()) as ledger:
-            wanted = window.of(since=since, until=until, as_of=as_of, now=NOW)
+            wanted = window.of(
+                since=None if since is None else times.when(since),
+                until=None if until is None else times.when(until),
+                as_of=None if as_of is None else times.when(as_of),
+                now=NOW,
+            )
             return content.build(
                 ledger,
                 self.loaded,

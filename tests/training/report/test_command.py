@@ -84,7 +84,6 @@ def test_a_policy_that_an_older_version_wrote_keeps_its_name_and_its_floors_bind
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (("--since", "soon"), "REQUEST_REFUSED", "--since soon"),
         (("--since", "1d", "--until", "3d"), "REQUEST_REFUSED", "before it begins"),
         (("--as-of", "2999-01-01"), "REQUEST_REFUSED", "yet to come"),
         (("--as-of", "2001-01-01"), "NOT_ENOUGH_LABELS", "no decision"),
@@ -102,6 +101,16 @@ def test_refusals(
     said = capsys.readouterr().err
     assert f"[{code}]" in said
     assert words in said
+
+
+@pytest.mark.parametrize(
+    ("flag", "text"), [("--since", "yesterday"), ("--until", "31.3.2027"), ("--as-of", "30"), ("--since", "")]
+)
+def test_what_is_no_time_is_refused(capsys: pytest.CaptureFixture[str], flag: str, text: str) -> None:
+    with pytest.raises(SystemExit) as end:
+        report("sqlite://", flag, text)
+    assert end.value.code == 2
+    assert f"argument {flag}: {text!r} is neither so long ago" in capsys.readouterr().err
 
 
 def test_an_empty_ledger(make_world: MakeWorld, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

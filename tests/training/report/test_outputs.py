@@ -157,7 +157,7 @@ def test_the_document_is_stable(counted: Any) -> None:
     given = json.loads(document.dumps(counted.report()))
     assert given["schema"] == "trueband.report/1"
     assert given["window"]["since"] is None
-    assert given["window"]["as_of"] == "2026-12-30T14:13:20+00:00"
+    assert given["window"]["as_of"] == "2026-12-30T14:13:20Z"
     assert given["policy_digest"] == counted.loaded.digest
     assert given.keys() == {
         *("schema", "made_at", "window", "policy_digest", "floors_digest", "resolution_version", "pooled"),
