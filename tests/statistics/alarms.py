@@ -8,10 +8,8 @@ import numpy.typing as npt
 from scipy import special, stats
 
 from tests.statistics.check import Check, Effort
+from training.watch.breach import BetaMixture, ShiryaevRoberts, Thresholds, log_mixture_threshold
 from training.watch.calibration_drift import CalibrationDrift
-from training.watch.change import ShiryaevRoberts
-from training.watch.e_process import BetaMixture, log_threshold
-from training.watch.thresholds import Thresholds
 
 SEED = 20260401
 RATE = 0.05
@@ -119,7 +117,9 @@ def _calibration(streams: int, ranges: tuple[tuple[float, float], ...]) -> Itera
         confidence = rng.uniform(low, high, (streams, LABELS))
         outcomes = rng.random(confidence.shape) < confidence
         either, alone, change = drift_firsts(outcomes, confidence).rates()
-        at_full_rate = CalibrationDrift().log_e_path(outcomes, confidence).max(axis=1) >= log_threshold(RATE)
+        at_full_rate = CalibrationDrift().log_e_path(outcomes, confidence).max(
+            axis=1
+        ) >= log_mixture_threshold(RATE)
         yield Check(
             claim=f"the calibration alarm's false alarms on confidences of {low:.2f} to {high:.2f} that mean what "
             f"they say are at most {RATE:.0%}, as a pair and as the e-process alone at the full rate",

@@ -12,8 +12,7 @@ import numpy.typing as npt
 
 from tests.statistics.check import Check, Effort
 from training.measure import post_stratified
-from training.measure.post_stratified import Estimate
-from training.measure.sample import Sample
+from training.measure.post_stratified import Estimate, Sample
 
 SEED = 20260402
 REPLAYS = 1000

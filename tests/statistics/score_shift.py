@@ -8,9 +8,9 @@ import numpy.typing as npt
 
 from tests.statistics.check import Check, Effort
 from training.watch import score_shift
+from training.watch.breach import Thresholds
 from training.watch.calibration_drift import CalibrationDrift
 from training.watch.score_shift import ScoreShift
-from training.watch.thresholds import Thresholds
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data" / "acs_employment_ma_2015_2018.npz"
 REFERENCE_YEAR = 2015

@@ -97,20 +97,20 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _report(arguments: argparse.Namespace) -> "Report":
-    from training.report import content, gathering, window
+    from training.report import content, window
 
     with ledger_source.snapshot(arguments) as ledger:
         now = ledger.facts().now()
         wanted = window.of(since=arguments.since, until=arguments.until, as_of=arguments.as_of, now=now)
         given = ledger_source.policy(arguments)
         only = arguments.model[0] if len(arguments.model) == 1 else ""
-        loaded = given or gathering.policy_at(ledger, only, wanted.as_of)
+        loaded = given or window.policy_at(ledger, only, wanted.as_of)
         for name in arguments.model:
             ledger_source.model(loaded, name)
         return content.build(
             ledger,
             loaded,
-            gathering.floors_at(ledger, wanted.as_of),
+            window.floors_at(ledger, wanted.as_of),
             models=tuple(dict.fromkeys(arguments.model)) or tuple(loaded.policy.models),
             window=wanted,
             pool=arguments.pool,

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from sidecar.ledger.store import Ledger
     from sidecar.ledger.watch_states import WatchView
     from sidecar.policy.loading import LoadedPolicy
-    from training.watch.following import Followed
-    from training.watch.watching import Look
+    from training.watch.consequences import Consequences
+    from training.watch.model_look import Look
 
 DONE, UNDONE, ALARM = 0, 1, 3
 
@@ -100,23 +100,23 @@ def _watch(
     *,
     at: float,
 ) -> int:
-    from training.watch import following, watching
+    from training.watch import consequences, model_look
 
     act = not arguments.dry_run
-    looks, followed = [], following.Followed()
+    looks, followed = [], consequences.Consequences()
     for model in models:
-        look = watching.look(
+        look = model_look.take(
             ledger, view, model, loaded, at=at, window_seconds=arguments.shift_window, write=act
         )
         if act:
             token = channel.token_of(arguments.token_file)
-            followed += following.hold(view, look, loaded, address=arguments.address, token=token)
+            followed += consequences.suspend(view, look, loaded, address=arguments.address, token=token)
             if not arguments.no_retrain:
-                followed += following.retrain(ledger, view, look, loaded)
-            look = watching.reread(view, look)
+                followed += consequences.retrain(ledger, view, look, loaded)
+            look = model_look.reread(view, look)
         looks.append(look)
     if act:
-        followed += following.export(
+        followed += consequences.export(
             looks, to_mlflow=arguments.mlflow, to_file=arguments.prometheus, undone=len(followed.undone)
         )
     _print(looks, followed, as_json=arguments.json)
@@ -125,7 +125,7 @@ def _watch(
     return ALARM if arguments.fail_on_alarm and any(look.alarmed for look in looks) else DONE
 
 
-def _print(looks: "list[Look]", followed: "Followed", *, as_json: bool) -> None:
+def _print(looks: "list[Look]", followed: "Consequences", *, as_json: bool) -> None:
     from training.watch import telling
 
     if as_json:
@@ -151,7 +151,7 @@ def _acknowledge(
     view: "WatchView", models: "Iterable[str]", arguments: argparse.Namespace, *, at: float
 ) -> int:
     """Takes note of the alarms of one stream."""
-    from training.watch import remembering
+    from training.watch import store
 
     by, reason = arguments.by.strip(), arguments.reason.strip()
     if not by or not reason:
@@ -163,7 +163,7 @@ def _acknowledge(
     known = {
         state.stream.id: (model, state)
         for model in models
-        for state in remembering.states(view.states(model)).values()
+        for state in store.states(view.states(model)).values()
     }
     found = [name for name in known if name.startswith(arguments.acknowledge.lower())]
     if len(found) != 1:
@@ -174,9 +174,7 @@ def _acknowledge(
             f"{', '.join(alarmed) or 'none'}"
         )
     model, state = known[found[0]]
-    remembering.amend(
-        view, model, found[0], lambda kept: kept.acknowledged(by=by, reason=reason, at=at), at=at
-    )
+    store.amend(view, model, found[0], lambda kept: kept.acknowledged(by=by, reason=reason, at=at), at=at)
     suspended = [alarm.suspension_id for alarm in state.alarms if alarm.suspension_id]
     print(f"{by} took note of the alarms of {found[0]} ({state.stream}); its detectors begin anew")
     if suspended:
@@ -208,9 +206,9 @@ def _require_a_way_to_hold(
     Raises:
         RequestRefused: a band says `on_breach: hold`, and there is no sidecar to tell.
     """
-    from training.watch import holding
+    from training.watch import consequences
 
-    holds = [model for model in models if holding.any_band_holds(loaded.policy.models[model])]
+    holds = [model for model in models if consequences.any_band_holds(loaded.policy.models[model])]
     if holds and not arguments.address and not arguments.dry_run:
         raise errors.RequestRefused(
             f"the policy of {', '.join(holds)} says on_breach: hold, so that an alarm must reach a sidecar: give "

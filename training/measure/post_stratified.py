@@ -1,18 +1,80 @@
-"""The post-stratified estimate of an accuracy, for all decisions or for a domain of them, with its intervals."""
+"""The post-stratified estimate of an accuracy, for all decisions or for a domain of them, with its intervals.
+
+It is made of a sample: labels that were drawn with known probabilities, and the strata that they were drawn from.
+Beside it stands what the answers that did not come could change.
+"""
 
 import math
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 
+from training import errors
 from training.measure import intervals
-from training.measure.intervals import FloatArray, WeightedMean
-from training.measure.sample import BoolArray, Sample
+from training.measure.intervals import FloatArray, IntArray, WeightedMean
 
+BoolArray = npt.NDArray[np.bool_]
 Method = Literal["Wilson", "Clopper-Pearson", "Korn-Graubard", "none"]
 EQUAL = 1e-9
 """Weights that differ by less than this share are equal: the rest is rounding."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Sample:
+    """Labels, and how many decisions each stratum has, labelled or not.
+
+    Attributes:
+        stratum: (n,) the stratum of each label, a position in `sizes`.
+        correct: (n,) 1.0 where the answer was right, else 0.0.
+        propensity: (n,) with which probability the decision came to be labelled, in (0, 1].
+        sizes: (h,) the exact number of decisions of each stratum.
+        groups: (n,) keys of decisions that depend on each other; None: none do.
+
+    Raises:
+        DataRefused: the arrays do not fit together, or a labelled stratum has no decisions.
+    """
+
+    stratum: IntArray
+    correct: FloatArray
+    propensity: FloatArray
+    sizes: FloatArray
+    groups: npt.NDArray[Any] | None = None
+
+    def __post_init__(self) -> None:
+        n = self.stratum.size
+        if self.correct.shape != (n,) or self.propensity.shape != (n,):
+            raise errors.DataRefused("a sample needs one outcome and one propensity for each label")
+        if n and not np.all((self.propensity > 0.0) & (self.propensity <= 1.0)):
+            raise errors.DataRefused("a propensity is not in (0, 1]")
+        if n and (self.stratum.max() >= self.sizes.size or np.any(self.sizes[self.stratum] <= 0.0)):
+            raise errors.DataRefused(
+                "a label is of a stratum without decisions: the ledger's counts and labels do not agree"
+            )
+
+    @property
+    def weights(self) -> FloatArray:
+        """(n,) how many decisions each label stands for; they sum to the size of every labelled stratum.
+
+        Within a stratum in inverse proportion to the propensities (Hajek 1971), and scaled so that the sum is
+        the stratum's exact size (post-stratification, Holt and Smith 1979): so what a draw happened to take too
+        much or too little of a stratum is put right, and so is an answer that did not come, where not coming
+        does not depend on whether it would have been right.
+        """
+        inverse = 1.0 / self.propensity
+        totals = np.bincount(self.stratum, weights=inverse, minlength=self.sizes.size)
+        return inverse * self.sizes[self.stratum] / totals[self.stratum]
+
+    def with_outcomes(self, outcomes: FloatArray) -> "Sample":
+        """The same labels about something else: (n,) of 1.0 and 0.0."""
+        return Sample(
+            stratum=self.stratum,
+            correct=outcomes,
+            propensity=self.propensity,
+            sizes=self.sizes,
+            groups=self.groups,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,3 +225,51 @@ def _careful_variance(sample: Sample, chosen: BoolArray, weights: FloatArray, me
     smoothed = (size * right + 1.0) / (size + 2.0)
     shares = mass / mass.sum()
     return float((shares * shares * smoothed * (1.0 - smoothed) / size).sum())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Missing:
+    """Decisions that were drawn to be labelled, and of which no label tells.
+
+    Attributes:
+        stratum: (m,) as in `Sample`.
+        propensity: (m,) with which probability each was drawn, in (0, 1].
+    """
+
+    stratum: IntArray
+    propensity: FloatArray
+
+
+def bounds(
+    sample: Sample, missing: Missing, domain: BoolArray | None = None, missing_domain: BoolArray | None = None
+) -> tuple[float, float] | None:
+    """The estimate if every missing label said wrong, and if every one said right; None without any draw.
+
+    No assumption about who does not answer stands behind it (Manski 1990); only that the draw was the draw.
+
+    Args:
+        sample: the labels that came.
+        missing: those that did not.
+        domain: (n,) which labels are of the domain; None: all.
+        missing_domain: (m,) which missing ones are.
+    """
+    n, m = sample.stratum.size, missing.stratum.size
+    kept = np.concatenate(
+        [
+            np.ones(n, dtype=bool) if domain is None else domain,
+            np.ones(m, dtype=bool) if missing_domain is None else missing_domain,
+        ]
+    )
+    if not kept.any():
+        return None
+    drawn = Sample(
+        stratum=np.concatenate([sample.stratum, missing.stratum]),
+        correct=np.concatenate([sample.correct, np.zeros(m)]),
+        propensity=np.concatenate([sample.propensity, missing.propensity]),
+        sizes=sample.sizes,
+    )
+    weights = drawn.weights[kept]
+    right = drawn.correct[kept]
+    unknown = (np.arange(n + m) >= n)[kept]
+    low, high = (float(np.average(outcome, weights=weights)) for outcome in (right, right + unknown))
+    return low, high

@@ -17,10 +17,10 @@ from training.measure.intervals import FloatArray, IntArray
 from training.replay import routing
 from training.replay.routing import History, Routed
 from training.retraining import challenge
-from training.watch import feeding, score_shift, streams
-from training.watch.alarms import Alarm
-from training.watch.feeding import States
+from training.watch import alarm_rules, score_shift, streams
+from training.watch.alarm_rules import States
 from training.watch.score_shift import ScoreShift
+from training.watch.state import Alarm
 from training.watch.streams import Observation, Stream
 
 
@@ -276,7 +276,7 @@ def _look(watched: Watched, *, rate: float, by: float) -> tuple[Watched, tuple[R
             waiting.append((stream, seen))
     for rows in known.values():
         rows.sort(key=lambda seen: seen.moment)
-    states = feeding.feed(watched.states, known, rate=rate, now=by)
+    states = alarm_rules.feed(watched.states, known, rate=rate, now=by)
     raised = []
     for stream, state in states.items():
         before = watched.states.get(stream)

@@ -9,11 +9,8 @@ from rich.text import Text
 
 from training.measure.verdict import Finding
 from training.report import wording
-from training.report.calibration import Calibration
-from training.report.content import ModelReport, Report, VersionReport
-from training.report.mandatory import Mandatory
-from training.report.rows import Row
-from training.report.tables import Tables
+from training.report.content import Calibration, Mandatory, ModelReport, Report, VersionReport
+from training.report.rows import Row, Tables
 
 STYLES = {
     Finding.SHOWN: "green",

@@ -34,9 +34,7 @@ from sidecar.decision.records import Governance, InForce
 from sidecar.decision.suspensions import Suspension
 from training.measure.post_stratified import Estimate
 from training.measure.verdict import Verdict
-from training.report.calibration import Calibration
-from training.report.content import ModelReport, Report, VersionReport
-from training.report.mandatory import Mandatory
+from training.report.content import Calibration, Mandatory, ModelReport, Report, VersionReport
 from training.report.rows import Maturity, Row
 
 SCHEMA = "trueband.report/1"

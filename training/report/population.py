@@ -14,9 +14,8 @@ from sidecar.ledger.queries import Stratum
 from sidecar.ledger.review_facts import PlannedReview
 from sidecar.policy.actions import AUTOMATIC_ACTIONS, Action, AnswerSource, Intent, TaskKind
 from training.measure.intervals import FloatArray, IntArray
-from training.measure.non_response import Missing
-from training.measure.sample import BoolArray, Sample
-from training.report.gathering import Gathered
+from training.measure.post_stratified import BoolArray, Missing, Sample
+from training.report.window import WindowFacts
 
 SUBJECTS = {AnswerSource.PRIMARY: "PRIMARY", AnswerSource.SECONDARY: "SECONDARY", AnswerSource.RULES: "RULE"}
 
@@ -108,23 +107,23 @@ class Population:
         )
 
 
-def versions_of(gathered: Gathered) -> tuple[str, ...]:
+def versions_of(facts: WindowFacts) -> tuple[str, ...]:
     """The versions of the model that made decisions in the window."""
-    return tuple(sorted({count.model_version for count in gathered.answers if count.intent is Intent.LIVE}))
+    return tuple(sorted({count.model_version for count in facts.answers if count.intent is Intent.LIVE}))
 
 
-def build(gathered: Gathered, versions: Sequence[str]) -> Population:
+def build(facts: WindowFacts, versions: Sequence[str]) -> Population:
     """The population of these versions of the model."""
-    observes = gathered.entry.mode == "observe"
-    sizes = sizes_of((each for each in gathered.strata if each.model_version in versions), observes=observes)
+    observes = facts.entry.mode == "observe"
+    sizes = sizes_of((each for each in facts.strata if each.model_version in versions), observes=observes)
     counts = tuple(
-        each for each in gathered.answers if each.model_version in versions and each.intent is Intent.LIVE
+        each for each in facts.answers if each.model_version in versions and each.intent is Intent.LIVE
     )
     keys = tuple(sizes)
     left_out: Counter[str] = Counter()
     drawn, undrawn = [], []
-    for each in gathered.labelled:
-        reason = _unusable(each, gathered, versions)
+    for each in facts.labelled:
+        reason = _unusable(each, facts, versions)
         if reason:
             left_out[reason] += 1
         elif each.propensity is None or not each.drawn:
@@ -133,10 +132,10 @@ def build(gathered: Gathered, versions: Sequence[str]) -> Population:
         else:
             drawn.append(each)
     reviews = tuple(
-        each for each in gathered.reviews if each.model_version in versions and each.intent is Intent.LIVE
+        each for each in facts.reviews if each.model_version in versions and each.intent is Intent.LIVE
     )
     settled = {each.decision.decision_id for each in drawn}
-    silent, propensities = _silent(gathered, reviews, settled)
+    silent, propensities = _silent(facts, reviews, settled)
     return Population(
         keys=keys,
         sample=sample_of(drawn, keys, np.array(list(sizes.values())), observes=observes),
@@ -201,19 +200,19 @@ def did_act(each: Decision | AnswerCount | PlannedReview, observes: bool) -> boo
     return each.may_act or (observes and each.action in AUTOMATIC_ACTIONS)
 
 
-def in_window(decision: Decision, gathered: Gathered) -> bool:
+def in_window(decision: Decision, facts: WindowFacts) -> bool:
     """Whether the answer itself was given in the window; its decision may have an earlier one."""
-    window = gathered.window
+    window = facts.window
     return (window.since is None or decision.decided_at >= window.since) and decision.decided_at < window.end
 
 
-def _unusable(each: Labelled, gathered: Gathered, versions: Sequence[str]) -> str:
+def _unusable(each: Labelled, facts: WindowFacts, versions: Sequence[str]) -> str:
     decision = each.decision
     if decision.model_version not in versions:
         return "of another version of the model"
     if decision.intent is not Intent.LIVE:
         return "of a shadow request"
-    if not in_window(decision, gathered):
+    if not in_window(decision, facts):
         return "about an answer outside of the window"
     if each.about != SUBJECTS[decision.source]:
         return "about another answer than the one that decided"
@@ -221,7 +220,7 @@ def _unusable(each: Labelled, gathered: Gathered, versions: Sequence[str]) -> st
 
 
 def _silent(
-    gathered: Gathered, reviews: Sequence[PlannedReview], settled: set[str]
+    facts: WindowFacts, reviews: Sequence[PlannedReview], settled: set[str]
 ) -> tuple[tuple[PlannedReview, ...], list[float]]:
     """The planned reviews of which no label tells, each decision once, with the probability of its plan."""
     found: dict[str, tuple[PlannedReview, float]] = {}
@@ -230,7 +229,7 @@ def _silent(
             continue
         propensity: float | None = None
         if each.kind is TaskKind.AUDIT:
-            known = gathered.unlabelled.get(each.decision_id)
+            known = facts.unlabelled.get(each.decision_id)
             propensity = each.audit_rate or None
             if known is not None:
                 propensity = known.propensities.get(each.answer_id, propensity)

@@ -1,7 +1,7 @@
-"""The rows of a report: a domain of decisions, what labels show of it, and the verdict on what it promises."""
+"""The rows of a report: domains of decisions, what labels show of each, and the verdict on what it promises."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
@@ -11,12 +11,18 @@ import numpy as np
 
 from sidecar.decision.tasks import TaskState
 from sidecar.ledger.review_facts import PlannedReview, Unlabelled
-from sidecar.policy.actions import AnswerSource, TaskKind
-from sidecar.policy.model import Promise
-from training.measure import non_response, post_stratified, verdict
+from sidecar.policy import categories
+from sidecar.policy import model as policy_model
+from sidecar.policy.actions import AUTOMATIC_ACTIONS, AnswerSource, TaskKind
+from sidecar.policy.model import Band, Category, Model, Promise
+from training.measure import post_stratified, verdict
 from training.measure.post_stratified import Estimate
-from training.measure.verdict import Verdict
-from training.report.population import Domain, Population, facet_of
+from training.measure.verdict import LEAST_EFFECTIVE, Verdict
+from training.report.population import Domain, Population, did_act, facet_of
+from training.report.window import WindowFacts
+
+MOST_CATEGORIES = 50
+"""Rows of categories, by their decisions; a policy that lists none takes any name that a caller sends."""
 
 
 class NoAnswer(StrEnum):
@@ -98,6 +104,150 @@ class Row:
     worst: tuple[float, float] | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tables:
+    """The rows.
+
+    Attributes:
+        answers: all live decisions. `acted`: those that acted.
+        bands: one for each band whose decisions act.
+        categories: one for each category with decisions that acted.
+        cells: a band in a category, where it has a promise or bands of its own, or 30 effective labels; none
+            where one category is all that there is.
+        rest: what did not act, by band and final action.
+        unshown: how many categories have no row, being beyond the 50 with the most decisions.
+    """
+
+    answers: Row
+    acted: Row
+    bands: tuple[Row, ...]
+    categories: tuple[Row, ...]
+    cells: tuple[Row, ...]
+    rest: tuple[Row, ...]
+    unshown: int
+
+
+def build(facts: WindowFacts, population: Population) -> Tables:
+    """The rows of a population."""
+    make = _maker(facts, population)
+    entry = facts.entry
+    listed = {categories.normalise(name): category for name, category in entry.categories.items()}
+    apart = frozenset(
+        name for name, each in listed.items() if each.promise is not None or each.bands is not None
+    )
+    volume: Counter[str] = Counter()
+    for count in population.counts:
+        if did_act(count, population.observes):
+            volume[count.category] += count.n
+    ranked = sorted(volume, key=lambda name: (-volume[name], name))
+    shown = sorted({*ranked[:MOST_CATEGORIES], *(apart & volume.keys())})
+    return Tables(
+        answers=make(lambda _: True, kind="answers"),
+        acted=make(lambda facet: facet.acted, kind="acted"),
+        bands=tuple(
+            _band(make, band, promise, apart & volume.keys()) for band, promise in _acting(entry, population)
+        ),
+        categories=tuple(_category(make, name, listed.get(name)) for name in shown),
+        cells=tuple(_cells(make, entry, shown, listed, apart, population))
+        if len(volume) > 1 or apart & volume.keys()
+        else (),
+        rest=tuple(_rest(make, population)),
+        unshown=len(volume) - len(shown),
+    )
+
+
+Maker = Callable[..., Row]
+
+
+def _maker(facts: WindowFacts, population: Population) -> Maker:
+    def make(domain: Domain, **about: object) -> Row:
+        return row(
+            population,
+            domain,
+            as_of=facts.window.as_of,
+            today=facts.window.today,
+            unlabelled=facts.unlabelled,
+            **about,  # type: ignore[arg-type]
+        )
+
+    return make
+
+
+def _acting(entry: Model, population: Population) -> Iterator[tuple[str, Band | None]]:
+    """The bands that act under the policy, from the top, and then those that acted under an earlier one."""
+    known = {band.name: band for band in entry.bands if band.action in AUTOMATIC_ACTIONS}
+    yield from known.items()
+    own = {band.name for each in entry.categories.values() for band in each.bands or ()}
+    acted = {count.band for count in population.counts if did_act(count, population.observes)}
+    for name in sorted(acted - known.keys() - own):
+        yield name, None
+
+
+def _band(make: Maker, name: str, band: Band | None, apart: frozenset[str]) -> Row:
+    return make(
+        lambda facet: facet.acted and facet.band == name and facet.category not in apart,
+        kind="band",
+        band=name,
+        without=sorted(apart),
+        edge=None if band is None else float(band.from_),
+        promise=None if band is None else policy_model.promise_of(band, None),
+    )
+
+
+def _category(make: Maker, name: str, category: Category | None) -> Row:
+    return make(
+        lambda facet: facet.acted and facet.category == name,
+        kind="category",
+        category=name,
+        promise=None if category is None else category.promise,
+    )
+
+
+def _cells(
+    make: Maker,
+    entry: Model,
+    shown: list[str],
+    listed: dict[str, Category],
+    apart: frozenset[str],
+    population: Population,
+) -> Iterator[Row]:
+    present = {
+        (count.category, count.band) for count in population.counts if did_act(count, population.observes)
+    }
+    for name in shown:
+        category = listed.get(name)
+        for band in policy_model.bands_of(entry, category):
+            if (name, band.name) not in present:
+                continue
+            found = make(
+                lambda facet, name=name, band=band: (
+                    facet.acted and facet.category == name and facet.band == band.name
+                ),
+                kind="cell",
+                band=band.name,
+                category=name,
+                edge=float(band.from_),
+                promise=policy_model.promise_of(band, category),
+            )
+            if name in apart or found.estimate.n_effective >= LEAST_EFFECTIVE:
+                yield found
+
+
+def _rest(make: Maker, population: Population) -> Iterator[Row]:
+    present = {
+        (count.band, count.action) for count in population.counts if not did_act(count, population.observes)
+    }
+    for name, action in sorted(present):
+        yield make(
+            lambda facet, name=name, action=action: (
+                not facet.acted and facet.band == name and facet.action is action
+            ),
+            kind="rest",
+            band=name,
+            action=action.value,
+        )
+
+
 def row(
     population: Population,
     domain: Domain,
@@ -161,7 +311,7 @@ def row(
         mean_confidence=sum(count.calibrated_sum for count in primary) / calibrated if calibrated else None,
         verdict=None if promise is None else verdict.judge(found, promise, today=today),
         no_answers={reason: reasons[reason] for reason in NoAnswer if reasons[reason]},
-        worst=non_response.bounds(population.sample, population.missing, part.labels, part.missing),
+        worst=post_stratified.bounds(population.sample, population.missing, part.labels, part.missing),
     )
 
 

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 
 from training.registry.reports import ReportRun
-from training.report import figures, wording
+from training.report import page, wording
 from training.report.content import ModelReport, Report, VersionReport
 from training.report.rows import Row
 
@@ -20,7 +20,7 @@ def of(report: Report) -> list[ReportRun]:
             name=f"{model.model} {wording.version(version.version)}",
             params=_params(report, model, version),
             metrics=dict(_metrics(version)),
-            figures={f"{name}.png": figure for name, figure in figures.of_version(model, version).items()},
+            figures={f"{name}.png": figure for name, figure in page.figures_of(model, version).items()},
         )
         for model in report.models
         for version in model.versions

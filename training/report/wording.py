@@ -10,8 +10,7 @@ from sidecar.ledger.review_facts import EndingCount
 from sidecar.policy.actions import TaskKind
 from training.measure.post_stratified import Estimate
 from training.measure.verdict import LEAST_EFFECTIVE, Finding, Verdict
-from training.report.rows import NoAnswer, Row
-from training.report.tables import Tables
+from training.report.rows import NoAnswer, Row, Tables
 from training.report.window import Window
 
 NONE = "-"

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from training import errors
 from training.measure.intervals import FloatArray
-from training.watch import change, checks, logarithms
+from training.watch import breach, e_values
 
 OFFSETS = (-1.0, -0.5, -0.25, 0.25, 0.5, 1.0)
 
@@ -32,7 +32,7 @@ class CalibrationDrift:
 
     A process of this kind saves up evidence for the null hypothesis, too, and is late for a drift after a long
     good spell. Beside it, of the same bets, stands therefore a Shiryaev-Roberts e-detector: see
-    `training.monitoring.change` for what it guarantees, and `Thresholds` for how the two share a rate.
+    `breach.ShiryaevRoberts` for what it guarantees, and `breach.Thresholds` for how the two share a rate.
 
     Reading: it fires on miscalibration and not on covariate shift. When the scores move elsewhere and each
     still means what it says, the accuracy changes and this does not. The smallest bet sets what it can find: a
@@ -83,7 +83,7 @@ class CalibrationDrift:
         Raises:
             DataRefused: an argument is not as described.
         """
-        correct = checks.outcome(outcome)
+        correct = e_values.outcome(outcome)
         if not 0.0 <= confidence <= 1.0:
             raise errors.DataRefused("a confidence is outside [0, 1] or not a number")
         ratios = [offset * correct - math.log1p(confidence * math.expm1(offset)) for offset in self.offsets]
@@ -91,7 +91,7 @@ class CalibrationDrift:
             log_bets=tuple([log_bet + ratio for log_bet, ratio in zip(self.log_bets, ratios, strict=True)]),
             log_sums=tuple(
                 [
-                    logarithms.log1p_exp(total + ratio)
+                    e_values.log1p_exp(total + ratio)
                     for total, ratio in zip(self.log_sums, ratios, strict=True)
                 ]
             ),
@@ -103,12 +103,12 @@ class CalibrationDrift:
     @property
     def log_e(self) -> float:
         """The log of E, both sides averaged; 0 at the start."""
-        return logarithms.log_mean(self.log_bets)
+        return e_values.log_mean(self.log_bets)
 
     @property
     def log_statistic(self) -> float:
         """The log of the e-detector's statistic, both sides averaged; -infinity at the start."""
-        return logarithms.log_mean([logarithms.log_expm1(total) for total in self.log_sums])
+        return e_values.log_mean([e_values.log_expm1(total) for total in self.log_sums])
 
     @property
     def direction(self) -> Direction:
@@ -117,7 +117,7 @@ class CalibrationDrift:
 
     def _evidence(self, side: float) -> float:
         sums = zip(self.log_sums, self.offsets, strict=True)
-        return logarithms.log_mean([total for total, offset in sums if offset * side > 0.0])
+        return e_values.log_mean([total for total, offset in sums if offset * side > 0.0])
 
     def log_e_path(self, outcomes: npt.ArrayLike, confidences: npt.ArrayLike) -> FloatArray:
         """The log of E after each label of one or many streams that go on from this state.
@@ -132,8 +132,8 @@ class CalibrationDrift:
         Raises:
             DataRefused: an argument is not as described.
         """
-        known = checks.outcomes(outcomes)
-        claimed = checks.confidences(confidences, known.shape)
+        known = e_values.outcomes(outcomes)
+        claimed = e_values.confidences(confidences, known.shape)
         right = np.cumsum(known, axis=-1)
         total = np.full(known.shape, -np.inf)
         for log_bet, offset in zip(self.log_bets, self.offsets, strict=True):
@@ -143,11 +143,11 @@ class CalibrationDrift:
 
     def log_statistic_path(self, outcomes: npt.ArrayLike, confidences: npt.ArrayLike) -> FloatArray:
         """The log of the e-detector's statistic after each label; arguments and shapes as in `log_e_path`."""
-        known = checks.outcomes(outcomes)
-        claimed = checks.confidences(confidences, known.shape)
+        known = e_values.outcomes(outcomes)
+        claimed = e_values.confidences(confidences, known.shape)
         offsets = np.reshape(self.offsets, (-1, *([1] * (known.ndim - 1))))
         bets = np.expm1(offsets)
-        return change.statistic_path(
+        return breach.statistic_path(
             self.log_sums,
             [1.0 / len(self.offsets)] * len(self.offsets),
             known.shape,

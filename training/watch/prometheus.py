@@ -6,9 +6,9 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry, Gauge, write_to_textfile
 
 from training import errors
+from training.watch.breach import Thresholds
+from training.watch.model_look import Look
 from training.watch.state import StreamState
-from training.watch.thresholds import Thresholds
-from training.watch.watching import Look
 
 _STREAM = ("model", "model_version", "band", "category", "source", "stream")
 

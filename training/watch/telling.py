@@ -7,14 +7,13 @@ from rich import box
 from rich.table import Table
 
 from sidecar import times
-from training.watch import challenger, odds
-from training.watch.alarms import Alarm
-from training.watch.reference import VersionShift
-from training.watch.shadowing import Shadowed
-from training.watch.state import StreamState
+from training.watch import challenger, e_values
+from training.watch.breach import Thresholds
+from training.watch.challenger import Shadowed
+from training.watch.model_look import Look
+from training.watch.score_shift import VersionShift
+from training.watch.state import Alarm, StreamState
 from training.watch.streams import ID_BYTES
-from training.watch.thresholds import Thresholds
-from training.watch.watching import Look
 
 
 def table(look: Look) -> Table:
@@ -30,13 +29,14 @@ def table(look: Look) -> Table:
         evidence = change = promised = "-"
         if state.stream.promise is not None:
             promised = f"{state.stream.promise:.1%}"
-            evidence = f"{odds.number(state.mixture_log_e)} of {odds.to_one(accuracy_needed(look, state))}"
-            change = (
-                f"{odds.number(state.change_log_statistic)} of {odds.number(thresholds.change_log_statistic)}"
+            evidence = (
+                f"{e_values.shown(state.mixture_log_e)} of {e_values.odds(accuracy_needed(look, state))}"
             )
+            needed = e_values.shown(thresholds.change_log_statistic)
+            change = f"{e_values.shown(state.change_log_statistic)} of {needed}"
         drift = "-"
         if state.drift.labels:
-            drift = f"{odds.number(state.drift_log_e)} of {odds.to_one(calibration_needed(look, state))}"
+            drift = f"{e_values.shown(state.drift_log_e)} of {e_values.odds(calibration_needed(look, state))}"
         made.add_row(
             state.stream.id,
             _name(state),
@@ -65,8 +65,8 @@ def sentences(look: Look) -> Iterator[str]:
     if len(look.accuracy.log_e) > 1:
         named = [state.stream.id for state in look.states if state.stream in look.accuracy.named]
         yield (
-            f"All {len(look.accuracy.log_e)} promises together: evidence {odds.to_one(look.accuracy.log_mean)} that "
-            f"any is broken, {odds.to_one(-math.log(look.rate))} needed; e-BH at {look.rate:g} names "
+            f"All {len(look.accuracy.log_e)} promises together: evidence {e_values.odds(look.accuracy.log_mean)} that "
+            f"any is broken, {e_values.odds(-math.log(look.rate))} needed; e-BH at {look.rate:g} names "
             f"{', '.join(named) or 'none'}"
         )
     for shift in look.shifts:
@@ -177,8 +177,8 @@ def calibration_needed(look: Look, state: StreamState) -> float:
 def _alarm(state: StreamState, alarm: Alarm) -> str:
     what = f"{alarm.kind} alarm of {state.stream.id} ({state.stream}) since {times.rfc3339(alarm.fired_at)}"
     basis = (
-        f"the {alarm.detector} detector had {odds.to_one(alarm.log_evidence)} of "
-        f"{odds.to_one(alarm.log_needed)} after {alarm.labels:,} labels, {alarm.correct:,} of them correct"
+        f"the {alarm.detector} detector had {e_values.odds(alarm.log_evidence)} of "
+        f"{e_values.odds(alarm.log_needed)} after {alarm.labels:,} labels, {alarm.correct:,} of them correct"
     )
     told = f"{what}: {basis}"
     if alarm.kind == "CALIBRATION" and state.drift.labels:
@@ -216,8 +216,8 @@ def _challenger(look: Look, each: Shadowed) -> str:
         f"Challenger of {look.model} {each.model_version}".rstrip()
         + f", {held.name} version {held.version} beside version {each.champion.version}: on {each.evidence.labels:,} "
         f"audit labels its mean Brier score is {each.brier_challenger:.4f}, the champion's {each.brier_champion:.4f} "
-        f"({-each.difference:+.4f}); evidence {odds.to_one(evidence)} that the {better} is better "
-        f"({odds.to_one(needed)} would do)"
+        f"({-each.difference:+.4f}); evidence {e_values.odds(evidence)} that the {better} is better "
+        f"({e_values.odds(needed)} would do)"
     )
     if ahead < needed or behind >= needed or each.difference <= 0.0:
         return told

@@ -5,7 +5,7 @@ import pytest
 
 from tests.statistics import estimates
 from tests.statistics.check import Effort
-from training.measure.sample import Sample
+from training.measure.post_stratified import Sample
 
 
 def test_every_claim_holds() -> None:

@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 
 from sidecar.policy.model import Promise
 from training.measure import intervals, post_stratified, verdict
-from training.measure.post_stratified import Estimate
-from training.measure.sample import Sample
+from training.measure.post_stratified import Estimate, Sample
 from training.measure.verdict import Finding
 
 TODAY = date(2027, 3, 31)

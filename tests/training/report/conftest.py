@@ -13,7 +13,7 @@ from sidecar.ledger.store import Ledger
 from sidecar.policy import loading
 from sidecar.policy.actions import Action, TaskKind
 from tests import builders
-from training.report import content, gathering, window
+from training.report import content, window
 from training.report.content import Report
 
 START = 1_790_000_000.0  # 2026-09-21 14:13 UTC, a Monday
@@ -106,7 +106,7 @@ class World:
             return content.build(
                 ledger,
                 self.loaded,
-                gathering.floors_at(ledger, wanted.as_of),
+                window.floors_at(ledger, wanted.as_of),
                 models=tuple(self.loaded.policy.models),
                 window=wanted,
                 pool=pool,

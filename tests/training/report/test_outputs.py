@@ -12,7 +12,7 @@ from xml.etree import ElementTree as ET
 import pytest
 from rich.console import Console
 
-from training.report import console, document, figures, page, runs, wording
+from training.report import console, document, page, runs, wording
 
 MakeWorld = Callable[..., Any]
 EVIL = "<script>alert('x')</script>&\"{{ 7*7 }}"
@@ -232,13 +232,13 @@ def test_markup_of_a_caller_stays_text(make_world: MakeWorld) -> None:
 
 def test_figures(evil: Any) -> None:
     (model,) = evil.report().models
-    drawn = figures.of_version(model, model.versions[1])
+    drawn = page.figures_of(model, model.versions[1])
     assert set(drawn) == {"reliability", "weekly"}
     assert len(drawn["weekly"].axes) == 1
     lines = [line.get_ydata() for line in drawn["weekly"].axes[0].lines]
     assert any(list(line) == pytest.approx([0.9, 0.9]) for line in lines), "the promise"
-    uri = figures.svg_uri(drawn["weekly"])
-    assert uri == figures.svg_uri(drawn["weekly"]), "the same figure is the same text"
+    uri = page.svg_uri(drawn["weekly"])
+    assert uri == page.svg_uri(drawn["weekly"]), "the same figure is the same text"
     root = ET.fromstring(base64.b64decode(uri.partition(",")[2]))
     assert root.tag.endswith("svg")
 

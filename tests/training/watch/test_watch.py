@@ -15,14 +15,14 @@ from sidecar.decision.records import Artifact, CalibratorReference
 from sidecar.ledger.store import Ledger
 from sidecar.policy.actions import Action
 from training import cli
-from training.watch import state, triggers
+from training.watch import state, store
 
 BROKEN = [number % 6 != 0 for number in range(120)]
 """Five of six are right, where nineteen of twenty are promised."""
 
 
 def streams_of(world) -> list[state.StreamState]:
-    return [state.decode(body) for name, body in world.states().items() if name != triggers.ROW]
+    return [state.decode(body) for name, body in world.states().items() if name != store.ROW]
 
 
 def told_json(world, *arguments: str, **more):
@@ -286,7 +286,7 @@ def test_what_a_newer_version_remembers_is_not_overwritten(world) -> None:
     world.add([True] * 3)
     world.watch()
     with Ledger(world.url) as ledger:
-        (row,) = (row for name, row in ledger.watch().states("leads").items() if name != triggers.ROW)
+        (row,) = (row for name, row in ledger.watch().states("leads").items() if name != store.ROW)
         later = msgspec.structs.replace(row, body=row.body.replace('"schema":1', '"schema":2'))
         ledger.watch().keep([later])
     code, _, err = world.watch()
@@ -336,7 +336,7 @@ def test_other_scores_than_at_the_fit_are_a_warning_and_no_alarm(world) -> None:
     assert "WARNING since 2026-09-21" in out
     assert "no reason to refit by itself" in out
     assert "a retrain was due" not in out
-    assert triggers.decode(world.states()[triggers.ROW]).runs == ()
+    assert store.decode(world.states()[store.ROW]).runs == ()
     # A week later only the scores of that week count, and there are none.
     _, document, _ = told_json(world, at=1_791_000_000.0)
     assert document["models"]["leads"]["score_shift"] == []

@@ -8,11 +8,11 @@ from sidecar.ledger.store import Ledger
 from sidecar.policy.upkeep import Retrain
 from tests import builders
 from training import errors
-from training.watch import triggers
-from training.watch.alarms import Alarm
-from training.watch.state import StreamState
+from training.watch import due_retrain, model_look, store
+from training.watch.model_look import Champion
+from training.watch.state import Alarm, StreamState
+from training.watch.store import ModelMemory, Run
 from training.watch.streams import Stream
-from training.watch.triggers import Champion, ModelMemory, Run
 
 DAY = 86_400.0
 NOW = 100 * DAY
@@ -41,7 +41,7 @@ def alarmed(stream: Stream = STREAM, **changes) -> StreamState:
 
 
 def due(settings: Retrain, *, states=(), champion=CHAMPION, memory=NOTHING, now=NOW):
-    return triggers.due(settings, states, champion, memory, now=now)
+    return due_retrain.due(settings, states, champion, memory, now=now)
 
 
 def ended(began_at: float) -> ModelMemory:
@@ -105,7 +105,7 @@ def test_while_another_watch_retrains_none_is_started_until_it_must_have_died() 
     running = ModelMemory().begun("t", "sha256:c", at=NOW - 60)
     settings, states = Retrain(on_alarm=True), [alarmed()]
     assert due(settings, states=states, memory=running) is None
-    dead = ModelMemory().begun("t", "sha256:c", at=NOW - triggers.CLAIM_SECONDS)
+    dead = ModelMemory().begun("t", "sha256:c", at=NOW - due_retrain.CLAIM_SECONDS)
     assert due(settings, states=states, memory=dead) is not None
 
 
@@ -118,20 +118,19 @@ def test_a_retrain_that_failed_is_tried_again() -> None:
 
 def test_the_memory_is_bounded_and_comes_back_bit_for_bit() -> None:
     memory = ModelMemory(shifted_since={"v1": 0.1 + 0.2})
-    for number in range(triggers.MOST_RUNS + 5):
+    for number in range(store.MOST_RUNS + 5):
         memory = memory.begun(f"t{number}", "sha256:c", at=float(number)).ended(f"t{number}", "x", at=1e9)
-    assert len(memory.runs) == triggers.MOST_RUNS
-    assert memory.last_began_at == triggers.MOST_RUNS + 4
-    assert triggers.decode(triggers.encode(memory)) == memory
+    assert len(memory.runs) == store.MOST_RUNS
+    assert memory.last_began_at == store.MOST_RUNS + 4
+    assert store.decode(store.encode(memory)) == memory
     assert memory.runs[0] == Run(trigger="t5", calibrator="sha256:c", began_at=5.0, ended_at=1e9, came_to="x")
     with pytest.raises(errors.RequestRefused, match="cannot be read by this version"):
-        triggers.decode('{"runs": 3}')
+        store.decode('{"runs": 3}')
 
 
 def test_of_two_that_found_it_due_one_retrains(world, monkeypatch: pytest.MonkeyPatch) -> None:
     """The second one looked before the first one said so."""
     from training.retraining import pipeline
-    from training.watch import remembering, retraining, watching
 
     def never(*_: object, **__: object) -> None:
         raise AssertionError("it retrained")
@@ -142,9 +141,9 @@ def test_of_two_that_found_it_due_one_retrains(world, monkeypatch: pytest.Monkey
     at = 1_791_000_000.0
     with Ledger(world.url) as ledger:
         view = ledger.watch()
-        look = watching.look(ledger, view, "leads", world.policy, at=at, window_seconds=DAY)
-        assert triggers.due(
+        look = model_look.take(ledger, view, "leads", world.policy, at=at, window_seconds=DAY)
+        assert due_retrain.due(
             world.policy.policy.models["leads"].retrain, look.states, look.champion, look.memory, now=at
         )
-        remembering.amend_memory(view, "leads", lambda kept: kept.begun("t", "sha256:c", at=at), at=at)
-        assert retraining.retrain_if_due(ledger, view, look, world.policy) is None
+        store.amend_memory(view, "leads", lambda kept: kept.begun("t", "sha256:c", at=at), at=at)
+        assert due_retrain.retrain_if_due(ledger, view, look, world.policy) is None

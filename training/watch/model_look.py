@@ -13,16 +13,34 @@ from sidecar.ledger.watch_states import RecentScores, WatchView
 from sidecar.policy.loading import LoadedPolicy
 from sidecar.policy.model import Model
 from training import errors
-from training.watch import feeding, reference, remembering, shadowing, streams
-from training.watch.feeding import Family, States
-from training.watch.reference import VersionShift
-from training.watch.shadowing import Shadowed
+from training.watch import alarm_rules, challenger, score_shift, store, streams
+from training.watch.alarm_rules import Family, States
+from training.watch.challenger import Shadowed
+from training.watch.score_shift import VersionShift
 from training.watch.state import StreamState
+from training.watch.store import ModelMemory
 from training.watch.streams import Stream, Streams
-from training.watch.triggers import Champion, ModelMemory
 
 CLOCKS_SECONDS = 300.0
 """By how much the clocks of the machines that watch may differ."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Champion:
+    """What is in force for a model, and for how long.
+
+    Attributes:
+        digest: of its document.
+        model_version: of the newest answer that it calibrated; empty where requests name none.
+        since: when a sidecar first decided with it, which stands for the time of its fit, in seconds since the
+            epoch. The window of its data would not do: labels that judged it are later than it and not new.
+        labels_at: when each label became known that could train, in any order.
+    """
+
+    digest: str
+    model_version: str
+    since: float
+    labels_at: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +81,7 @@ class Look:
         return tuple([each for each in self.states if any(alarm.is_open for alarm in each.alarms)])
 
 
-def look(
+def take(
     ledger: Ledger,
     view: WatchView,
     model: str,
@@ -101,13 +119,13 @@ def look(
 
     def once() -> tuple[States, States, ModelMemory]:
         rows = view.states(model)
-        fed, past = _fed(remembering.states(rows), given, entry, in_force, at=at)
-        memory = _shifted(remembering.memory(rows), shifts, at=at)
+        fed, past = _fed(store.states(rows), given, entry, in_force, at=at)
+        memory = _shifted(store.memory(rows), shifts, at=at)
         if write:
-            view.keep(remembering.changes(rows, model, fed.values(), memory, at=at))
+            view.keep(store.changes(rows, model, fed.values(), memory, at=at))
         return fed, past, memory
 
-    fed, past, memory = remembering.again(once)
+    fed, past, memory = store.again(once)
     states = tuple(sorted(fed.values(), key=_place))
     rate = entry.watch.false_alarm_rate
     return Look(
@@ -117,23 +135,23 @@ def look(
         states=states,
         past=tuple(sorted(past.values(), key=_place)),
         left_out=given.left_out,
-        accuracy=feeding.accuracy_family(states, rate),
-        calibration=feeding.calibration_family(states, rate),
+        accuracy=alarm_rules.accuracy_family(states, rate),
+        calibration=alarm_rules.calibration_family(states, rate),
         shifts=shifts,
         champion=_champion(ledger, latest, labelled, entry),
         memory=memory,
-        shadowed=shadowing.compare(ledger, model, loaded, labelled, entry_of, at=at),
+        shadowed=challenger.compare(ledger, model, loaded, labelled, entry_of, at=at),
     )
 
 
 def reread(view: WatchView, look: Look) -> Look:
     """The look, with what followed from it: suspensions and retrains are remembered with the streams."""
     rows = view.states(look.model)
-    kept = remembering.states(rows)
+    kept = store.states(rows)
     return replace(
         look,
         states=tuple([kept.get(each.stream, each) for each in look.states]),
-        memory=remembering.memory(rows),
+        memory=store.memory(rows),
     )
 
 
@@ -155,7 +173,7 @@ def _fed(
     for stream, seen in given.observations.items():
         newest[stream] = max([newest.get(stream, 0.0), *(each.decided_at for each in seen)])
     current = _current(newest, entry, in_force)
-    watched = feeding.feed(
+    watched = alarm_rules.feed(
         {stream: each for stream, each in stored.items() if stream in current},
         {stream: seen for stream, seen in given.observations.items() if stream in current},
         rate=entry.watch.false_alarm_rate,
@@ -209,8 +227,8 @@ def _shift(ledger: Ledger, model: str, recent: RecentScores, entry: Model) -> Ve
         found = ledger.watch().recent_scores(model, since=start, until=end)
         return next((each.scores for each in found if each.model_version == recent.model_version), ())
 
-    calibrator = reference.calibrator_of(ledger, recent.calibrator_digest)
-    return reference.compare(recent, calibrator, between, warning=entry.watch.shift_warning)
+    calibrator = score_shift.calibrator_of(ledger, recent.calibrator_digest)
+    return score_shift.compare(recent, calibrator, between, warning=entry.watch.shift_warning)
 
 
 def _shifted(memory: ModelMemory, shifts: Iterable[VersionShift], *, at: float) -> ModelMemory:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from training.watch import triggers
+from training.watch import store
 
 pytestmark = [
     # MLflow's own, from reading YAML and from describing the input example.
@@ -54,8 +54,8 @@ def versions(client, name: str) -> int:
     return len(client.search_model_versions(f"name='{name}'"))
 
 
-def runs(world) -> tuple[triggers.Run, ...]:
-    return triggers.decode(world.states()[triggers.ROW]).runs
+def runs(world) -> tuple[store.Run, ...]:
+    return store.decode(world.states()[store.ROW]).runs
 
 
 def test_an_alarm_starts_one_retrain_and_promotes_if_the_policy_says_so(world, client) -> None:

@@ -10,11 +10,10 @@ from sidecar import times
 from sidecar.decision import audit
 from training.measure import post_stratified
 from training.measure.intervals import FloatArray
-from training.measure.post_stratified import Estimate
-from training.measure.sample import Sample
-from training.report.gathering import Gathered
+from training.measure.post_stratified import Estimate, Sample
 from training.report.population import Population, StratumKey, key_of, sizes_of
 from training.report.rows import Row
+from training.report.window import WindowFacts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,10 +37,10 @@ class BandWeeks:
     points: tuple[WeekPoint, ...]
 
 
-def of(gathered: Gathered, population: Population, bands: Sequence[Row]) -> tuple[BandWeeks, ...]:
+def of(facts: WindowFacts, population: Population, bands: Sequence[Row]) -> tuple[BandWeeks, ...]:
     """The decisions of each band's row, by the week in which they were decided."""
     versions = {key.model_version for key in population.keys}
-    strata = [each for each in gathered.strata if each.model_version in versions]
+    strata = [each for each in facts.strata if each.model_version in versions]
     weeks = sorted({_week(each.day) for each in strata})
     sizes: dict[tuple[str, StratumKey], float] = {}
     for week in weeks:

@@ -16,11 +16,10 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from training.watch import many
-from training.watch.alarms import Alarm, AlarmKind, Detector
-from training.watch.state import StreamState
+from training.watch import e_values
+from training.watch.breach import Thresholds
+from training.watch.state import Alarm, AlarmKind, Detector, StreamState
 from training.watch.streams import Observation, Stream
-from training.watch.thresholds import Thresholds
 
 States = dict[Stream, StreamState]
 
@@ -123,7 +122,7 @@ def family(log_e: Mapping[Stream, float], rate: float) -> Family:
     return Family(
         log_e=dict(log_e),
         named=named,
-        log_mean=many.log_mean_e_value(values),
+        log_mean=e_values.log_mean_e_value(values),
         log_reached=bar - math.log(max(len(named), 1)),
         log_needed=bar - math.log(min(len(named) + 1, max(len(streams), 1))),
     )
@@ -132,7 +131,7 @@ def family(log_e: Mapping[Stream, float], rate: float) -> Family:
 def _named(log_e: Mapping[Stream, float], rate: float) -> frozenset[Stream]:
     """The streams that e-BH names."""
     streams = list(log_e)
-    positions = many.e_benjamini_hochberg([log_e[stream] for stream in streams], rate)
+    positions = e_values.e_benjamini_hochberg([log_e[stream] for stream in streams], rate)
     return frozenset([streams[position] for position in positions])
 
 

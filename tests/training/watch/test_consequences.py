@@ -12,7 +12,7 @@ from sidecar.ledger.store import Ledger
 from sidecar.policy import loading
 from training import cli
 from training.demo import processes
-from training.watch import alarms, holding, state, triggers
+from training.watch import consequences, state, store
 
 BROKEN = [number % 6 != 0 for number in range(120)]
 POLICY = """
@@ -79,8 +79,8 @@ def admin(world, policy_file: Path) -> Iterator[Admin]:
     assert "unhandled_exception" not in service.log.read_text()
 
 
-def alarms_of(world) -> list[alarms.Alarm]:
-    kept = [state.decode(body) for name, body in world.states().items() if name != triggers.ROW]
+def alarms_of(world) -> list[state.Alarm]:
+    kept = [state.decode(body) for name, body in world.states().items() if name != store.ROW]
     return [alarm for each in kept for alarm in each.alarms if alarm.kind == "ACCURACY"]
 
 
@@ -97,7 +97,7 @@ def test_a_breach_suspends_its_band_once_and_what_a_person_lifts_stays_lifted(wo
     assert made.suspended_by == "trueband-watch"
     (alarm,) = alarms_of(world)
     assert alarm.suspension_id == made.suspension_id
-    (stream,) = {name for name in world.states() if name != triggers.ROW}
+    (stream,) = {name for name in world.states() if name != store.ROW}
     assert f"stream {stream} (auto, leads v1)" in made.explanation
     assert (
         f"of {alarm.labels} audit labels {alarm.correct} were correct where 95.0% is promised"
@@ -169,7 +169,7 @@ def test_while_one_suspends_another_leaves_it_alone(
         assert go_on.wait(60)
         return "0" * 32
 
-    monkeypatch.setattr(holding, "_suspended", slow)
+    monkeypatch.setattr(consequences, "_suspended", slow)
     command = [
         "watch",
         "--ledger-url",
@@ -184,11 +184,11 @@ def test_while_one_suspends_another_leaves_it_alone(
     first.start()
     assert inside.wait(60)
     assert cli.main(command) == 0
-    (stale,) = (state.decode(body) for name, body in world.states().items() if name != triggers.ROW)
-    unclaimed = [alarms.replace(each, hold_claimed_at=None) for each in alarms_of(world)]
+    (stale,) = (state.decode(body) for name, body in world.states().items() if name != store.ROW)
+    unclaimed = [state.replace(each, hold_claimed_at=None) for each in alarms_of(world)]
     with Ledger(world.url) as ledger:
         # What a watch that looked before the first one claimed it would do.
-        told = holding.hold(
+        told = consequences.suspend_once(
             ledger.watch(), "unix:nobody", "", "leads", stale, unclaimed[0], now=1_791_000_001.0
         )
     assert told == ""
@@ -237,7 +237,7 @@ def test_an_alarm_of_a_band_that_does_not_hold_suspends_nothing(world, admin: Ad
 
 
 def test_what_another_watch_has_claimed_is_left_to_it_for_a_while() -> None:
-    alarm = alarms.Alarm(
+    alarm = state.Alarm(
         kind="ACCURACY",
         detector="mixture",
         fired_at=0.0,
@@ -248,11 +248,11 @@ def test_what_another_watch_has_claimed_is_left_to_it_for_a_while() -> None:
         log_needed=3.7,
     )
     assert alarm.wants_hold(10.0)
-    claimed = alarms.replace(alarm, hold_claimed_at=10.0)
-    assert not claimed.wants_hold(10.0 + alarms.CLAIM_SECONDS - 1)
-    assert claimed.wants_hold(10.0 + alarms.CLAIM_SECONDS), "whoever claimed it has died"
-    assert not alarms.replace(alarm, suspension_id="x").wants_hold(10.0)
-    assert not alarms.replace(alarm, kind="CALIBRATION").wants_hold(10.0)
+    claimed = state.replace(alarm, hold_claimed_at=10.0)
+    assert not claimed.wants_hold(10.0 + state.CLAIM_SECONDS - 1)
+    assert claimed.wants_hold(10.0 + state.CLAIM_SECONDS), "whoever claimed it has died"
+    assert not state.replace(alarm, suspension_id="x").wants_hold(10.0)
+    assert not state.replace(alarm, kind="CALIBRATION").wants_hold(10.0)
     assert not alarm.acknowledged(by="ada", reason="x", at=5.0).wants_hold(10.0)
 
 
@@ -262,17 +262,16 @@ def test_which_policies_hold_anywhere() -> None:
 
     plain = "calibrator: 'models:/l@champion', evidence: score"
     own = "[{name: auto, from: 0.9, action: AUTO_ROUTE, on_breach: hold}, {name: r, from: 0, action: REJECT}]"
-    assert not holding.any_band_holds(entry(f"{{{plain}}}"))
-    assert holding.any_band_holds(entry(f"{{{plain}, bands: {own}}}"))
-    assert holding.any_band_holds(entry(f"{{{plain}, categories: {{general: {{bands: {own}}}}}}}"))
+    assert not consequences.any_band_holds(entry(f"{{{plain}}}"))
+    assert consequences.any_band_holds(entry(f"{{{plain}, bands: {own}}}"))
+    assert consequences.any_band_holds(entry(f"{{{plain}, categories: {{general: {{bands: {own}}}}}}}"))
 
 
 def test_a_ledger_without_the_stream_suspends_nothing(world, policy_file: Path) -> None:
     from training import errors
-    from training.watch import remembering
 
     with (
         Ledger(world.url) as ledger,
         pytest.raises(errors.RequestRefused, match="no stream zzz of model leads"),
     ):
-        remembering.amend(ledger.watch(), "leads", "zzz", lambda kept: kept, at=0.0)
+        store.amend(ledger.watch(), "leads", "zzz", lambda kept: kept, at=0.0)

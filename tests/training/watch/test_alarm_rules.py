@@ -10,13 +10,11 @@ from hypothesis import strategies as st
 
 from tests import builders
 from training import errors
-from training.watch import feeding, state
+from training.watch import alarm_rules, state
+from training.watch.breach import BetaMixture, ShiryaevRoberts, Thresholds
 from training.watch.calibration_drift import CalibrationDrift
-from training.watch.change import ShiryaevRoberts
-from training.watch.e_process import BetaMixture
 from training.watch.state import StreamState
 from training.watch.streams import Observation
-from training.watch.thresholds import Thresholds
 
 AUTO = builders.stream()
 REJECT = dataclasses.replace(AUTO, band="reject", action="REJECT", promise=None)
@@ -39,7 +37,7 @@ def stream_of(outcomes, start: int = 0, **changes):
 
 
 def feed(states, observations, now: float = 1e6, rate: float = 0.05):
-    return feeding.feed(states, observations, rate=rate, now=now)
+    return alarm_rules.feed(states, observations, rate=rate, now=now)
 
 
 def bad(n: int, every: int = 5) -> list[bool]:
@@ -170,7 +168,7 @@ def test_where_many_bands_are_watched_one_needs_more_evidence() -> None:
     (first,), (second,) = alone.alarms, among[AUTO].alarms
     assert second.labels > first.labels
     assert all(not among[other].alarms for other in OTHERS)
-    family = feeding.accuracy_family(among.values(), 0.05)
+    family = alarm_rules.accuracy_family(among.values(), 0.05)
     assert family.named == {AUTO}
     assert family.log_needed == pytest.approx(math.log(6 / (2 * 0.05)))
     # Where all of them break, none needs more than alone.
