@@ -25,6 +25,7 @@ from sidecar.decision.query import Query
 from sidecar.policy.actions import Intent
 from sidecar.service.deciding.decider import QueueHealth
 from sidecar.service.registry import CalibratorInForce
+from tests import builders
 
 CLASSES = ("interested", "not_now", "unsubscribe")
 BASE_NAMES = (
@@ -219,12 +220,7 @@ class Scenario:
 
 
 @st.composite
-def scenario_strategy(
-    draw: Any,
-    in_force: Callable[..., CalibratorInForce],
-    query: Callable[..., Query],
-    now: float,
-) -> Scenario:
+def scenario_strategy(draw: Any) -> Scenario:
     # At most two things go wrong at a time, or hardly any request would ever be in a position to act.
     troubles = draw(st.lists(st.sampled_from(TROUBLES), max_size=2, unique=True))
     section = draw(model_sections(troubles))
@@ -252,9 +248,9 @@ def scenario_strategy(
     held = {}
     slots = draw(st.sampled_from(((), ("v8",), ("",)))) if "no calibrator" in troubles else ("", "v8")
     for slot in slots:
-        held["lead-classifier", slot] = in_force(
+        held["lead-classifier", slot] = builders.calibrator_in_force(
             draw(maps(fitted_for["evidence"] in ("probabilities", "logits"))),
-            confirmed_at=now - draw(st.sampled_from(ages)),
+            confirmed_at=builders.NOW - draw(st.sampled_from(ages)),
             epsilon=draw(st.sampled_from((1e-12, 1e-6, 0.1))),
             **fitted_for,
             **draw(carried(section["band_on"] == "lower_bound" and draw(st.integers(0, 3)) > 0)),
@@ -269,7 +265,7 @@ def scenario_strategy(
     classes = section.get("classes", [])
     return Scenario(
         section=section,
-        query=query(
+        query=builders.query(
             evidence=_well_formed(draw, given_kind, "truncated" in troubles),
             category=_respelt(category, draw) if category else draw(st.sampled_from(("", " ", "\u200b"))),
             predicted_class=draw(st.sampled_from(("", *classes))) if classes else "interested",
@@ -287,8 +283,6 @@ def scenario_strategy(
 
 
 @pytest.fixture(scope="session")
-def scenarios(
-    make_in_force: Callable[..., CalibratorInForce], make_query: Callable[..., Query], now: float
-) -> st.SearchStrategy[Scenario]:
+def scenarios() -> st.SearchStrategy[Scenario]:
     """Random policies x odd spellings x evidence x calibrators x staleness x mode x intent x bad states."""
-    return scenario_strategy(make_in_force, make_query, now)
+    return scenario_strategy()

@@ -1,31 +1,13 @@
-"""Records to play with, and the databases that the contract holds for."""
+"""The databases that the ledger's contract holds for, and an empty ledger and journal."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from sidecar.decision.records import Decision, Label
 from sidecar.journal.journal import Journal
 from sidecar.ledger.store import Ledger
-from tests import builders
 from tests.postgresql import empty_database, server
-
-MakeDecision = Callable[..., Decision]
-MakeLabel = Callable[..., Label]
-NOON = 1_770_000_000.0  # 2026-02-02 02:40 UTC
-
-
-@pytest.fixture(scope="session")
-def make_decision() -> MakeDecision:
-    """Makes the answer with a number; keywords change it."""
-    return builders.decision
-
-
-@pytest.fixture(scope="session")
-def make_label() -> MakeLabel:
-    """Makes the label with a number about the decision with the same number; keywords change it."""
-    return builders.label
 
 
 @pytest.fixture(scope="session")

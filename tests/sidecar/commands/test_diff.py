@@ -9,6 +9,7 @@ from sidecar.decision.records import Artifact
 from sidecar.ledger.store import Ledger
 from sidecar.policy.actions import Intent
 from tests import builders
+from tests.sidecar import services
 
 POLICY = """
 version: 1
@@ -53,14 +54,14 @@ def run(capsys, monkeypatch):
 
 
 @pytest.fixture
-def data_dir(tmp_path, make_service, make_query):
+def data_dir(tmp_path):
     """A sidecar's folder whose ledger has 40 answers: 30 that acted, 5 held, 4 rejected, 1 in shadow."""
-    made = make_service(POLICY)
+    made = services.bare(POLICY)
     scores = [0.95] * 20 + [0.97] * 10 + [0.6] * 5 + [0.2] * 4
     for number, score in enumerate(scores):
         made.now += 1
-        made.router.route(make_query(score, request_id=f"r-{number}"))
-    made.router.route(make_query(0.95, intent=Intent.SHADOW))
+        made.router.route(builders.query(score, request_id=f"r-{number}"))
+    made.router.route(builders.query(0.95, intent=Intent.SHADOW))
     held = next(iter(made.snapshot.calibrators.values())).calibrator
     text = calibrators.dumps(held)
     with Ledger(f"sqlite:///{tmp_path}/ledger.db") as ledger:

@@ -10,6 +10,7 @@ from sidecar.decision.decide import Case, decide, version_permitted
 from sidecar.policy import loading
 from sidecar.policy.actions import Action, Intent, Reason, TaskKind
 from sidecar.policy.tables import compile_policy
+from tests import builders
 
 POLICY = """
 version: 1
@@ -31,8 +32,8 @@ def case(**changes):
 
 
 @pytest.fixture(scope="module")
-def identity(make_in_force):
-    return make_in_force().calibrator
+def identity():
+    return builders.calibrator_in_force().calibrator
 
 
 def test_a_fresh_match_in_the_top_band_acts(identity):
@@ -107,8 +108,8 @@ BLOCKED = [
     [row[1:] for row in BLOCKED],
     ids=[row[0] for row in BLOCKED],
 )
-def test_what_stands_in_the_way_holds(changes, rest, fitted, reason, action, make_in_force):
-    calibrator = None if fitted == "none" else make_in_force(**fitted).calibrator
+def test_what_stands_in_the_way_holds(changes, rest, fitted, reason, action):
+    calibrator = None if fitted == "none" else builders.calibrator_in_force(**fitted).calibrator
     verdict = decide(case(**changes), table(rest), calibrator)
     assert verdict.reasons[0] is reason
     assert verdict.action is action
@@ -122,8 +123,8 @@ def test_the_staleness_budget_includes_its_last_moment(identity):
     assert not decide(case(stale_seconds=3600.0000001), table(STALE_AFTER), identity).may_act
 
 
-def test_a_truncated_generation_holds_whatever_its_confidence(make_in_force):
-    calibrator = make_in_force(evidence="token_logprobs", aggregation="mean").calibrator
+def test_a_truncated_generation_holds_whatever_its_confidence():
+    calibrator = builders.calibrator_in_force(evidence="token_logprobs", aggregation="mean").calibrator
     for truncated, action in ((False, Action.AUTO_ROUTE), (True, Action.HOLD_FOR_REVIEW)):
         given = Evidence("token_logprobs", (-0.001, -0.002), truncated=truncated)
         verdict = decide(case(evidence=given), table(evidence="token_logprobs"), calibrator)
@@ -132,8 +133,8 @@ def test_a_truncated_generation_holds_whatever_its_confidence(make_in_force):
     assert verdict.raw_confidence == pytest.approx(0.9985, abs=1e-4)
 
 
-def test_a_calibrator_of_another_aggregation_does_not_serve(make_in_force):
-    calibrator = make_in_force(evidence="token_logprobs", aggregation="min").calibrator
+def test_a_calibrator_of_another_aggregation_does_not_serve():
+    calibrator = builders.calibrator_in_force(evidence="token_logprobs", aggregation="min").calibrator
     verdict = decide(
         case(evidence=Evidence("token_logprobs", (-0.001,))), table(evidence="token_logprobs"), calibrator
     )
@@ -149,8 +150,8 @@ def test_a_calibrator_of_another_aggregation_does_not_serve(make_in_force):
         ("given", 1, Reason.BAND),
     ],
 )
-def test_a_calibrator_fitted_on_the_most_likely_answers_serves_no_other(answer, index, reason, make_in_force):
-    calibrator = make_in_force(
+def test_a_calibrator_fitted_on_the_most_likely_answers_serves_no_other(answer, index, reason):
+    calibrator = builders.calibrator_in_force(
         calibrators.VectorTemperature(1.0), evidence="probabilities", answer=answer
     ).calibrator
     given = Evidence("probabilities", (0.96, 0.04), answer_index=index)

@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import given, settings
@@ -10,12 +10,10 @@ from hypothesis import strategies as st
 
 from sidecar.decision import labels
 from sidecar.decision.labels import LabelState, ResolvedLabel
-from sidecar.decision.records import Decision, FallbackStep, Label
+from sidecar.decision.records import FallbackStep, Label
 from sidecar.decision.task_links import TaskLink
 from sidecar.policy.actions import AnswerSource, TaskKind
-
-MakeDecision = Callable[..., Decision]
-MakeLabel = Callable[..., Label]
+from tests import builders
 
 HOLD = TaskLink(task_id="hold", kind=TaskKind.HOLD, answer_id="answer-000001")
 AUDIT = TaskLink(task_id="audit", kind=TaskKind.AUDIT, answer_id="answer-000001")
@@ -189,7 +187,7 @@ TABLE: dict[str, tuple[list[tuple[str, object, dict[str, object]]], list[str]]] 
 }
 
 
-def build(make_label: MakeLabel, told: Sequence[tuple[str, object, dict[str, object]]]) -> list[Label]:
+def build(told: Sequence[tuple[str, object, dict[str, object]]]) -> list[Label]:
     made = []
     for key, says, more in told:
         source, event_id = key.split("/")
@@ -200,7 +198,7 @@ def build(make_label: MakeLabel, told: Sequence[tuple[str, object, dict[str, obj
             if isinstance(says, bool)
             else {"true_class": says}
         )
-        made.append(make_label(1, source=source, event_id=event_id, **(value | more)))
+        made.append(builders.label(1, source=source, event_id=event_id, **(value | more)))
     return made
 
 
@@ -209,19 +207,17 @@ def states(resolved: Sequence[ResolvedLabel]) -> dict[tuple[str, str], str]:
 
 
 @pytest.mark.parametrize("name", TABLE)
-def test_states_whatever_the_order_of_arrival(
-    name: str, make_decision: MakeDecision, make_label: MakeLabel
-) -> None:
+def test_states_whatever_the_order_of_arrival(name: str) -> None:
     told, expected = TABLE[name]
-    events = build(make_label, told)
+    events = build(told)
     wanted = {(label.source, label.event_id): state for label, state in zip(events, expected, strict=True)}
     for order in itertools.permutations(events):
-        resolved = labels.resolve(order, [make_decision(1)], TASKS, label_window_seconds=1e6)
+        resolved = labels.resolve(order, [builders.decision(1)], TASKS, label_window_seconds=1e6)
         assert states(resolved) == wanted
 
 
-def test_without_the_decision_every_label_is_an_orphan(make_label: MakeLabel) -> None:
-    events = build(make_label, [("a/1", True, {}), ("b/1", None, {}), ("c/1", True, {"task_id": "hold"})])
+def test_without_the_decision_every_label_is_an_orphan() -> None:
+    events = build([("a/1", True, {}), ("b/1", None, {}), ("c/1", True, {"task_id": "hold"})])
     for each in labels.resolve(events, [], TASKS, label_window_seconds=math.inf):
         assert (each.state, each.drawn, each.answer, each.propensity) == (
             LabelState.ORPHAN,
@@ -232,14 +228,15 @@ def test_without_the_decision_every_label_is_an_orphan(make_label: MakeLabel) ->
         assert each.about == "FINAL"
 
 
-def test_the_window_begins_with_the_first_answer_and_includes_its_end(
-    make_decision: MakeDecision, make_label: MakeLabel
-) -> None:
+def test_the_window_begins_with_the_first_answer_and_includes_its_end() -> None:
     answers = [
-        make_decision(1, answer_id="b", decided_at=50.0),
-        make_decision(1, answer_id="a", decided_at=10.0),
+        builders.decision(1, answer_id="b", decided_at=50.0),
+        builders.decision(1, answer_id="a", decided_at=10.0),
     ]
-    events = [make_label(1, event_id="1", recorded_at=110.0), make_label(1, event_id="2", recorded_at=110.1)]
+    events = [
+        builders.label(1, event_id="1", recorded_at=110.0),
+        builders.label(1, event_id="2", recorded_at=110.1),
+    ]
     found = labels.resolve(events, answers, (), label_window_seconds=100.0)
     assert [each.state.value for each in found] == ["COUNTED", "LATE"]
 
@@ -260,42 +257,40 @@ def test_propensity(
     task_ids: list[str],
     rate: float,
     expected: list[float | None],
-    make_decision: MakeDecision,
-    make_label: MakeLabel,
 ) -> None:
-    events = [make_label(1, source=str(index), task_id=task) for index, task in enumerate(task_ids)]
-    found = labels.resolve(events, [make_decision(1, audit_rate=rate)], TASKS, label_window_seconds=math.inf)
+    events = [builders.label(1, source=str(index), task_id=task) for index, task in enumerate(task_ids)]
+    found = labels.resolve(
+        events, [builders.decision(1, audit_rate=rate)], TASKS, label_window_seconds=math.inf
+    )
     assert [each.propensity for each in found] == expected
     assert [each.drawn for each in found] == [task in ("hold", "audit", "batch") for task in task_ids]
 
 
-def test_a_refusal_to_judge_a_hold_does_not_make_an_audit_certain(
-    make_decision: MakeDecision, make_label: MakeLabel
-) -> None:
+def test_a_refusal_to_judge_a_hold_does_not_make_an_audit_certain() -> None:
     events = [
-        make_label(1, source="a", task_id="hold", cannot_tell=True),
-        make_label(1, source="b", task_id="audit"),
+        builders.label(1, source="a", task_id="hold", cannot_tell=True),
+        builders.label(1, source="b", task_id="audit"),
     ]
-    found = labels.resolve(events, [make_decision(1)], TASKS, label_window_seconds=math.inf)
+    found = labels.resolve(events, [builders.decision(1)], TASKS, label_window_seconds=math.inf)
     assert [each.propensity for each in found if each.state is LabelState.COUNTED] == [0.05]
 
 
-def test_a_label_judges_the_answer_of_its_task_or_the_one_that_acted(
-    make_decision: MakeDecision, make_label: MakeLabel
-) -> None:
-    waited = make_decision(1, answer_id="answer-000001", may_act=False, decided_at=1.0, final_class="spam")
-    acted = make_decision(1, answer_id="acted", decided_at=2.0, final_class="interested")
+def test_a_label_judges_the_answer_of_its_task_or_the_one_that_acted() -> None:
+    waited = builders.decision(
+        1, answer_id="answer-000001", may_act=False, decided_at=1.0, final_class="spam"
+    )
+    acted = builders.decision(1, answer_id="acted", decided_at=2.0, final_class="interested")
     events = [
-        make_label(1, source="a", task_id="hold", true_class="spam"),
-        make_label(1, source="b", true_class="interested"),
+        builders.label(1, source="a", task_id="hold", true_class="spam"),
+        builders.label(1, source="b", true_class="interested"),
     ]
     by_task, volunteered = labels.resolve(events, [acted, waited], TASKS, label_window_seconds=math.inf)
     assert (by_task.answer, by_task.correct) == (waited, True)
     assert (volunteered.answer, volunteered.correct) == (acted, True)
 
 
-def test_each_subject_has_its_own_class(make_decision: MakeDecision, make_label: MakeLabel) -> None:
-    decision = make_decision(
+def test_each_subject_has_its_own_class() -> None:
+    decision = builders.decision(
         1,
         predicted_class="interested",
         final_class="spam",
@@ -306,7 +301,7 @@ def test_each_subject_has_its_own_class(make_decision: MakeDecision, make_label:
         ),
     )
     events = [
-        make_label(1, event_id=about, about=about, true_class="spam")
+        builders.label(1, event_id=about, about=about, true_class="spam")
         for about in ("FINAL", "PRIMARY", "SECONDARY", "RULE")
     ]
     found = {
@@ -357,14 +352,14 @@ told = st.builds(
 @given(
     events=st.lists(told, max_size=8, unique_by=lambda one: (one["source"], one["event_id"])), data=st.data()
 )
-def test_laws(
-    make_decision: MakeDecision, make_label: MakeLabel, events: list[dict[str, object]], data: st.DataObject
-) -> None:
+def test_laws(events: list[dict[str, object]], data: st.DataObject) -> None:
     answers = [
-        make_decision(1, decided_at=0.0),
-        make_decision(1, answer_id="second", decided_at=1.0, may_act=False, source=AnswerSource.SECONDARY),
+        builders.decision(1, decided_at=0.0),
+        builders.decision(
+            1, answer_id="second", decided_at=1.0, may_act=False, source=AnswerSource.SECONDARY
+        ),
     ]
-    made = [make_label(1, **event) for event in events]
+    made = [builders.label(1, **event) for event in events]
     resolved = labels.resolve(made, answers, TASKS, label_window_seconds=100.0)
     shuffled = data.draw(st.permutations(made))
     assert labels.resolve(shuffled, answers[::-1], TASKS[::-1], label_window_seconds=100.0) == resolved
@@ -388,10 +383,10 @@ def test_laws(
                 assert each.correct == counted[0].correct
 
 
-def test_content_is_what_was_said_not_when_it_was_taken(make_label: MakeLabel) -> None:
-    base = make_label(1, observed_at=5.0, recorded_at=7.0)
+def test_content_is_what_was_said_not_when_it_was_taken() -> None:
+    base = builders.label(1, observed_at=5.0, recorded_at=7.0)
     assert labels.content(base) == labels.content(
-        make_label(1, observed_at=5.0, recorded_at=8.0, sidecar_id="b")
+        builders.label(1, observed_at=5.0, recorded_at=8.0, sidecar_id="b")
     )
     for change in (
         {"correct": False},
@@ -401,5 +396,5 @@ def test_content_is_what_was_said_not_when_it_was_taken(make_label: MakeLabel) -
         {"reviewer": "r"},
     ):
         assert labels.content(base) != labels.content(
-            make_label(1, **({"observed_at": 5.0, "recorded_at": 7.0} | change))
+            builders.label(1, **({"observed_at": 5.0, "recorded_at": 7.0} | change))
         )

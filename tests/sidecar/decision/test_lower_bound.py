@@ -17,6 +17,7 @@ from sidecar.policy.actions import AUTOMATIC_ACTIONS, PERSON_ACTIONS, Action, An
 from sidecar.policy.fallback import StepTable
 from sidecar.policy.tables import ModelTable, compile_policy
 from tests import builders
+from tests.sidecar import services
 
 POLICY = """
 version: 1
@@ -44,14 +45,14 @@ def case(score: float, **changed: Any) -> Case:
 
 
 @pytest.fixture(scope="module")
-def young(make_in_force: Any) -> calibrators.Calibrator:
-    found: calibrators.Calibrator = make_in_force(lower=YOUNG).calibrator
+def young() -> calibrators.Calibrator:
+    found: calibrators.Calibrator = builders.calibrator_in_force(lower=YOUNG).calibrator
     return found
 
 
 @pytest.fixture(scope="module")
-def bare(make_in_force: Any) -> calibrators.Calibrator:
-    found: calibrators.Calibrator = make_in_force().calibrator
+def bare() -> calibrators.Calibrator:
+    found: calibrators.Calibrator = builders.calibrator_in_force().calibrator
     return found
 
 
@@ -104,8 +105,8 @@ def test_a_stale_calibrator_with_a_curve_is_stale_and_keeps_its_band(young: cali
     assert verdict.band == "flagged"
 
 
-def test_the_category_shifts_the_confidence_and_so_its_bound(make_in_force: Any) -> None:
-    shifted = make_in_force(lower=YOUNG, category_offsets={"general": -2.0}).calibrator
+def test_the_category_shifts_the_confidence_and_so_its_bound() -> None:
+    shifted = builders.calibrator_in_force(lower=YOUNG, category_offsets={"general": -2.0}).calibrator
     verdict = decide(case(0.95), table(), shifted)
     elsewhere = decide(case(0.95, category="ranged"), table(), shifted)
     assert verdict.calibrated_confidence == shifted.apply_one(0.95, "general") < 0.95
@@ -206,10 +207,10 @@ def test_the_document_says_which_number_bands_are_cut_on() -> None:
     assert "NO_LOWER_BOUND" not in plain
 
 
-def test_a_verdict_carries_it_to_the_record(make_service: Any, make_query: Any, make_in_force: Any) -> None:
+def test_a_verdict_carries_it_to_the_record() -> None:
     text = POLICY.replace("BAND_ON", "lower_bound")
-    made = make_service(text, {("lead-classifier", ""): make_in_force(lower=YOUNG)})
-    decision = made.router.route(make_query(0.95)).decision
+    made = services.bare(text, {("lead-classifier", ""): builders.calibrator_in_force(lower=YOUNG)})
+    decision = made.router.route(builders.query(0.95)).decision
     assert decision.lower_bound == YOUNG.one(0.95, 1e-6)
     assert decision.band == "flagged"
     assert builders.altered(decision, lower_bound=None) != decision

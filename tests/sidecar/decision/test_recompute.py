@@ -13,6 +13,7 @@ from sidecar.decision import recompute, records
 from sidecar.policy.actions import AUTOMATIC_ACTIONS, Action, Reason
 from sidecar.policy.floors import mandatory_category
 from tests import builders
+from tests.sidecar import services
 
 ordinary = settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow], deadline=None)
 
@@ -33,9 +34,9 @@ def stored(made):
 
 @ordinary
 @given(data=st.data())
-def test_every_recorded_decision_recomputes_bit_for_bit(data, scenarios, make_service):
+def test_every_recorded_decision_recomputes_bit_for_bit(data, scenarios):
     scenario = data.draw(scenarios)
-    made = make_service(scenario.policy, scenario.calibrators)
+    made = services.bare(scenario.policy, scenario.calibrators)
     made.health = scenario.health
     try:
         made.router.route(scenario.query)
@@ -75,14 +76,14 @@ TAMPERINGS = {
 
 @pytest.mark.parametrize("what", TAMPERINGS)
 @pytest.mark.parametrize("category", ["general", "pricing"])
-def test_a_changed_record_is_noticed(what, category, make_service, make_query, make_in_force):
+def test_a_changed_record_is_noticed(what, category):
     curve = calibrators.LowerCurve(level=0.95, method="m", confidences=(0.9,), bounds=(0.85,))
-    platt = make_in_force(
+    platt = builders.calibrator_in_force(
         calibrators.Platt(1.5, 0.25), versions=("v7",), category_offsets={"general": -0.3}, lower=curve
     )
     slot = {("lead-classifier", ""): platt}
-    made = make_service(calibrators=slot)
-    made.router.route(make_query(0.95, category=category, model_version="v7"))
+    made = services.bare(calibrators=slot)
+    made.router.route(builders.query(0.95, category=category, model_version="v7"))
     decision, policy, calibrator = stored(made)
     assert recompute.differences(decision, recompute.recompute(decision, policy, calibrator)) == []
     forged = builders.altered(decision, **TAMPERINGS[what](decision))
@@ -91,10 +92,10 @@ def test_a_changed_record_is_noticed(what, category, make_service, make_query, m
     assert found
 
 
-def test_an_act_cannot_be_passed_off_as_an_unavailable_queue(make_service, make_query):
+def test_an_act_cannot_be_passed_off_as_an_unavailable_queue():
     """REVIEW_UNAVAILABLE explains UNCERTAIN, and only where the verdict would have held."""
-    made = make_service()
-    made.router.route(make_query(0.95))
+    made = services.bare()
+    made.router.route(builders.query(0.95))
     decision, policy, calibrator = stored(made)
     forged = builders.altered(
         decision,
@@ -106,24 +107,24 @@ def test_an_act_cannot_be_passed_off_as_an_unavailable_queue(make_service, make_
     assert any(difference.startswith("may_act") for difference in found)
 
 
-def test_what_the_queue_added_is_no_difference(make_service, make_query):
+def test_what_the_queue_added_is_no_difference():
     for away, backlog in ((True, 0.0), (True, 1e9)):
-        made = make_service()
+        made = services.bare()
         made.health = type(made.health)(away=away, backlog_seconds=backlog)
-        made.router.route(make_query(0.6))
+        made.router.route(builders.query(0.6))
         decision, policy, calibrator = stored(made)
         assert decision.action not in AUTOMATIC_ACTIONS
         assert recompute.differences(decision, recompute.recompute(decision, policy, calibrator)) == []
 
 
-def test_texts_that_are_not_those_of_the_decision_are_refused(make_service, make_query, make_in_force):
-    made = make_service()
-    made.router.route(make_query(0.95))
+def test_texts_that_are_not_those_of_the_decision_are_refused():
+    made = services.bare()
+    made.router.route(builders.query(0.95))
     decision, policy, calibrator = stored(made)
     # The meaning is the same, the bytes are not: somebody wrote over the artifact.
     with pytest.raises(errors.PolicyRefused, match="digest"):
         recompute.recompute(decision, policy.replace('"version":1', '"version": 1'), calibrator)
-    other = make_in_force(calibrators.Temperature(2.0)).calibrator
+    other = builders.calibrator_in_force(calibrators.Temperature(2.0)).calibrator
     with pytest.raises(CalibratorRefused, match="names"):
         recompute.recompute(decision, policy, calibrators.dumps(other))
     with pytest.raises(CalibratorRefused, match="not in the ledger"):
@@ -134,17 +135,17 @@ def test_texts_that_are_not_those_of_the_decision_are_refused(make_service, make
         recompute.recompute(builders.altered(decision, model="another"), policy, calibrator)
 
 
-def test_a_decision_without_a_calibrator_recomputes_without_one(make_service, make_query):
-    made = make_service(calibrators={})
-    made.router.route(make_query(0.95))
+def test_a_decision_without_a_calibrator_recomputes_without_one():
+    made = services.bare(calibrators={})
+    made.router.route(builders.query(0.95))
     decision, policy, calibrator = stored(made)
     assert calibrator is None
     assert recompute.differences(decision, recompute.recompute(decision, policy, None)) == []
 
 
-def test_a_record_from_before_there_were_lower_bounds_recomputes(make_service, make_query):
-    made = make_service()
-    made.router.route(make_query(0.95))
+def test_a_record_from_before_there_were_lower_bounds_recomputes():
+    made = services.bare()
+    made.router.route(builders.query(0.95))
     decision, policy, calibrator = stored(made)
     assert b"lower_bound" not in records.encode(decision)
     assert recompute.differences(decision, recompute.recompute(decision, policy, calibrator)) == []

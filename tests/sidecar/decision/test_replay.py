@@ -13,6 +13,7 @@ from sidecar.decision.suspensions import Scope, Suspension, floor
 from sidecar.policy import floors_file, loading
 from sidecar.policy.actions import AnswerSource, Reason
 from tests import builders
+from tests.sidecar import services
 
 POLICY = """
 version: 1
@@ -32,12 +33,12 @@ def compiled(text=POLICY, floors=None):
 
 
 @pytest.fixture
-def recorded(make_service, make_query):
+def recorded():
     """Makes a recorded decision, and the calibrator it was made with."""
 
     def make(score=0.95, *, policy=POLICY, **changes):
-        made = make_service(policy)
-        made.router.route(make_query(score, **changes))
+        made = services.bare(policy)
+        made.router.route(builders.query(score, **changes))
         (decision,) = made.journal.decisions
         return decision, next(iter(made.snapshot.calibrators.values())).calibrator
 
@@ -123,9 +124,9 @@ def test_a_step_that_was_asked_counts_with_what_it_answered(recorded):
 
 @ordinary
 @given(data=st.data())
-def test_under_its_own_policy_every_decision_goes_where_it_went(data, scenarios, make_service):
+def test_under_its_own_policy_every_decision_goes_where_it_went(data, scenarios):
     scenario = data.draw(scenarios)
-    made = make_service(scenario.policy, scenario.calibrators)
+    made = services.bare(scenario.policy, scenario.calibrators)
     try:
         made.router.route(scenario.query)
     except errors.InvalidRequest:

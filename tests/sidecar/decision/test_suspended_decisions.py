@@ -17,6 +17,8 @@ from sidecar.policy import floors_file, loading
 from sidecar.policy.actions import AUTOMATIC_ACTIONS, PERSON_ACTIONS, AnswerSource, Reason
 from sidecar.service.in_force import policy_file
 from sidecar.service.registry import Slot
+from tests import builders
+from tests.sidecar import services
 
 ordinary = settings(max_examples=120, suppress_health_check=[HealthCheck.too_slow], deadline=None)
 CHAIN = """
@@ -69,9 +71,9 @@ def recomputed(made, floors_text=None):
 
 @ordinary
 @given(data=st.data())
-def test_nothing_that_is_suspended_acts_or_is_rejected(data, scenarios, make_service):
+def test_nothing_that_is_suspended_acts_or_is_rejected(data, scenarios):
     scenario = data.draw(scenarios)
-    made = make_service(scenario.policy, scenario.calibrators)
+    made = services.bare(scenario.policy, scenario.calibrators)
     scope = {
         "model": data.draw(st.sampled_from(("", "lead-classifier"))),
         "model_version": data.draw(st.sampled_from(("", scenario.query.model_version))),
@@ -92,9 +94,9 @@ def test_nothing_that_is_suspended_acts_or_is_rejected(data, scenarios, make_ser
 
 @ordinary
 @given(data=st.data())
-def test_a_decision_under_floors_recomputes_bit_for_bit(data, scenarios, make_service):
+def test_a_decision_under_floors_recomputes_bit_for_bit(data, scenarios):
     scenario = data.draw(scenarios)
-    made = make_service(scenario.policy, scenario.calibrators)
+    made = services.bare(scenario.policy, scenario.calibrators)
     floors = floors_file.parse(json.dumps(FLOORS))
     bound = policy_file.admit(loading.parse(scenario.policy), floors, since=0.0)
     made.snapshot = dataclasses.replace(made.snapshot, policy=bound)
@@ -115,20 +117,18 @@ def test_a_decision_under_floors_recomputes_bit_for_bit(data, scenarios, make_se
         recomputed(made, floors_file.parse("version: 1").canonical)
 
 
-def test_a_decision_under_floors_recomputes_under_a_version_that_knows_one_more_key(
-    make_service, make_query, monkeypatch
-):
+def test_a_decision_under_floors_recomputes_under_a_version_that_knows_one_more_key(monkeypatch):
     class NewerFloors(floors_file.Floors):
         of_tomorrow: bool = False
 
     class NewerPolicy(loading.Policy):
         of_tomorrow: bool = False
 
-    made = make_service()
+    made = services.bare()
     floors = floors_file.parse(json.dumps(FLOORS))
     bound = policy_file.admit(made.snapshot.policy.loaded, floors, since=0.0)
     made.snapshot = dataclasses.replace(made.snapshot, policy=bound)
-    made.router.route(make_query(0.95))
+    made.router.route(builders.query(0.95))
 
     monkeypatch.setattr(floors_file, "Floors", NewerFloors)
     monkeypatch.setattr(loading, "Policy", NewerPolicy)
@@ -137,18 +137,18 @@ def test_a_decision_under_floors_recomputes_under_a_version_that_knows_one_more_
 
 
 @pytest.fixture
-def with_rules(make_service, make_in_force):
+def with_rules():
     """A service whose answers at 0.6 are cleared by a rule of a known accuracy of 0.97."""
-    made = make_service(CHAIN)
-    rule = make_in_force(Constant(0.97), source="rules")
+    made = services.bare(CHAIN)
+    rule = builders.calibrator_in_force(Constant(0.97), source="rules")
     held = {**made.snapshot.calibrators, Slot("lead-classifier", "", "rules/known"): rule}
     made.snapshot = dataclasses.replace(made.snapshot, calibrators=held)
     return made
 
 
-def test_a_rule_clears_what_is_not_suspended(with_rules, make_query):
+def test_a_rule_clears_what_is_not_suspended(with_rules):
     suspend(with_rules, suspension(source=AnswerSource.SECONDARY), suspension(category="refunds"))
-    decision = with_rules.router.route(make_query(0.6)).decision
+    decision = with_rules.router.route(builders.query(0.6)).decision
     assert decision.source is AnswerSource.RULES
     assert decision.action in AUTOMATIC_ACTIONS
     assert recomputed(with_rules) == []
@@ -167,9 +167,9 @@ def test_a_rule_clears_what_is_not_suspended(with_rules, make_query):
         ({}, True),
     ],
 )
-def test_a_suspended_step_is_not_asked_and_the_answer_waits(with_rules, make_query, scope, of_primary):
+def test_a_suspended_step_is_not_asked_and_the_answer_waits(with_rules, scope, of_primary):
     suspend(with_rules, suspension(**scope))
-    decision = with_rules.router.route(make_query(0.6)).decision
+    decision = with_rules.router.route(builders.query(0.6)).decision
     assert decision.source is AnswerSource.PRIMARY
     assert decision.action in PERSON_ACTIONS
     step = decision.steps[0]

@@ -9,7 +9,7 @@ import pytest
 
 from sidecar import errors
 from sidecar.decision import records
-from sidecar.decision.records import Decision, Record
+from sidecar.decision.records import Record
 from sidecar.journal import journal as journals
 from sidecar.journal import segments
 from sidecar.journal.forwarder import Forwarder
@@ -17,8 +17,7 @@ from sidecar.journal.journal import Journal
 from sidecar.ledger import database
 from sidecar.ledger.intake import Mark
 from sidecar.ledger.store import Ledger
-
-MakeDecision = Callable[..., Decision]
+from tests import builders
 
 
 def until(condition: Callable[[], bool]) -> None:
@@ -78,11 +77,11 @@ class Moody:
 
 
 def test_everything_arrives_in_batches_and_the_journal_shrinks(
-    tmp_path: Path, ledger_url: str, make_decision: MakeDecision, running: Callable[..., Forwarder]
+    tmp_path: Path, ledger_url: str, running: Callable[..., Forwarder]
 ) -> None:
     with Journal(tmp_path / "j", segment_bytes=5000) as journal, Ledger(ledger_url) as ledger:
         for number in range(1, 101):
-            journal.append([make_decision(number)], durable=False)
+            journal.append([builders.decision(number)], durable=False)
         before = journal.size_bytes
         forwarder = running(journal, ledger, batch_records=7)
         until(lambda: forwarder.status().backlog_records == 0)
@@ -97,26 +96,26 @@ def test_everything_arrives_in_batches_and_the_journal_shrinks(
         )
         assert status.backlog_age_seconds == 0.0
         assert status.last_forwarded_at is not None
-        journal.append([make_decision(101)], durable=True)
+        journal.append([builders.decision(101)], durable=True)
         until(lambda: count(ledger) == 101)
         mark = ledger.mark("s", journal.identity)
         assert mark is not None
         assert mark.sequence == 101
 
 
-def test_stopping_drains(tmp_path: Path, ledger: Ledger, make_decision: MakeDecision) -> None:
+def test_stopping_drains(tmp_path: Path, ledger: Ledger) -> None:
     with Journal(tmp_path / "j") as journal:
         forwarder = Forwarder(journal, ledger, sidecar_id="s", batch_records=3, poll_seconds=30.0)
         forwarder.start()
         until(lambda: forwarder._connected)
-        journal.append([make_decision(number) for number in range(1, 20)], durable=False)
+        journal.append([builders.decision(number) for number in range(1, 20)], durable=False)
         assert forwarder.stop(60.0)
         assert count(ledger) == 19
 
 
-def test_stopping_without_a_ledger_gives_up_and_says_so(tmp_path: Path, make_decision: MakeDecision) -> None:
+def test_stopping_without_a_ledger_gives_up_and_says_so(tmp_path: Path) -> None:
     with Journal(tmp_path / "j") as journal, Ledger(f"sqlite:///{tmp_path}/missing/l.db") as ledger:
-        journal.append([make_decision(1)], durable=False)
+        journal.append([builders.decision(1)], durable=False)
         forwarder = Forwarder(journal, ledger, sidecar_id="s")
         assert not forwarder.stop(0.0), "it may be stopped before it was started"
         forwarder = Forwarder(journal, ledger, sidecar_id="s")
@@ -127,13 +126,13 @@ def test_stopping_without_a_ledger_gives_up_and_says_so(tmp_path: Path, make_dec
 
 
 def test_a_ledger_that_comes_and_goes(
-    tmp_path: Path, ledger_url: str, make_decision: MakeDecision, running: Callable[..., Forwarder]
+    tmp_path: Path, ledger_url: str, running: Callable[..., Forwarder]
 ) -> None:
     with Journal(tmp_path / "j") as journal, Ledger(ledger_url) as real:
         moody = Moody(real)
         moody.away = errors.LedgerUnavailable("gone fishing")
         forwarder = running(journal, moody, batch_records=5)
-        journal.append([make_decision(number) for number in range(1, 11)], durable=False)
+        journal.append([builders.decision(number) for number in range(1, 11)], durable=False)
         until(lambda: "gone fishing" in forwarder.status().last_error)
         assert forwarder.status().backlog_records == 10
         moody.away = None
@@ -141,7 +140,7 @@ def test_a_ledger_that_comes_and_goes(
         assert forwarder.status().last_error == ""
         for number in range(3):
             moody.away = RuntimeError("a bug somewhere")
-            journal.append([make_decision(11 + number)], durable=False)
+            journal.append([builders.decision(11 + number)], durable=False)
             until(lambda: "a bug somewhere" in forwarder.status().last_error)
             moody.away = None
             until(lambda: forwarder.status().backlog_records == 0)
@@ -149,12 +148,12 @@ def test_a_ledger_that_comes_and_goes(
 
 
 def test_a_commit_whose_answer_was_lost_is_not_counted_twice(
-    tmp_path: Path, ledger: Ledger, make_decision: MakeDecision, running: Callable[..., Forwarder]
+    tmp_path: Path, ledger: Ledger, running: Callable[..., Forwarder]
 ) -> None:
     with Journal(tmp_path / "j") as journal:
         moody = Moody(ledger)
         moody.forgets_to_answer = 2
-        journal.append([make_decision(number) for number in range(1, 11)], durable=False)
+        journal.append([builders.decision(number) for number in range(1, 11)], durable=False)
         forwarder = running(journal, moody, batch_records=5)
         until(lambda: forwarder.status().backlog_records == 0)
         assert moody.applied == [5, 5], "it asked where to go on"
@@ -180,13 +179,13 @@ def test_waits_grow_and_are_spread(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_one_bad_record_is_set_aside_and_holds_up_nobody(
-    tmp_path: Path, ledger: Ledger, make_decision: MakeDecision, running: Callable[..., Forwarder]
+    tmp_path: Path, ledger: Ledger, running: Callable[..., Forwarder]
 ) -> None:
-    poison = make_decision(7, decided_at=1e18)  # a time that no calendar has
+    poison = builders.decision(7, decided_at=1e18)  # a time that no calendar has
     with Journal(tmp_path / "j") as journal:
-        journal.append([make_decision(number) for number in range(1, 7)], durable=False)
+        journal.append([builders.decision(number) for number in range(1, 7)], durable=False)
         journal.append([poison], durable=False)
-        journal.append([make_decision(number) for number in range(8, 21)], durable=False)
+        journal.append([builders.decision(number) for number in range(8, 21)], durable=False)
         forwarder = running(journal, ledger)
         until(lambda: forwarder.status().backlog_records == 0)
         assert count(ledger) == 19
@@ -200,17 +199,16 @@ def test_one_bad_record_is_set_aside_and_holds_up_nobody(
 def test_a_record_of_a_newer_version_waits_for_it(
     tmp_path: Path,
     ledger: Ledger,
-    make_decision: MakeDecision,
     running: Callable[..., Forwarder],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    newer = records.encode(make_decision(2)).replace(b'"AUTO_ROUTE"', b'"TELEPORT"')
+    newer = records.encode(builders.decision(2)).replace(b'"AUTO_ROUTE"', b'"TELEPORT"')
     with Journal(tmp_path / "j") as journal:
-        journal.append([make_decision(1)], durable=False)
+        journal.append([builders.decision(1)], durable=False)
         with monkeypatch.context() as patch:
             patch.setattr(journals, "encode", lambda _: newer)
-            journal.append([make_decision(2)], durable=False)
-        journal.append([make_decision(3)], durable=False)
+            journal.append([builders.decision(2)], durable=False)
+        journal.append([builders.decision(3)], durable=False)
         forwarder = running(journal, ledger)
         until(lambda: forwarder.status().backlog_records == 0)
         assert count(ledger) == 2
@@ -221,7 +219,7 @@ def test_a_record_of_a_newer_version_waits_for_it(
         # The same version again leaves it where it is; the newer one understands it.
         running(journal, ledger).stop(10.0)
         assert len(ledger.refused()) == 1
-        understood = make_decision(2)
+        understood = builders.decision(2)
         real = records.decode
         monkeypatch.setattr(records, "decode", lambda body: understood if body == newer else real(body))
         again = running(journal, ledger)
@@ -233,12 +231,11 @@ def test_a_record_of_a_newer_version_waits_for_it(
 def test_a_bad_record_is_not_lost_when_it_cannot_be_set_aside(
     tmp_path: Path,
     ledger: Ledger,
-    make_decision: MakeDecision,
     running: Callable[..., Forwarder],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with Journal(tmp_path / "j") as journal:
-        journal.append([make_decision(1, decided_at=1e18), make_decision(2)], durable=False)
+        journal.append([builders.decision(1, decided_at=1e18), builders.decision(2)], durable=False)
 
         def refuse(*_: object, **__: object) -> None:
             raise errors.LedgerUnavailable("not now")
@@ -254,10 +251,10 @@ def test_a_bad_record_is_not_lost_when_it_cannot_be_set_aside(
 
 
 def test_records_that_a_disk_lost_are_counted(
-    tmp_path: Path, ledger: Ledger, make_decision: MakeDecision, running: Callable[..., Forwarder]
+    tmp_path: Path, ledger: Ledger, running: Callable[..., Forwarder]
 ) -> None:
     with Journal(tmp_path / "j") as journal:
-        journal.append([make_decision(number) for number in range(1, 6)], durable=False)
+        journal.append([builders.decision(number) for number in range(1, 6)], durable=False)
         (segment,) = segments.listing(journal.directory)
         with segment.path.open("r+b") as file:
             file.seek(segment.path.stat().st_size // 2)
@@ -269,17 +266,17 @@ def test_records_that_a_disk_lost_are_counted(
 
 
 def test_a_wiped_journal_under_the_same_name_starts_over(
-    tmp_path: Path, ledger: Ledger, make_decision: MakeDecision, running: Callable[..., Forwarder]
+    tmp_path: Path, ledger: Ledger, running: Callable[..., Forwarder]
 ) -> None:
     with Journal(tmp_path / "j") as journal:
-        journal.append([make_decision(number) for number in range(1, 30)], durable=False)
+        journal.append([builders.decision(number) for number in range(1, 30)], durable=False)
         forwarder = running(journal, ledger)
         until(lambda: forwarder.status().backlog_records == 0)
         forwarder.stop(10.0)
     for path in (tmp_path / "j").iterdir():
         path.unlink()
     with Journal(tmp_path / "j") as journal:
-        journal.append([make_decision(number) for number in range(50, 55)], durable=False)
+        journal.append([builders.decision(number) for number in range(50, 55)], durable=False)
         forwarder = running(journal, ledger)
         until(lambda: forwarder.status().backlog_records == 0)
         assert count(ledger) == 34
@@ -288,22 +285,22 @@ def test_a_wiped_journal_under_the_same_name_starts_over(
 
 
 def test_a_ledger_that_is_ahead_of_the_journal_gets_everything_again(
-    tmp_path: Path, ledger: Ledger, make_decision: MakeDecision, running: Callable[..., Forwarder]
+    tmp_path: Path, ledger: Ledger, running: Callable[..., Forwarder]
 ) -> None:
     with Journal(tmp_path / "j") as journal:
         ledger.apply("s", [], journal_id=journal.identity, mark=Mark(segment=99, offset=0, sequence=1000))
-        journal.append([make_decision(1), make_decision(2)], durable=False)
+        journal.append([builders.decision(1), builders.decision(2)], durable=False)
         forwarder = running(journal, ledger)
         until(lambda: forwarder.status().backlog_records == 0)
         assert count(ledger) == 2
 
 
 def test_a_ledger_that_lost_its_contents_is_filled_with_what_is_left(
-    tmp_path: Path, ledger_url: str, make_decision: MakeDecision, running: Callable[..., Forwarder]
+    tmp_path: Path, ledger_url: str, running: Callable[..., Forwarder]
 ) -> None:
     with Journal(tmp_path / "j") as journal:
         with Ledger(ledger_url) as ledger:
-            journal.append([make_decision(1)], durable=False)
+            journal.append([builders.decision(1)], durable=False)
             running(journal, ledger).stop(10.0)
         with Ledger(f"sqlite:///{tmp_path}/other.db") as ledger:
             forwarder = running(journal, ledger)
@@ -319,14 +316,14 @@ def ledger_has(ledger: Ledger, wanted: int) -> bool:
 
 
 def test_appending_goes_on_while_forwarding(
-    tmp_path: Path, ledger: Ledger, make_decision: MakeDecision, running: Callable[..., Forwarder]
+    tmp_path: Path, ledger: Ledger, running: Callable[..., Forwarder]
 ) -> None:
     with Journal(tmp_path / "j", segment_bytes=20_000) as journal:
         forwarder = running(journal, ledger, batch_records=11)
 
         def work(thread: int) -> None:
             for number in range(60):
-                journal.append([make_decision(1000 * thread + number)], durable=number % 9 == 0)
+                journal.append([builders.decision(1000 * thread + number)], durable=number % 9 == 0)
 
         threads = [threading.Thread(target=work, args=(thread,)) for thread in range(1, 5)]
         for thread in threads:
@@ -338,10 +335,10 @@ def test_appending_goes_on_while_forwarding(
         assert forwarder.status().missing_records == 0
 
 
-def test_only_a_record_is_blamed_for_what_a_record_did(ledger: Ledger, make_decision: MakeDecision) -> None:
+def test_only_a_record_is_blamed_for_what_a_record_did(ledger: Ledger) -> None:
     with pytest.raises(database.RecordRefused):
-        ledger.apply("s", [make_decision(1, decided_at=float("nan"))])
+        ledger.apply("s", [builders.decision(1, decided_at=float("nan"))])
     with ledger._engine.begin() as connection:
         connection.exec_driver_sql("ALTER TABLE answers RENAME TO hidden")
     with pytest.raises(errors.LedgerUnavailable):
-        ledger.apply("s", [make_decision(1)])
+        ledger.apply("s", [builders.decision(1)])

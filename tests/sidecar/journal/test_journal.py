@@ -4,7 +4,6 @@ import errno
 import os
 import stat
 import threading
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,12 +12,11 @@ from hypothesis import strategies as st
 
 from sidecar import errors
 from sidecar.decision import records
-from sidecar.decision.records import Artifact, Decision
+from sidecar.decision.records import Artifact
 from sidecar.journal import segments, tail
 from sidecar.journal.journal import Entry, Journal
 from sidecar.journal.segments import Position, Recovery
-
-MakeDecision = Callable[..., Decision]
+from tests import builders
 
 
 def everything(journal: Journal, limit: int = 1000) -> list[Entry]:
@@ -47,8 +45,8 @@ def the_file(directory: Path) -> Path:
     return segments.listing(directory)[-1].path
 
 
-def test_gives_back_equal_records_in_order(journal: Journal, make_decision: MakeDecision) -> None:
-    made = [make_decision(number) for number in range(1, 8)]
+def test_gives_back_equal_records_in_order(journal: Journal) -> None:
+    made = [builders.decision(number) for number in range(1, 8)]
     journal.append(made[:1], durable=False)
     journal.append(made[1:6], durable=True)
     journal.append([], durable=True)

@@ -26,7 +26,6 @@ RATE, BUDGET = 0.5, 5
 A, B = "sidecar-a", "sidecar-b"
 
 MakeDecision = Callable[..., Decision]
-MakeLabel = Callable[..., Label]
 
 
 class Clock:
@@ -56,7 +55,7 @@ def ledger(url: str, clock: Clock) -> Iterator[Ledger]:
 
 
 @pytest.fixture
-def decide(make_decision: MakeDecision) -> MakeDecision:
+def decide() -> MakeDecision:
     """Makes the answer with a number, under the budget, drawn by its key."""
 
     def make(number: int, **changes: object) -> Decision:
@@ -66,7 +65,7 @@ def decide(make_decision: MakeDecision) -> MakeDecision:
             "audit_key_id": "k1",
             "decided_at": MONDAY + number,
         } | changes
-        made = make_decision(number, **fields)
+        made = builders.decision(number, **fields)
         draw = draws.audit_draw(KEYS[made.audit_key_id], made.decision_id)
         if draw >= made.audit_rate:
             return builders.altered(made, drawn=False)
@@ -327,18 +326,18 @@ def test_a_time_beyond_the_calendar_is_a_refused_record(ledger: Ledger, decide: 
 # Labels.
 
 
-def audit_label(make_label: MakeLabel, number: int, **changes: object) -> Label:
+def audit_label(number: int, **changes: object) -> Label:
     fields = {"task_id": task_id(f"decision-{number:06d}", TaskKind.AUDIT), "channel": "AUDIT_TASK"}
-    return make_label(number, **(fields | changes))
+    return builders.label(number, **(fields | changes))
 
 
 def test_a_label_has_the_inclusion_probability_that_follows_from_what_is_stored(
-    ledger: Ledger, clock: Clock, decide: MakeDecision, make_label: MakeLabel
+    ledger: Ledger, clock: Clock, decide: MakeDecision
 ) -> None:
     answers = [decide(number) for number in range(1, 41)]
     ledger.apply(A, [*answers, decide(500, audit_budget=0, decision_id="decision-000500")])
     wanted, tau = expected(answers)
-    labels = [audit_label(make_label, number) for number in (*range(1, 41), 500)]
+    labels = [audit_label(number) for number in (*range(1, 41), 500)]
     ledger.apply(A, labels)
     # Before the closing there is no task, so that nothing is drawn; whatever a label claims.
     found = {each.decision.decision_id: each for each in ledger.labelled("lead-classifier")}
@@ -359,9 +358,7 @@ def test_a_label_has_the_inclusion_probability_that_follows_from_what_is_stored(
 # Recomputing.
 
 
-def test_recomputing_agrees_with_what_was_done(
-    ledger: Ledger, clock: Clock, decide: MakeDecision, make_label: MakeLabel
-) -> None:
+def test_recomputing_agrees_with_what_was_done(ledger: Ledger, clock: Clock, decide: MakeDecision) -> None:
     answers = [decide(number) for number in range(1, 41)]
     others = [decide(number, audit_budget=0, band="flagged") for number in range(101, 121)]
     ledger.apply(A, [*answers, *others])
@@ -371,7 +368,7 @@ def test_recomputing_agrees_with_what_was_done(
     assert (unbudgeted.n, unbudgeted.n_drawn, unbudgeted.n_tasks) == (20, drawn, drawn)
     close(ledger, clock)
     done = int(min(sampled(ledger)).removeprefix("decision-"))
-    ledger.apply(A, [audit_label(make_label, done)])
+    ledger.apply(A, [audit_label(done)])
     closed, unbudgeted = standings(ledger)
     assert (closed.n_tasks, closed.n_completed, closed.disagreements) == (BUDGET, 1, ())
     assert unbudgeted.disagreements == ()

@@ -5,13 +5,12 @@ from collections.abc import Callable
 import pytest
 import sqlalchemy as sa
 
-from sidecar.decision.records import Decision, Label, PlannedTask
+from sidecar.decision.records import PlannedTask
 from sidecar.decision.tasks import TaskState, task_id
 from sidecar.ledger.store import Ledger
 from sidecar.policy.actions import Action, TaskKind
+from tests import builders
 
-MakeDecision = Callable[..., Decision]
-MakeLabel = Callable[..., Label]
 TUESDAY, WEDNESDAY = 1_000.0, 2_000.0
 
 
@@ -35,7 +34,7 @@ def ledger(ledger_url: str, clock: Clock):
 
 
 @pytest.fixture
-def flag(ledger: Ledger, make_decision: MakeDecision) -> Callable[..., None]:
+def flag(ledger: Ledger) -> Callable[..., None]:
     """Takes in a flagged answer of a number whose batch is due at a time."""
 
     def take(number: int, due_at: float = TUESDAY, *, audit: bool = False, **changes: object) -> None:
@@ -47,13 +46,13 @@ def flag(ledger: Ledger, make_decision: MakeDecision) -> Callable[..., None]:
             "drawn": audit,
             "audit_rate": 0.125,
         }
-        ledger.apply("sidecar-a", [make_decision(number, **(fields | changes))])
+        ledger.apply("sidecar-a", [builders.decision(number, **(fields | changes))])
 
     return take
 
 
 @pytest.fixture
-def review(ledger: Ledger, make_label: MakeLabel) -> Callable[..., None]:
+def review(ledger: Ledger) -> Callable[..., None]:
     """Takes in a label from the task of a kind on the answer of a number, which completes the task."""
 
     def take(number: int, kind: TaskKind = TaskKind.BATCH, **changes: object) -> None:
@@ -62,7 +61,7 @@ def review(ledger: Ledger, make_label: MakeLabel) -> Callable[..., None]:
             "channel": "REVIEW_TASK",
             "event_id": f"{kind}-{number}",
         }
-        ledger.apply("sidecar-a", [make_label(number, **(fields | changes))])
+        ledger.apply("sidecar-a", [builders.label(number, **(fields | changes))])
 
     return take
 

@@ -13,9 +13,7 @@ from sidecar.ledger.outcomes import Outcome
 from sidecar.ledger.review_facts import Silence
 from sidecar.ledger.store import Ledger
 from sidecar.policy.actions import Action, AnswerSource, Intent, TaskKind
-
-MakeDecision = Callable[..., Decision]
-MakeLabel = Callable[..., Label]
+from tests import builders
 
 MODEL = "lead-classifier"
 MIDNIGHT = datetime(2026, 2, 3, tzinfo=UTC).timestamp()
@@ -38,22 +36,22 @@ def facts(ledger: Ledger) -> FactsView:
     return ledger.facts()
 
 
-def test_answers_that_are_alike_are_counted_together(
-    ledger: Ledger, facts: FactsView, make_decision: MakeDecision
-) -> None:
+def test_answers_that_are_alike_are_counted_together(ledger: Ledger, facts: FactsView) -> None:
     calibrator = CalibratorReference(name="c", version="1", kind="platt", digest="d1")
     ledger.apply(
         "s",
         [
-            make_decision(1, calibrated_confidence=0.9, drawn=True, calibrator=calibrator),
-            make_decision(2, calibrated_confidence=0.96, calibrator=calibrator),
-            make_decision(3, calibrated_confidence=None, calibrator=calibrator),
-            make_decision(4, category="refunds", calibrator=calibrator),
-            make_decision(5, source=AnswerSource.RULES, calibrator=calibrator),
-            make_decision(6, may_act=False, enforced=False, calibrator=calibrator),
-            make_decision(7, may_act=False, mandatory=True, action=Action.HOLD_FOR_REVIEW, audit_rate=0.0),
-            make_decision(8, intent=Intent.SHADOW, may_act=False, calibrator=calibrator),
-            make_decision(9, model="another"),
+            builders.decision(1, calibrated_confidence=0.9, drawn=True, calibrator=calibrator),
+            builders.decision(2, calibrated_confidence=0.96, calibrator=calibrator),
+            builders.decision(3, calibrated_confidence=None, calibrator=calibrator),
+            builders.decision(4, category="refunds", calibrator=calibrator),
+            builders.decision(5, source=AnswerSource.RULES, calibrator=calibrator),
+            builders.decision(6, may_act=False, enforced=False, calibrator=calibrator),
+            builders.decision(
+                7, may_act=False, mandatory=True, action=Action.HOLD_FOR_REVIEW, audit_rate=0.0
+            ),
+            builders.decision(8, intent=Intent.SHADOW, may_act=False, calibrator=calibrator),
+            builders.decision(9, model="another"),
         ],
     )
     counts = facts.answers(MODEL, None, None)
@@ -70,11 +68,9 @@ def test_answers_that_are_alike_are_counted_together(
     assert facts.answers("nobody", None, None) == []
 
 
-def test_a_window_is_closed_below_and_open_above(
-    ledger: Ledger, facts: FactsView, make_decision: MakeDecision
-) -> None:
+def test_a_window_is_closed_below_and_open_above(ledger: Ledger, facts: FactsView) -> None:
     times = [MIDNIGHT - 1.0, MIDNIGHT, MIDNIGHT + HOUR, MIDNIGHT + DAY, MIDNIGHT + DAY + HOUR]
-    ledger.apply("s", [make_decision(n, decided_at=time) for n, time in enumerate(times)])
+    ledger.apply("s", [builders.decision(n, decided_at=time) for n, time in enumerate(times)])
 
     def counted(since: float | None, until: float | None) -> tuple[int, int]:
         by_stratum = sum(each.n for each in facts.strata(MODEL, since, until))
@@ -91,17 +87,17 @@ def test_a_window_is_closed_below_and_open_above(
     assert counted(MIDNIGHT - 0.5, MIDNIGHT + 0.5) == (1, 1)
 
 
-def test_a_cut_day_has_the_same_strata_as_a_whole_one(
-    ledger: Ledger, facts: FactsView, make_decision: MakeDecision
-) -> None:
+def test_a_cut_day_has_the_same_strata_as_a_whole_one(ledger: Ledger, facts: FactsView) -> None:
     ledger.apply(
         "a",
         [
-            make_decision(1, decided_at=MIDNIGHT + HOUR, drawn=True),
-            make_decision(2, decided_at=MIDNIGHT + HOUR, band="flagged", action=Action.AUTO_ROUTE_FLAGGED),
+            builders.decision(1, decided_at=MIDNIGHT + HOUR, drawn=True),
+            builders.decision(
+                2, decided_at=MIDNIGHT + HOUR, band="flagged", action=Action.AUTO_ROUTE_FLAGGED
+            ),
         ],
     )
-    ledger.apply("b", [make_decision(3, decided_at=MIDNIGHT + 2 * HOUR, may_act=False, sidecar_id="b")])
+    ledger.apply("b", [builders.decision(3, decided_at=MIDNIGHT + 2 * HOUR, may_act=False, sidecar_id="b")])
     whole = facts.strata(MODEL, MIDNIGHT, MIDNIGHT + DAY)
     cut = facts.strata(MODEL, MIDNIGHT + 1, MIDNIGHT + DAY - 1)
     assert whole == cut
@@ -109,10 +105,8 @@ def test_a_cut_day_has_the_same_strata_as_a_whole_one(
     assert (auto.day, auto.n, auto.n_drawn, auto.n_acted) == (date(2026, 2, 3), 2, 1, 1)
 
 
-def test_answers_of_one_decision_are_told(
-    ledger: Ledger, facts: FactsView, make_decision: MakeDecision
-) -> None:
-    ledger.apply("s", [make_decision(1), make_decision(2), make_decision(1, answer_id="again")])
+def test_answers_of_one_decision_are_told(ledger: Ledger, facts: FactsView) -> None:
+    ledger.apply("s", [builders.decision(1), builders.decision(2), builders.decision(1, answer_id="again")])
     assert facts.repeated(MODEL, None, None) == 1
     assert facts.repeated("nobody", None, None) == 0
 
@@ -143,11 +137,9 @@ def test_what_was_in_force_when_the_window_began_is_of_it(ledger: Ledger, facts:
     assert len(facts.in_force(MODEL, None, None)) == 7
 
 
-def test_reviews_as_they_stood(
-    ledger: Ledger, facts: FactsView, make_decision: MakeDecision, make_label: MakeLabel
-) -> None:
+def test_reviews_as_they_stood(ledger: Ledger, facts: FactsView) -> None:
     def audited(number: int, kind: TaskKind = TaskKind.AUDIT) -> Decision:
-        return make_decision(
+        return builders.decision(
             number,
             decided_at=MIDNIGHT + number,
             drawn=kind is TaskKind.AUDIT,
@@ -155,7 +147,7 @@ def test_reviews_as_they_stood(
         )
 
     def answer(number: int, kind: TaskKind = TaskKind.AUDIT) -> Label:
-        return make_label(
+        return builders.label(
             number,
             task_id=task_id(f"decision-{number:06d}", kind),
             channel="AUDIT_TASK",
@@ -163,7 +155,7 @@ def test_reviews_as_they_stood(
         )
 
     ledger.apply("s", [audited(n) for n in (1, 2, 3)])
-    ledger.apply("s", [audited(4, TaskKind.BATCH), audited(5, TaskKind.HOLD), make_decision(6)])
+    ledger.apply("s", [audited(4, TaskKind.BATCH), audited(5, TaskKind.HOLD), builders.decision(6)])
     ledger.apply("s", [answer(1)])
 
     def end(transaction: ReviewTransaction) -> None:
@@ -193,8 +185,8 @@ def test_reviews_as_they_stood(
     assert not cut[TaskKind.BATCH].certain
 
 
-def test_declining_is_counted(ledger: Ledger, facts: FactsView, make_decision: MakeDecision) -> None:
-    ledger.apply("s", [make_decision(1, drawn=True, tasks=planned(TaskKind.AUDIT, LATER))])
+def test_declining_is_counted(ledger: Ledger, facts: FactsView) -> None:
+    ledger.apply("s", [builders.decision(1, drawn=True, tasks=planned(TaskKind.AUDIT, LATER))])
     identity = task_id("decision-000001", TaskKind.AUDIT)
 
     def decline(transaction: ReviewTransaction) -> None:
@@ -206,22 +198,20 @@ def test_declining_is_counted(ledger: Ledger, facts: FactsView, make_decision: M
     assert facts.reviews(MODEL, None, None, as_of=MIDNIGHT)[0].declined == 0
 
 
-def test_why_nothing_is_told(
-    ledger: Ledger, facts: FactsView, make_decision: MakeDecision, make_label: MakeLabel
-) -> None:
+def test_why_nothing_is_told(ledger: Ledger, facts: FactsView) -> None:
     numbers = (1, 2, 3, 4)
     ledger.apply(
         "s",
         [
-            make_decision(n, drawn=True, audit_rate=0.25, tasks=planned(TaskKind.AUDIT, LATER))
+            builders.decision(n, drawn=True, audit_rate=0.25, tasks=planned(TaskKind.AUDIT, LATER))
             for n in numbers
         ],
     )
-    ledger.apply("s", [make_decision(5, drawn=True, audit_budget=3, audit_draw=0.01)])
+    ledger.apply("s", [builders.decision(5, drawn=True, audit_budget=3, audit_draw=0.01)])
 
     def says(number: int, event: str, source: str = "desk", **said: object) -> Label:
         identity = task_id(f"decision-{number:06d}", TaskKind.AUDIT)
-        return make_label(number, event_id=event, source=source, task_id=identity, **said)
+        return builders.label(number, event_id=event, source=source, task_id=identity, **said)
 
     ledger.apply(
         "s",
@@ -245,9 +235,9 @@ def test_why_nothing_is_told(
     assert {each.silence for each in early.values()} <= {Silence.UNUSABLE}
 
 
-def test_the_queue(ledger: Ledger, facts: FactsView, make_decision: MakeDecision) -> None:
+def test_the_queue(ledger: Ledger, facts: FactsView) -> None:
     def held(number: int, decided_at: float, due_at: float, kind: TaskKind = TaskKind.HOLD) -> Decision:
-        return make_decision(number, decided_at=decided_at, tasks=planned(kind, due_at))
+        return builders.decision(number, decided_at=decided_at, tasks=planned(kind, due_at))
 
     ledger.apply(
         "s",
@@ -267,17 +257,17 @@ def test_the_queue(ledger: Ledger, facts: FactsView, make_decision: MakeDecision
     assert facts.queue("nobody", as_of=LATER) == []
 
 
-def test_how_held_decisions_ended(ledger: Ledger, facts: FactsView, make_decision: MakeDecision) -> None:
+def test_how_held_decisions_ended(ledger: Ledger, facts: FactsView) -> None:
     ledger.apply(
         "s",
         [
-            make_decision(
+            builders.decision(
                 n, action=Action.HOLD_FOR_REVIEW, may_act=False, tasks=planned(TaskKind.HOLD, LATER)
             )
             for n in (1, 2, 3, 4)
         ],
     )
-    ledger.apply("s", [make_decision(5)])
+    ledger.apply("s", [builders.decision(5)])
 
     def ended(number: int, kind: str, at: float) -> Callable[[ReviewTransaction], None]:
         outcome = Outcome(
@@ -304,11 +294,11 @@ def test_how_held_decisions_ended(ledger: Ledger, facts: FactsView, make_decisio
     assert facts.endings("nobody", None, None, as_of=LATER) == []
 
 
-def test_what_reviewers_said(ledger: Ledger, facts: FactsView, make_decision: MakeDecision) -> None:
+def test_what_reviewers_said(ledger: Ledger, facts: FactsView) -> None:
     ledger.apply(
         "s",
         [
-            make_decision(
+            builders.decision(
                 number,
                 drawn=True,
                 tasks=planned(TaskKind.AUDIT, LATER, blind=blind, overlap=2 if blind else 1),
@@ -344,16 +334,14 @@ def test_what_reviewers_said(ledger: Ledger, facts: FactsView, make_decision: Ma
     assert facts.judgements(MODEL, None, None, as_of=MIDNIGHT - 1).blind == 0
 
 
-def test_labels_as_they_were_known(
-    ledger: Ledger, make_decision: MakeDecision, make_label: MakeLabel
-) -> None:
-    ledger.apply("s", [make_decision(1), make_decision(2, decided_at=LATER)])
+def test_labels_as_they_were_known(ledger: Ledger) -> None:
+    ledger.apply("s", [builders.decision(1), builders.decision(2, decided_at=LATER)])
     ledger.apply(
         "s",
         [
-            make_label(1, correct=True, recorded_at=MIDNIGHT, event_id="first"),
-            make_label(1, correct=False, recorded_at=LATER, event_id="second", observed_at=LATER),
-            make_label(2, correct=True, recorded_at=MIDNIGHT),
+            builders.label(1, correct=True, recorded_at=MIDNIGHT, event_id="first"),
+            builders.label(1, correct=False, recorded_at=LATER, event_id="second", observed_at=LATER),
+            builders.label(2, correct=True, recorded_at=MIDNIGHT),
         ],
     )
     then = ledger.labelled(MODEL, as_of=MIDNIGHT + HOUR)

@@ -2,7 +2,7 @@
 
 import itertools
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import msgspec
 import pytest
@@ -20,7 +20,6 @@ from sidecar.decision.records import (
     FloorHit,
     Governance,
     InForce,
-    Label,
     PlannedTask,
     Record,
     ShadowCounts,
@@ -34,8 +33,6 @@ from sidecar.ledger.store import Ledger
 from sidecar.policy.actions import Action, AnswerSource, Intent, Reason, TaskKind
 from tests import builders
 
-MakeDecision = Callable[..., Decision]
-MakeLabel = Callable[..., Label]
 A = "sidecar-a"
 
 NOT_OF_THE_STREAM = (
@@ -44,7 +41,7 @@ NOT_OF_THE_STREAM = (
 )
 
 
-def held(make_decision: MakeDecision, number: int, **changes: object) -> Decision:
+def held(number: int, **changes: object) -> Decision:
     kind = changes.pop("kind", TaskKind.HOLD)
     due_at = changes.pop("due_at", 5.0)
     fields: dict[str, object] = {
@@ -52,7 +49,7 @@ def held(make_decision: MakeDecision, number: int, **changes: object) -> Decisio
         "may_act": False,
         "tasks": (PlannedTask(kind=kind, due_at=due_at),),  # type: ignore[arg-type]
     }
-    return make_decision(number, **(fields | changes))
+    return builders.decision(number, **(fields | changes))
 
 
 def contents(ledger: Ledger) -> dict[str, list[tuple[object, ...]]]:
@@ -67,8 +64,8 @@ def contents(ledger: Ledger) -> dict[str, list[tuple[object, ...]]]:
     return found
 
 
-def test_every_field_of_a_decision_survives_bit_for_bit(ledger: Ledger, make_decision: MakeDecision) -> None:
-    full = make_decision(
+def test_every_field_of_a_decision_survives_bit_for_bit(ledger: Ledger) -> None:
+    full = builders.decision(
         1,
         tenant="é",
         request_id='quotes "and" \\ \n and \0',
@@ -92,9 +89,9 @@ def test_every_field_of_a_decision_survives_bit_for_bit(ledger: Ledger, make_dec
     assert ledger.decision("unknown") is None
 
 
-def test_all_answers_are_kept_and_any_of_them_counts(ledger: Ledger, make_decision: MakeDecision) -> None:
-    acted = make_decision(1, answer_id="b", decided_at=20.0)
-    waits = held(make_decision, 1, answer_id="a", decided_at=10.0)
+def test_all_answers_are_kept_and_any_of_them_counts(ledger: Ledger) -> None:
+    acted = builders.decision(1, answer_id="b", decided_at=20.0)
+    waits = held(1, answer_id="a", decided_at=10.0)
     ledger.apply(A, [acted])
     stored = ledger.decision(acted.decision_id)
     assert stored is not None
@@ -107,13 +104,11 @@ def test_all_answers_are_kept_and_any_of_them_counts(ledger: Ledger, make_decisi
     assert ledger.tasks(decision_id=acted.decision_id).total == 1
 
 
-def test_a_task_is_opened_once_however_many_answers_ask_for_it(
-    ledger: Ledger, make_decision: MakeDecision
-) -> None:
+def test_a_task_is_opened_once_however_many_answers_ask_for_it(ledger: Ledger) -> None:
     both = (PlannedTask(kind=TaskKind.HOLD, due_at=7.0), PlannedTask(kind=TaskKind.AUDIT, due_at=9.0))
-    first = held(make_decision, 1, answer_id="first", tasks=both)
+    first = held(1, answer_id="first", tasks=both)
     ledger.apply(A, [first])
-    ledger.apply("sidecar-b", [held(make_decision, 1, answer_id="second", due_at=1.0)])
+    ledger.apply("sidecar-b", [held(1, answer_id="second", due_at=1.0)])
     page = ledger.tasks()
     assert [(task.kind, task.due_at, task.answer_id) for task in page.items] == [
         (TaskKind.HOLD, 7.0, "first"),
@@ -125,9 +120,9 @@ def test_a_task_is_opened_once_however_many_answers_ask_for_it(
     assert ledger.task("unknown") is None
 
 
-def test_a_decision_without_planned_tasks_opens_none(ledger: Ledger, make_decision: MakeDecision) -> None:
-    shadow = held(make_decision, 1, intent=Intent.SHADOW, tasks=())
-    observed = held(make_decision, 2, enforced=False, tasks=())
+def test_a_decision_without_planned_tasks_opens_none(ledger: Ledger) -> None:
+    shadow = held(1, intent=Intent.SHADOW, tasks=())
+    observed = held(2, enforced=False, tasks=())
     ledger.apply(A, [shadow, observed])
     assert ledger.tasks().total == 0
     stored = ledger.decision(shadow.decision_id)
@@ -136,12 +131,10 @@ def test_a_decision_without_planned_tasks_opens_none(ledger: Ledger, make_decisi
 
 
 @pytest.mark.parametrize("label_first", [True, False])
-def test_a_label_completes_the_task_that_it_names(
-    ledger: Ledger, make_decision: MakeDecision, make_label: MakeLabel, label_first: bool
-) -> None:
-    decision = held(make_decision, 1)
+def test_a_label_completes_the_task_that_it_names(ledger: Ledger, label_first: bool) -> None:
+    decision = held(1)
     wanted = task_id(decision.decision_id, TaskKind.HOLD)
-    label = make_label(1, task_id=wanted, channel="REVIEW_TASK", recorded_at=77.0)
+    label = builders.label(1, task_id=wanted, channel="REVIEW_TASK", recorded_at=77.0)
     for records in ([label], [decision]) if label_first else ([decision], [label]):
         ledger.apply(A, records)
     task = ledger.task(wanted)
@@ -149,29 +142,24 @@ def test_a_label_completes_the_task_that_it_names(
     assert (task.state, task.completed_at) == (TaskState.COMPLETED, 77.0)
     assert ledger.tasks().total == 0
     assert ledger.tasks(states=[TaskState.COMPLETED]).items == (task,)
-    later = make_label(1, event_id="second", task_id=wanted, recorded_at=99.0)
+    later = builders.label(1, event_id="second", task_id=wanted, recorded_at=99.0)
     ledger.apply(A, [later])
     assert ledger.task(wanted) == task, "it ended with the first label"
 
 
-def test_a_label_cannot_complete_the_task_of_another_decision(
-    ledger: Ledger, make_decision: MakeDecision, make_label: MakeLabel
-) -> None:
-    ledger.apply(A, [held(make_decision, 1), held(make_decision, 2)])
+def test_a_label_cannot_complete_the_task_of_another_decision(ledger: Ledger) -> None:
+    ledger.apply(A, [held(1), held(2)])
     other = task_id("decision-000002", TaskKind.HOLD)
-    ledger.apply(A, [make_label(1, task_id=other, channel="REVIEW_TASK")])
+    ledger.apply(A, [builders.label(1, task_id=other, channel="REVIEW_TASK")])
     assert ledger.tasks().total == 2
     (resolved,) = ledger.labels("decision-000001")
     assert (resolved.drawn, resolved.propensity) == (False, None)
 
 
-def test_tasks_come_mandatory_first_then_by_due_time_and_pages_stay_put(
-    ledger: Ledger, make_decision: MakeDecision
-) -> None:
+def test_tasks_come_mandatory_first_then_by_due_time_and_pages_stay_put(ledger: Ledger) -> None:
     rng = random.Random(3)
     decisions = [
-        held(make_decision, number, mandatory=rng.random() < 0.5, due_at=float(rng.randrange(4)))
-        for number in range(1, 24)
+        held(number, mandatory=rng.random() < 0.5, due_at=float(rng.randrange(4))) for number in range(1, 24)
     ]
     ledger.apply(A, decisions)
     expected = [
@@ -189,19 +177,17 @@ def test_tasks_come_mandatory_first_then_by_due_time_and_pages_stay_put(
         token = page.next_page_token
         if not token:
             break
-        ledger.apply(A, [held(make_decision, 99, mandatory=True, due_at=-1.0)])  # before the place reached
+        ledger.apply(A, [held(99, mandatory=True, due_at=-1.0)])  # before the place reached
     assert seen == expected
 
 
-def test_tasks_are_found_by_kind_state_model_category_and_decision(
-    ledger: Ledger, make_decision: MakeDecision
-) -> None:
+def test_tasks_are_found_by_kind_state_model_category_and_decision(ledger: Ledger) -> None:
     ledger.apply(
         A,
         [
-            held(make_decision, 1, kind=TaskKind.HOLD, model="x", category="refunds"),
-            held(make_decision, 2, kind=TaskKind.AUDIT, model="x", category="general"),
-            held(make_decision, 3, kind=TaskKind.ESCALATION, model="y", category="refunds"),
+            held(1, kind=TaskKind.HOLD, model="x", category="refunds"),
+            held(2, kind=TaskKind.AUDIT, model="x", category="general"),
+            held(3, kind=TaskKind.ESCALATION, model="y", category="refunds"),
         ],
     )
 
@@ -219,10 +205,8 @@ def test_tasks_are_found_by_kind_state_model_category_and_decision(
     assert found(states=[TaskState.COMPLETED]) == set()
 
 
-def test_decisions_are_listed_newest_first_in_stable_pages(
-    ledger: Ledger, make_decision: MakeDecision
-) -> None:
-    ledger.apply(A, [make_decision(number, decided_at=float(number // 3)) for number in range(1, 20)])
+def test_decisions_are_listed_newest_first_in_stable_pages(ledger: Ledger) -> None:
+    ledger.apply(A, [builders.decision(number, decided_at=float(number // 3)) for number in range(1, 20)])
     expected = [f"decision-{number:06d}" for number in range(19, 0, -1)]
     seen, token, extra = [], "", 100
     while True:
@@ -231,20 +215,18 @@ def test_decisions_are_listed_newest_first_in_stable_pages(
         token = page.next_page_token
         if not token:
             break
-        ledger.apply(A, [make_decision(extra, decided_at=1000.0 + extra)])
+        ledger.apply(A, [builders.decision(extra, decided_at=1000.0 + extra)])
         extra += 1
     assert seen == expected
 
 
-def test_decisions_are_found_by_tenant_subject_model_and_time(
-    ledger: Ledger, make_decision: MakeDecision
-) -> None:
+def test_decisions_are_found_by_tenant_subject_model_and_time(ledger: Ledger) -> None:
     ledger.apply(
         A,
         [
-            make_decision(1, tenant="", subject_ref="s1", model="x", decided_at=10.0),
-            make_decision(2, tenant="t", subject_ref="s1", model="x", decided_at=20.0),
-            make_decision(3, tenant="t", subject_ref="s2", model="y", decided_at=30.0),
+            builders.decision(1, tenant="", subject_ref="s1", model="x", decided_at=10.0),
+            builders.decision(2, tenant="t", subject_ref="s1", model="x", decided_at=20.0),
+            builders.decision(3, tenant="t", subject_ref="s2", model="y", decided_at=30.0),
         ],
     )
 
@@ -267,8 +249,8 @@ def test_a_page_size_out_of_range_is_refused(ledger: Ledger, size: int) -> None:
     assert caught.value.violations[0].field == "page_size"
 
 
-def test_a_damaged_or_borrowed_token_is_refused(ledger: Ledger, make_decision: MakeDecision) -> None:
-    ledger.apply(A, [held(make_decision, number) for number in range(1, 4)])
+def test_a_damaged_or_borrowed_token_is_refused(ledger: Ledger) -> None:
+    ledger.apply(A, [held(number) for number in range(1, 4)])
     token = ledger.decisions(page_size=1).next_page_token
     assert ledger.decisions(page_size=2, page_token=token).items[0].decision_id == "decision-000002"
     for wrong in (token[:-3], "x", "AAAA", token.swapcase(), ledger.tasks(page_size=1).next_page_token, "é"):
@@ -278,13 +260,11 @@ def test_a_damaged_or_borrowed_token_is_refused(ledger: Ledger, make_decision: M
         ledger.decisions(page_size=1, page_token=token, model="x")
 
 
-def test_the_first_label_under_an_event_id_counts_and_others_are_evidence(
-    ledger: Ledger, make_decision: MakeDecision, make_label: MakeLabel
-) -> None:
-    first = make_label(1, correct=True)
+def test_the_first_label_under_an_event_id_counts_and_others_are_evidence(ledger: Ledger) -> None:
+    first = builders.label(1, correct=True)
     again = msgspec.structs.replace(first, recorded_at=999.0, sidecar_id="sidecar-b")
-    other = make_label(1, correct=False, recorded_at=5.0)
-    ledger.apply(A, [make_decision(1), first])
+    other = builders.label(1, correct=False, recorded_at=5.0)
+    ledger.apply(A, [builders.decision(1), first])
     ledger.apply("sidecar-b", [again])
     assert contents(ledger)["label_event_reuses"] == []
     ledger.apply("sidecar-b", [other, other])
@@ -295,13 +275,11 @@ def test_the_first_label_under_an_event_id_counts_and_others_are_evidence(
     assert '"correct":false' in str(reuse[-1])
 
 
-def test_a_label_sent_again_without_its_own_time_is_the_same_label(
-    ledger: Ledger, make_label: MakeLabel
-) -> None:
-    ledger.apply(A, [make_label(1, observed_at=50.0, recorded_at=50.0)])
-    ledger.apply("sidecar-b", [make_label(1, observed_at=60.0, recorded_at=60.0)])
+def test_a_label_sent_again_without_its_own_time_is_the_same_label(ledger: Ledger) -> None:
+    ledger.apply(A, [builders.label(1, observed_at=50.0, recorded_at=50.0)])
+    ledger.apply("sidecar-b", [builders.label(1, observed_at=60.0, recorded_at=60.0)])
     assert contents(ledger)["label_event_reuses"] == []
-    ledger.apply("sidecar-b", [make_label(1, observed_at=50.0, recorded_at=60.0)])
+    ledger.apply("sidecar-b", [builders.label(1, observed_at=50.0, recorded_at=60.0)])
     assert len(contents(ledger)["label_event_reuses"]) == 1
 
 
@@ -352,18 +330,18 @@ def test_of_two_changes_in_one_tick_the_last_counts(ledger: Ledger) -> None:
     assert found.digest == "a"
 
 
-def test_strata_count_every_answer_by_day_and_kind(ledger: Ledger, make_decision: MakeDecision) -> None:
+def test_strata_count_every_answer_by_day_and_kind(ledger: Ledger) -> None:
     day = 86400.0
     ledger.apply(
         A,
         [
-            make_decision(1, decided_at=day * 2),
-            make_decision(2, decided_at=day * 3 - 0.001, drawn=True),
-            make_decision(3, decided_at=day * 3, audit_rate=0.5, drawn=True),
-            make_decision(4, decided_at=day * 3, intent=Intent.SHADOW, may_act=False),
+            builders.decision(1, decided_at=day * 2),
+            builders.decision(2, decided_at=day * 3 - 0.001, drawn=True),
+            builders.decision(3, decided_at=day * 3, audit_rate=0.5, drawn=True),
+            builders.decision(4, decided_at=day * 3, intent=Intent.SHADOW, may_act=False),
         ],
     )
-    ledger.apply("sidecar-b", [make_decision(5, decided_at=day * 2 + 1, sidecar_id="sidecar-b")])
+    ledger.apply("sidecar-b", [builders.decision(5, decided_at=day * 2 + 1, sidecar_id="sidecar-b")])
     counted = [
         (
             stratum.day.isoformat(),
@@ -386,27 +364,23 @@ def test_strata_count_every_answer_by_day_and_kind(ledger: Ledger, make_decision
     assert ledger.strata("other") == []
 
 
-def test_labelled_decisions_carry_the_probability_with_which_they_were_drawn(
-    ledger: Ledger, make_decision: MakeDecision, make_label: MakeLabel
-) -> None:
+def test_labelled_decisions_carry_the_probability_with_which_they_were_drawn(ledger: Ledger) -> None:
     def task(number: int, kind: TaskKind) -> str:
         return task_id(f"decision-{number:06d}", kind)
 
     kinds = {1: TaskKind.HOLD, 2: TaskKind.ESCALATION, 3: TaskKind.AUDIT, 4: TaskKind.BATCH}
-    ledger.apply(
-        A, [held(make_decision, number, kind=kind, audit_rate=0.125) for number, kind in kinds.items()]
-    )
-    ledger.apply(A, [make_decision(number) for number in range(5, 11)])
-    ledger.apply(A, [make_decision(11, model="other")])
-    labels = [make_label(number, task_id=task(number, kind)) for number, kind in kinds.items()]
+    ledger.apply(A, [held(number, kind=kind, audit_rate=0.125) for number, kind in kinds.items()])
+    ledger.apply(A, [builders.decision(number) for number in range(5, 11)])
+    ledger.apply(A, [builders.decision(11, model="other")])
+    labels = [builders.label(number, task_id=task(number, kind)) for number, kind in kinds.items()]
     labels += [
-        make_label(5, channel="OUTCOME", correct=False),
-        make_label(6, channel="IMPORTED", true_class="interested"),
-        make_label(7, channel="VOLUNTEERED", true_class="spam"),
-        make_label(8, cannot_tell=True),
-        make_label(9, criterion="tone", correct=False),
-        make_label(11),
-        make_label(12),  # an orphan
+        builders.label(5, channel="OUTCOME", correct=False),
+        builders.label(6, channel="IMPORTED", true_class="interested"),
+        builders.label(7, channel="VOLUNTEERED", true_class="spam"),
+        builders.label(8, cannot_tell=True),
+        builders.label(9, criterion="tone", correct=False),
+        builders.label(11),
+        builders.label(12),  # an orphan
     ]
     ledger.apply(A, labels)
     found = ledger.labelled("lead-classifier")
@@ -430,24 +404,24 @@ def test_labelled_decisions_carry_the_probability_with_which_they_were_drawn(
     assert ledger.labelled("lead-classifier", label_window_seconds=1.0) == []
 
 
-def stream_of(make_decision: MakeDecision, make_label: MakeLabel) -> list[Record]:
+def stream_of() -> list[Record]:
     """Some of everything, interleaved, with retries, orphans and reuses among them."""
     rng = random.Random(11)
     records: list[Record] = []
     for number in range(1, 41):
         kind = rng.choice(list(TaskKind))
         draw = rng.random()
-        budgeted = make_decision(
+        budgeted = builders.decision(
             number, audit_rate=0.5, audit_budget=3, drawn=draw < 0.5, audit_draw=draw if draw < 0.5 else None
         )
-        decision = rng.choice([make_decision(number), held(make_decision, number, kind=kind), budgeted])
+        decision = rng.choice([builders.decision(number), held(number, kind=kind), budgeted])
         records.append(decision)
         if rng.random() < 0.3:
             records.append(builders.altered(decision, answer_id=f"retry-{number}", sidecar_id="sidecar-b"))
         if rng.random() < 0.6:
             about = rng.randrange(1, 45)
             records.append(
-                make_label(
+                builders.label(
                     about,
                     event_id=f"e{rng.randrange(25)}",
                     correct=rng.random() < 0.5,
@@ -512,12 +486,10 @@ def clear(ledger: Ledger) -> None:
 )
 def test_replaying_whole_or_overlapping_pieces_changes_nothing(
     in_memory: Ledger,
-    make_decision: MakeDecision,
-    make_label: MakeLabel,
     cuts: list[int],
     again: list[tuple[int, int]],
 ) -> None:
-    stream = stream_of(make_decision, make_label)
+    stream = stream_of()
     clear(in_memory)
     in_pieces(in_memory, stream, [])
     whole = contents(in_memory)
@@ -530,10 +502,8 @@ def test_replaying_whole_or_overlapping_pieces_changes_nothing(
     assert contents(in_memory) == whole
 
 
-def test_applying_twice_changes_nothing(
-    ledger: Ledger, make_decision: MakeDecision, make_label: MakeLabel
-) -> None:
-    stream = stream_of(make_decision, make_label)
+def test_applying_twice_changes_nothing(ledger: Ledger) -> None:
+    stream = stream_of()
     in_pieces(ledger, stream, [20, 40])
     before = contents(ledger)
     ledger.apply("sidecar-b", list(reversed(stream[:30])))
@@ -541,25 +511,23 @@ def test_applying_twice_changes_nothing(
     assert contents(ledger) == before
 
 
-def test_more_records_than_a_query_has_parameters(ledger: Ledger, make_decision: MakeDecision) -> None:
-    decisions = [make_decision(number) for number in range(1, 2502)]
+def test_more_records_than_a_query_has_parameters(ledger: Ledger) -> None:
+    decisions = [builders.decision(number) for number in range(1, 2502)]
     ledger.apply(A, decisions)
     ledger.apply(A, decisions)
     assert sum(stratum.n for stratum in ledger.strata("lead-classifier")) == 2501
 
 
-def test_the_place_in_the_journal_is_kept_with_what_was_read_from_it(
-    ledger: Ledger, make_decision: MakeDecision
-) -> None:
+def test_the_place_in_the_journal_is_kept_with_what_was_read_from_it(ledger: Ledger) -> None:
     assert ledger.mark(A, "j") is None
     mark = Mark(segment=3, offset=1 << 40, sequence=1 << 41)
-    ledger.apply(A, [make_decision(1)], journal_id="j", mark=mark)
+    ledger.apply(A, [builders.decision(1)], journal_id="j", mark=mark)
     assert ledger.mark(A, "j") == mark
     assert ledger.mark(A, "other journal") is None
-    poison = make_decision(2, decided_at=1e18)
+    poison = builders.decision(2, decided_at=1e18)
     with pytest.raises(database.RecordRefused):
         ledger.apply(
-            A, [make_decision(3), poison], journal_id="j", mark=Mark(segment=4, offset=0, sequence=9)
+            A, [builders.decision(3), poison], journal_id="j", mark=Mark(segment=4, offset=0, sequence=9)
         )
     assert ledger.mark(A, "j") == mark
     assert ledger.decision("decision-000003") is None, "all or none"

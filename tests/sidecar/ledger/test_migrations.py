@@ -12,6 +12,7 @@ from sqlalchemy.dialects import postgresql
 from sidecar import errors
 from sidecar.ledger import database, migrations, schema
 from sidecar.ledger.store import Ledger
+from tests import builders
 
 
 def test_an_empty_ledger_becomes_what_the_schema_says(ledger_url: str) -> None:
@@ -24,8 +25,8 @@ def test_an_empty_ledger_becomes_what_the_schema_says(ledger_url: str) -> None:
     engine.dispose()
 
 
-def test_a_current_ledger_is_left_alone(ledger: Ledger, make_decision: object) -> None:
-    ledger.apply("sidecar-a", [make_decision(1)])  # type: ignore[operator]
+def test_a_current_ledger_is_left_alone(ledger: Ledger) -> None:
+    ledger.apply("sidecar-a", [builders.decision(1)])  # type: ignore[operator]
     ledger.migrate()
     assert ledger.check_revision()
     assert ledger.decision("decision-000001") is not None

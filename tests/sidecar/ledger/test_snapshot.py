@@ -1,63 +1,53 @@
 """Training sees the ledger as of one moment, and disturbs nobody."""
 
 import sqlite3
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from sidecar import errors
-from sidecar.decision.records import Decision, Label
 from sidecar.ledger import database
 from sidecar.ledger.snapshot import open_snapshot
 from sidecar.ledger.store import Ledger
-
-MakeDecision = Callable[..., Decision]
-MakeLabel = Callable[..., Label]
+from tests import builders
 
 
-def test_reads_what_was_there_and_not_what_came_later(
-    tmp_path: Path, make_decision: MakeDecision, make_label: MakeLabel
-) -> None:
+def test_reads_what_was_there_and_not_what_came_later(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/l.db"
     with Ledger(url) as ledger:
         ledger.migrate()
-        ledger.apply("a", [make_decision(1), make_label(1)])
+        ledger.apply("a", [builders.decision(1), builders.label(1)])
         with open_snapshot(url) as snapshot:
-            ledger.apply("a", [make_decision(2), make_label(2)])  # the sidecar goes on
+            ledger.apply("a", [builders.decision(2), builders.label(2)])  # the sidecar goes on
             found = snapshot.labelled("lead-classifier")
             assert [each.decision.decision_id for each in found] == ["decision-000001"]
         with open_snapshot(url) as snapshot:
             assert len(snapshot.labelled("lead-classifier")) == 2
 
 
-def test_every_database_can_be_read(
-    ledger: Ledger, ledger_url: str, make_decision: MakeDecision, make_label: MakeLabel
-) -> None:
-    ledger.apply("a", [make_decision(1), make_label(1)])
+def test_every_database_can_be_read(ledger: Ledger, ledger_url: str) -> None:
+    ledger.apply("a", [builders.decision(1), builders.label(1)])
     with open_snapshot(ledger_url) as snapshot:
         assert len(snapshot.labelled("lead-classifier")) == 1
 
 
-def test_what_is_done_to_the_copy_stays_there(tmp_path: Path, make_decision: MakeDecision) -> None:
+def test_what_is_done_to_the_copy_stays_there(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/l.db"
     with Ledger(url) as ledger:
         ledger.migrate()
     with open_snapshot(url) as snapshot:
-        snapshot.apply("a", [make_decision(1)])
+        snapshot.apply("a", [builders.decision(1)])
         assert snapshot.decision("decision-000001") is not None
     with Ledger(url) as ledger:
         assert ledger.decision("decision-000001") is None
 
 
 @pytest.mark.parametrize("name", ["l.db", "with space & 100%.db", "què?.db"])
-def test_a_ledger_at_rest_can_be_read_wherever_it_lies(
-    tmp_path: Path, name: str, make_decision: MakeDecision
-) -> None:
+def test_a_ledger_at_rest_can_be_read_wherever_it_lies(tmp_path: Path, name: str) -> None:
     url = f"sqlite:///{tmp_path}/{name}"
     with Ledger(url) as ledger:
         ledger.migrate()
-        ledger.apply("a", [make_decision(1)])
+        ledger.apply("a", [builders.decision(1)])
     with open_snapshot(url) as snapshot:
         assert snapshot.decision("decision-000001") is not None
 

@@ -10,6 +10,7 @@ from sidecar.decision.records import CalibratorReference, InForce
 from sidecar.ledger.store import Ledger
 from sidecar.ledger.watch_states import WatchedMeanwhile, WatchState
 from sidecar.policy.actions import Intent
+from tests import builders
 
 NOON = 1_770_000_000.0
 
@@ -77,20 +78,20 @@ def test_a_ledger_of_an_older_version_is_not_guessed_at(tmp_path: Path) -> None:
         empty.watch().states("leads")
 
 
-def test_recent_scores_are_those_of_live_answers_by_version(ledger: Ledger, make_decision) -> None:
+def test_recent_scores_are_those_of_live_answers_by_version(ledger: Ledger) -> None:
     def champion(digest: str) -> CalibratorReference:
         return CalibratorReference(name="c", kind="platt", digest=digest)
 
     old, new = champion("sha256:old"), champion("sha256:new")
     records = [
-        make_decision(1, raw_confidence=0.1, calibrator=old),
-        make_decision(2, raw_confidence=0.2, calibrator=new),
-        make_decision(3, raw_confidence=0.3, calibrator=old, model_version="v8"),
-        make_decision(4, raw_confidence=0.4, calibrator=new, intent=Intent.SHADOW),
-        make_decision(5, raw_confidence=None, calibrator=new),
-        make_decision(6, raw_confidence=0.6),
-        make_decision(7, raw_confidence=0.7, calibrator=new, model="another"),
-        make_decision(8, raw_confidence=0.8, calibrator=new),
+        builders.decision(1, raw_confidence=0.1, calibrator=old),
+        builders.decision(2, raw_confidence=0.2, calibrator=new),
+        builders.decision(3, raw_confidence=0.3, calibrator=old, model_version="v8"),
+        builders.decision(4, raw_confidence=0.4, calibrator=new, intent=Intent.SHADOW),
+        builders.decision(5, raw_confidence=None, calibrator=new),
+        builders.decision(6, raw_confidence=0.6),
+        builders.decision(7, raw_confidence=0.7, calibrator=new, model="another"),
+        builders.decision(8, raw_confidence=0.8, calibrator=new),
     ]
     ledger.apply("sidecar-a", records)
     view = ledger.watch()

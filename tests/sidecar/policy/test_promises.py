@@ -12,6 +12,8 @@ from sidecar.decision import records
 from sidecar.policy import categories
 from sidecar.policy.actions import AUTOMATIC_ACTIONS, PERSON_ACTIONS, Action, Intent, Reason, TaskKind
 from sidecar.service.deciding import decider
+from tests import builders
+from tests.sidecar import services
 
 BUILT_IN = {"legal_language", "pricing", "account_strategy"}
 STALE_SECONDS = {"0s": 0.0, "0.5s": 0.5, "1.1h": 3960.0, "1d": 86400.0}
@@ -78,9 +80,9 @@ def is_usable(scenario, now):
 
 @ordinary
 @given(data=st.data())
-def test_no_promise_bends(data, scenarios, make_service, now):
+def test_no_promise_bends(data, scenarios, now):
     scenario = data.draw(scenarios)
-    made = make_service(scenario.policy, scenario.calibrators)
+    made = services.bare(scenario.policy, scenario.calibrators)
     made.health = scenario.health
     if scenario.journal_fails:
         made.journal.break_down()
@@ -146,10 +148,10 @@ def test_no_promise_bends(data, scenarios, make_service, now):
 
 @ordinary
 @given(data=st.data())
-def test_a_usable_request_gets_its_band(data, scenarios, make_service, now):
+def test_a_usable_request_gets_its_band(data, scenarios, now):
     """The other direction: nothing but a reason of the design keeps an answer from the action of its band."""
     scenario = data.draw(scenarios)
-    made = make_service(scenario.policy, scenario.calibrators)
+    made = services.bare(scenario.policy, scenario.calibrators)
     try:
         decision = made.router.route(scenario.query).decision
     except errors.InvalidRequest:
@@ -183,21 +185,21 @@ def test_a_usable_request_gets_its_band(data, scenarios, make_service, now):
         assert decision.may_act == (live and decision.action in AUTOMATIC_ACTIONS)
 
 
-def test_a_last_check_holds_what_a_wrong_decision_lets_through(make_service, make_query, monkeypatch):
+def test_a_last_check_holds_what_a_wrong_decision_lets_through(monkeypatch):
     """Even a `decide` that has lost its floors cannot act in a mandatory category: held, counted, said."""
     right = decider.settle
-    wrong = make_service()
+    wrong = services.bare()
     monkeypatch.setattr(
         decider,
         "settle",
         lambda assessment, _, *rest: right(assessment, "general", *rest),
     )
     for score, category in ((0.99, "pricing"), (0.01, "Legal Language")):
-        decision = wrong.router.route(make_query(score, category=category)).decision
+        decision = wrong.router.route(builders.query(score, category=category)).decision
         assert decision.action is Action.HOLD_FOR_REVIEW
         assert not decision.may_act
         assert decision.mandatory
         assert Reason.INVARIANT_GUARD in decision.reasons
         assert [task.kind for task in decision.tasks if task.kind is not TaskKind.AUDIT] == [TaskKind.HOLD]
     assert wrong.metrics.mandatory_without_human_total() == 2
-    assert wrong.router.route(make_query(0.99)).decision.may_act
+    assert wrong.router.route(builders.query(0.99)).decision.may_act

@@ -15,6 +15,8 @@ from sidecar import cli
 from sidecar.decision import audit
 from sidecar.decision.records import Artifact
 from sidecar.ledger.store import Ledger
+from tests import builders
+from tests.sidecar import services
 
 POLICY = """
 version: 1
@@ -38,16 +40,16 @@ def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module")
-def sidecar(make_shared_sidecar, make_service, make_query) -> Iterator[Any]:
+def sidecar(make_shared_sidecar) -> Iterator[Any]:
     """A service that starts over a ledger with 30 decisions of a week that is long over."""
     made = make_shared_sidecar(POLICY, TRUEBAND_AUDIT_KEYS=KEYS)
     made.write_calibrator(model="lead-classifier", name="leads")
     made.data_dir.mkdir(parents=True, mode=0o700)
-    past = make_service(POLICY.format(home=made.home))
+    past = services.bare(POLICY.format(home=made.home))
     for number in range(30):
-        past.router.route(make_query(0.95, request_id=f"r-{number}", subject_ref="s"))
+        past.router.route(builders.query(0.95, request_id=f"r-{number}", subject_ref="s"))
     for number in range(4):
-        past.router.route(make_query(0.1, request_id=f"rejected-{number}"))
+        past.router.route(builders.query(0.1, request_id=f"rejected-{number}"))
     loaded = past.snapshot.policy.loaded
     (held,) = past.snapshot.calibrators.values()
     artifacts = [

@@ -5,6 +5,7 @@ from grpc_health.v1 import health_pb2
 
 from sidecar.service.health import ALL, LIVENESS, Health
 from sidecar.service.registry import Slot, SlotStatus
+from tests import builders
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -47,11 +48,11 @@ def test_one_version_that_was_not_tried_keeps_its_model_back(health):
     assert told(health, ALL, "a") == [NOT_SERVING, NOT_SERVING]
 
 
-def test_whether_a_model_without_a_calibrator_is_ready_is_a_setting(make_in_force):
+def test_whether_a_model_without_a_calibrator_is_ready_is_a_setting():
     strict = Health(ready_without_calibrator=False)
     strict.update(["a"], [slot("a")])
     assert told(strict, ALL, "a") == [NOT_SERVING, NOT_SERVING]
-    strict.update(["a"], [slot("a", in_force=make_in_force())])
+    strict.update(["a"], [slot("a", in_force=builders.calibrator_in_force())])
     assert told(strict, ALL, "a") == [SERVING, SERVING]
 
 

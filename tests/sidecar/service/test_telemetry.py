@@ -9,12 +9,14 @@ from prometheus_client import generate_latest
 
 from sidecar.policy.actions import Action, Reason
 from sidecar.service import telemetry
+from tests import builders
+from tests.sidecar import services
 
 
-def test_decisions_are_counted_by_model_action_band_and_permission(make_service, make_query):
-    made = make_service()
+def test_decisions_are_counted_by_model_action_band_and_permission():
+    made = services.bare()
     for score in (0.95, 0.95, 0.8, 0.6, 0.1):
-        made.router.route(make_query(score))
+        made.router.route(builders.query(score))
     found = {}
     for metric in made.metrics.registry.collect():
         for sample in metric.samples:
@@ -28,9 +30,9 @@ def test_decisions_are_counted_by_model_action_band_and_permission(make_service,
     }
 
 
-def test_a_band_is_no_reason_to_count(make_service, make_query):
-    made = make_service(calibrators={})
-    made.router.route(make_query(category="pricing"))
+def test_a_band_is_no_reason_to_count():
+    made = services.bare(calibrators={})
+    made.router.route(builders.query(category="pricing"))
     reasons = {
         sample.labels["reason"]: sample.value
         for metric in made.metrics.registry.collect()
@@ -40,9 +42,9 @@ def test_a_band_is_no_reason_to_count(make_service, make_query):
     assert reasons == {"NO_CALIBRATOR": 1, "MANDATORY_REVIEW": 1}
 
 
-def test_draws_are_counted(make_service, make_query):
-    made = make_service()
-    drawn = sum(made.router.route(make_query(request_id=f"r-{n}")).decision.drawn for n in range(400))
+def test_draws_are_counted():
+    made = services.bare()
+    drawn = sum(made.router.route(builders.query(request_id=f"r-{n}")).decision.drawn for n in range(400))
     assert made.count("trueband_audit_draws_total", model="lead-classifier") == drawn > 0
 
 
@@ -56,11 +58,11 @@ def test_two_services_in_one_process_count_apart_and_the_page_renders():
     assert "trueband_unrecorded_decisions_total 0.0" in page
 
 
-def test_what_a_caller_writes_is_never_a_label(make_service, make_query):
-    made = make_service()
+def test_what_a_caller_writes_is_never_a_label():
+    made = services.bare()
     odd = "seen-nowhere-else"
     made.router.route(
-        make_query(tenant=odd, category=odd, subject_ref=odd, model_version=odd, predicted_class=odd)
+        builders.query(tenant=odd, category=odd, subject_ref=odd, model_version=odd, predicted_class=odd)
     )
     assert odd not in generate_latest(made.metrics.registry).decode()
 

@@ -11,6 +11,7 @@ from trueband.v1 import evidence_pb2, routing_pb2, routing_pb2_grpc
 
 from sidecar.service.api.interceptor import CallInterceptor
 from sidecar.service.api.routing import RoutingServicer
+from tests.sidecar import services
 
 ROUTE = "/trueband.v1.RoutingService/Route"
 
@@ -34,8 +35,8 @@ class Plain(grpc.GenericRpcHandler):
 
 
 @pytest.fixture(scope="module")
-def made(make_service):
-    return make_service()
+def made():
+    return services.bare()
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,7 @@ from sidecar.decision import records
 from sidecar.policy.actions import Action, AnswerSource, Intent, Reason
 from sidecar.service.api import requests, responses
 from tests import builders
+from tests.sidecar import services
 
 
 def answered(made, query):
@@ -34,9 +35,9 @@ def test_every_word_of_ours_is_in_the_contract_and_the_other_way_round():
         assert {enum.Name(number) for number in table.values()} == {f"{prefix}{each}" for each in ours}
 
 
-def test_an_answer_is_told_whole(make_service, make_query, now):
-    made = make_service()
-    query = make_query(
+def test_an_answer_is_told_whole(now):
+    made = services.bare()
+    query = builders.query(
         0.95, tenant="acme", request_id="r-1", subject_ref="s-1", model_version="v7", category="General"
     )
     message = answered(made, query)
@@ -63,10 +64,10 @@ def test_an_answer_is_told_whole(make_service, make_query, now):
     assert answered(made, query).replayed
 
 
-def test_nothing_tells_the_caller_whether_it_was_drawn(make_service, make_query):
+def test_nothing_tells_the_caller_whether_it_was_drawn():
     """Two answers that differ in the draw alone are the same message."""
-    made = make_service()
-    decisions = [made.router.route(make_query(request_id=f"r-{n}")).decision for n in range(200)]
+    made = services.bare()
+    decisions = [made.router.route(builders.query(request_id=f"r-{n}")).decision for n in range(200)]
     drawn = next(each for each in decisions if each.drawn)
     other = next(each for each in decisions if not each.drawn)
     same = {"decision_id": "x", "answer_id": "x", "request_id": "x"}
@@ -81,8 +82,8 @@ def test_nothing_tells_the_caller_whether_it_was_drawn(make_service, make_query)
     assert not [name for name in names if "audit" in name or "drawn" in name or "propensity" in name]
 
 
-def test_a_held_mandatory_answer_names_its_floor(make_service, make_query):
-    message = answered(make_service(), make_query(0.99, category="Pricing"))
+def test_a_held_mandatory_answer_names_its_floor():
+    message = answered(services.bare(), builders.query(0.99, category="Pricing"))
     assert not message.may_act
     (floor,) = message.floors
     assert floor.floor == "mandatory_category:pricing"
@@ -92,36 +93,36 @@ def test_a_held_mandatory_answer_names_its_floor(make_service, make_query):
     }  # fmt: skip
 
 
-def test_what_is_not_known_is_absent_and_not_zero(make_service, make_query):
-    message = answered(make_service(calibrators={}), make_query(0.0))
+def test_what_is_not_known_is_absent_and_not_zero():
+    message = answered(services.bare(calibrators={}), builders.query(0.0))
     assert message.raw_confidence == 0.0
     assert message.HasField("raw_confidence")
     assert not message.HasField("calibrated_confidence")
     assert not message.HasField("calibrator")
     assert message.band == ""
-    other = answered(make_service(), make_query(evidence=Evidence("logits", (1.0, 2.0))))
+    other = answered(services.bare(), builders.query(evidence=Evidence("logits", (1.0, 2.0))))
     assert not other.HasField("raw_confidence")
 
 
-def test_observing_is_told(make_service, make_query):
+def test_observing_is_told():
     policy = (
         "version: 1\nmodels: {lead-classifier: {calibrator: models:/c/1, evidence: score, mode: observe}}"
     )
-    message = answered(make_service(policy), make_query(0.99))
+    message = answered(services.bare(policy), builders.query(0.99))
     assert (message.may_act, message.enforced) == (False, False)
     assert message.action == decision_pb2.ACTION_AUTO_ROUTE
     assert decision_pb2.REASON_OBSERVE_MODE in message.reasons
 
 
-def test_an_uncertain_answer_has_candidates_and_a_time_to_come_back(make_service, make_query):
-    made = make_service()
+def test_an_uncertain_answer_has_candidates_and_a_time_to_come_back():
+    made = services.bare()
     made.journal.break_down()
-    message = answered(made, make_query(0.95))
+    message = answered(made, builders.query(0.95))
     assert message.action == decision_pb2.ACTION_UNCERTAIN
     (candidate,) = message.candidates
     assert (candidate.answer_class, candidate.raw_confidence) == ("interested", 0.95)
     assert message.retry_after.seconds == 5
-    assert not answered(make_service(), make_query(0.95)).HasField("retry_after")
+    assert not answered(services.bare(), builders.query(0.95)).HasField("retry_after")
 
 
 def test_an_error_of_an_item_says_what_a_call_would():
@@ -189,11 +190,11 @@ def test_a_time_that_rounds_up_carries_into_the_seconds():
     assert (message.decided_at.seconds, message.decided_at.nanos) == (2, 0)
 
 
-def test_every_answer_can_be_written_as_json(make_service, make_query):
+def test_every_answer_can_be_written_as_json():
     """What the command line and any gateway do with it; a time or a number out of range would fail here."""
-    made = make_service()
+    made = services.bare()
     for score in (0.0, 0.5, 1.0):
-        text = json_format.MessageToJson(answered(made, make_query(score)))
+        text = json_format.MessageToJson(answered(made, builders.query(score)))
         assert "decidedAt" in text
         assert json_format.Parse(text, decision_pb2.Decision()).band
 
@@ -222,13 +223,13 @@ def test_a_step_of_the_chain_is_told_whole():
         assert responses.fallback_step(records.FallbackStep(step="rules", outcome=outcome)).outcome > 0
 
 
-def test_no_number_of_an_answer_is_lost_on_the_way(make_service, make_query, make_in_force):
+def test_no_number_of_an_answer_is_lost_on_the_way():
     import calibrators
 
-    slot = {("lead-classifier", ""): make_in_force(calibrators.Platt(1.7, -0.3))}
+    slot = {("lead-classifier", ""): builders.calibrator_in_force(calibrators.Platt(1.7, -0.3))}
     for score in (0.123456789012345, math.nextafter(0.9, 0), 1e-300):
-        made = make_service(calibrators=slot)
-        message = answered(made, make_query(score))
+        made = services.bare(calibrators=slot)
+        message = answered(made, builders.query(score))
         again = decision_pb2.Decision.FromString(message.SerializeToString())
         assert again.raw_confidence == score
         assert again.calibrated_confidence == made.journal.decisions[0].calibrated_confidence
@@ -240,10 +241,10 @@ def test_every_status_of_a_label_can_be_told():
         assert label_pb2.LabelStatus.Name(message.status) == f"LABEL_STATUS_{name}"
 
 
-def test_the_lower_bound_is_told_where_there_is_one(make_service, make_query, make_in_force):
+def test_the_lower_bound_is_told_where_there_is_one():
     curve = LowerCurve(level=0.95, method="by_hand", confidences=(0.9,), bounds=(0.8,))
-    made = make_service(calibrators={("lead-classifier", ""): make_in_force(lower=curve)})
-    assert answered(made, make_query(0.9)).lower_confidence == 0.8
-    assert not answered(make_service(), make_query(0.9)).HasField("lower_confidence")
+    made = services.bare(calibrators={("lead-classifier", ""): builders.calibrator_in_force(lower=curve)})
+    assert answered(made, builders.query(0.9)).lower_confidence == 0.8
+    assert not answered(services.bare(), builders.query(0.9)).HasField("lower_confidence")
     step = records.FallbackStep(step="rules", outcome="CLEARED", calibrated_confidence=0.9, lower_bound=0.8)
     assert responses.fallback_step(step).lower_confidence == 0.8

@@ -41,6 +41,7 @@ from sidecar.service.api.routing import RoutingServicer
 from sidecar.service.review.classes import classes_by_policy
 from sidecar.service.review.queue import ReviewQueue
 from tests import builders
+from tests.sidecar import services
 
 POLICY = """
 version: 1
@@ -188,16 +189,16 @@ class Rig:
 
 
 @pytest.fixture
-def rig(make_service, tmp_path):
-    made = Rig(make_service(POLICY), tmp_path, KNOWN)
+def rig(tmp_path):
+    made = Rig(services.bare(POLICY), tmp_path, KNOWN)
     yield made
     made.close()
 
 
 @pytest.fixture
-def open_rig(make_service, tmp_path):
+def open_rig(tmp_path):
     """Without principals."""
-    made = Rig(make_service(POLICY), tmp_path, None)
+    made = Rig(services.bare(POLICY), tmp_path, None)
     yield made
     made.close()
 

@@ -9,6 +9,8 @@ from sidecar.policy import loading
 from sidecar.policy.actions import Action
 from sidecar.policy.tables import compile_policy
 from sidecar.service.deciding import answers
+from tests import builders
+from tests.sidecar import services
 
 POLICY = """
 version: 1
@@ -32,16 +34,16 @@ THREE = "[interested, not_now, unsubscribe]"
     ("predicted", "index", "final"),
     [("", 1, "not_now"), ("interested", 0, "interested"), ("unsubscribe", 2, "unsubscribe")],
 )
-def test_a_vector_is_tied_to_the_given_answer(predicted, index, final, make_query):
-    query = make_query(evidence=Evidence("probabilities", (0.2, 0.5, 0.3)), predicted_class=predicted)
+def test_a_vector_is_tied_to_the_given_answer(predicted, index, final):
+    query = builders.query(evidence=Evidence("probabilities", (0.2, 0.5, 0.3)), predicted_class=predicted)
     assert answers.tie_to_classes(query, table("probabilities", THREE)) == (
         Evidence("probabilities", (0.2, 0.5, 0.3), answer_index=index),
         final,
     )
 
 
-def test_the_first_of_equally_likely_classes_is_the_answer(make_query):
-    query = make_query(evidence=Evidence("logits", (1.0, 3.0, 3.0)), predicted_class="")
+def test_the_first_of_equally_likely_classes_is_the_answer():
+    query = builders.query(evidence=Evidence("logits", (1.0, 3.0, 3.0)), predicted_class="")
     assert answers.tie_to_classes(query, table("logits", THREE))[1] == "not_now"
 
 
@@ -52,16 +54,16 @@ def refused(query, table):
     return violation
 
 
-def test_a_vector_of_another_length_is_named(make_query):
-    violation = refused(make_query(evidence=Evidence("logits", (1.0, 2.0))), table("logits", THREE))
+def test_a_vector_of_another_length_is_named():
+    violation = refused(builders.query(evidence=Evidence("logits", (1.0, 2.0))), table("logits", THREE))
     assert violation.field == "evidence.logits.values"
     assert "has 2 numbers; the policy lists 3 classes" in violation.description
 
 
-def test_a_class_that_the_policy_does_not_list_is_named(make_query):
-    vector = make_query(evidence=Evidence("logits", (1.0, 2.0, 3.0)), predicted_class="maybe")
+def test_a_class_that_the_policy_does_not_list_is_named():
+    vector = builders.query(evidence=Evidence("logits", (1.0, 2.0, 3.0)), predicted_class="maybe")
     assert refused(vector, table("logits", THREE)).field == "predicted_class"
-    binary = make_query(evidence=Evidence("positive_probability", (0.3,)), predicted_class="maybe")
+    binary = builders.query(evidence=Evidence("positive_probability", (0.3,)), predicted_class="maybe")
     assert refused(binary, table("positive_probability", "[ham, spam]")).field == "predicted_class"
 
 
@@ -80,9 +82,9 @@ def test_a_class_that_the_policy_does_not_list_is_named(make_query):
     ],
 )
 def test_a_positive_probability_is_turned_to_the_given_answer(
-    probability, predicted, positive, classes, is_positive, final, make_query
+    probability, predicted, positive, classes, is_positive, final
 ):
-    query = make_query(
+    query = builders.query(
         evidence=Evidence("positive_probability", (probability,)),
         predicted_class=predicted,
         positive_class=positive,
@@ -93,35 +95,38 @@ def test_a_positive_probability_is_turned_to_the_given_answer(
     assert raw == (probability if is_positive else 1.0 - probability)
 
 
-def test_a_negative_answer_at_a_tenth_is_nine_tenths_sure(make_query):
-    query = make_query(evidence=Evidence("positive_probability", (0.1,)), predicted_class="ham")
+def test_a_negative_answer_at_a_tenth_is_nine_tenths_sure():
+    query = builders.query(evidence=Evidence("positive_probability", (0.1,)), predicted_class="ham")
     tied, _ = answers.tie_to_classes(query, table("positive_probability", "[ham, spam]"))
     assert calibrators.evidence.raw_confidence(tied) == 0.9
 
 
-def test_a_positive_class_must_be_known(make_query):
-    nameless = make_query(evidence=Evidence("positive_probability", (0.1,)), predicted_class="")
+def test_a_positive_class_must_be_known():
+    nameless = builders.query(evidence=Evidence("positive_probability", (0.1,)), predicted_class="")
     violation = refused(nameless, table("positive_probability"))
     assert violation.field == "evidence.positive_probability.positive_class"
-    other = make_query(evidence=Evidence("positive_probability", (0.1,)), positive_class="eggs")
+    other = builders.query(evidence=Evidence("positive_probability", (0.1,)), positive_class="eggs")
     assert refused(other, table("positive_probability", "[ham, spam]")).field == violation.field
 
 
 @pytest.mark.parametrize("given", [Evidence("score", (0.3,)), Evidence("token_logprobs", (-0.3,))])
-def test_other_evidence_than_the_policys_is_left_to_hold(given, make_query):
-    assert answers.tie_to_classes(make_query(evidence=given), table("logits", THREE)) == (given, "interested")
+def test_other_evidence_than_the_policys_is_left_to_hold(given):
+    assert answers.tie_to_classes(builders.query(evidence=given), table("logits", THREE)) == (
+        given,
+        "interested",
+    )
 
 
 @pytest.fixture
-def uncertain_over(make_service, make_query, make_in_force):
+def uncertain_over():
     """The candidates of an answer that the journal could not take."""
 
     def ask(policy_evidence, classes, given, mapping, fitted, **changes):
-        slot = {("lead-classifier", ""): make_in_force(mapping, evidence=fitted)}
+        slot = {("lead-classifier", ""): builders.calibrator_in_force(mapping, evidence=fitted)}
         text = POLICY.replace("EVIDENCE", policy_evidence).replace("CLASSES", f"classes: {classes}")
-        made = make_service(text, slot)
+        made = services.bare(text, slot)
         made.journal.break_down()
-        answer = made.router.route(make_query(evidence=given, **changes))
+        answer = made.router.route(builders.query(evidence=given, **changes))
         assert answer.decision.action is Action.UNCERTAIN
         return answer
 
@@ -169,8 +174,8 @@ def test_evidence_of_another_kind_has_no_vector_to_list(uncertain_over):
     assert answer.candidates[0].raw_confidence is None
 
 
-def test_a_replay_is_the_same_answer_marked(make_service, make_query):
-    answer = make_service().router.route(make_query())
+def test_a_replay_is_the_same_answer_marked():
+    answer = services.bare().router.route(builders.query())
     replay = answer.as_replay()
     assert replay.replayed
     assert replay.decision is answer.decision

@@ -6,6 +6,7 @@ import pytest
 from sidecar.decision import audit, draws, recompute
 from sidecar.policy.actions import TaskKind
 from tests import builders
+from tests.sidecar import services
 
 POLICY = """
 version: 1
@@ -24,15 +25,15 @@ review: {audit_due: 3d, audit_grace: 2h}
 
 
 @pytest.fixture
-def made(make_service):
-    return make_service(POLICY)
+def made():
+    return services.bare(POLICY)
 
 
-def test_a_candidate_keeps_its_draw_and_plans_a_task_for_after_the_week(made, make_query, now):
+def test_a_candidate_keeps_its_draw_and_plans_a_task_for_after_the_week(made, now):
     opens_at = audit.week_end(audit.week_of(now)) + 7200
     seen = set()
     for number in range(60):
-        decision = made.router.route(make_query(request_id=f"r-{number}")).decision
+        decision = made.router.route(builders.query(request_id=f"r-{number}")).decision
         draw = draws.audit_draw(made.keys.current_audit[1], decision.decision_id)
         seen.add(decision.drawn)
         assert (decision.audit_rate, decision.audit_budget) == (0.5, 20)
@@ -54,21 +55,21 @@ def test_a_candidate_keeps_its_draw_and_plans_a_task_for_after_the_week(made, ma
         (0.1, {}, 0.5, 30),
     ],
 )
-def test_the_budget_goes_with_what_is_drawn(made, make_query, score, changes, rate, budget):
-    decision = made.router.route(make_query(score, **changes)).decision
+def test_the_budget_goes_with_what_is_drawn(made, score, changes, rate, budget):
+    decision = made.router.route(builders.query(score, **changes)).decision
     assert (decision.audit_rate, decision.audit_budget) == (rate, budget)
     if not budget:
         assert decision.audit_draw is None
 
 
-def test_without_a_budget_a_record_is_what_it_was(make_service, make_query):
-    decision = make_service().router.route(make_query()).decision
+def test_without_a_budget_a_record_is_what_it_was():
+    decision = services.bare().router.route(builders.query()).decision
     assert not {"audit_budget", "audit_draw"} & set(msgspec.json.decode(msgspec.json.encode(decision)))
 
 
-def test_a_budget_is_recomputed_too(made, make_query):
+def test_a_budget_is_recomputed_too(made):
     loaded = made.snapshot.policy.loaded
-    answer = made.router.route(make_query(0.1)).decision
+    answer = made.router.route(builders.query(0.1)).decision
     assert answer.calibrator is not None
     calibrator = made.snapshot.calibrators["lead-classifier", "", "primary"].calibrator
     from calibrators import document
@@ -79,8 +80,8 @@ def test_a_budget_is_recomputed_too(made, make_query):
     assert recompute.differences(other, verdict) == ["audit_budget: answered 31, recomputed 30"]
 
 
-def test_what_could_not_be_recorded_is_no_candidate(made, make_query):
+def test_what_could_not_be_recorded_is_no_candidate(made):
     made.journal.break_down()
     for number in range(20):
-        decision = made.router.route(make_query(request_id=f"r-{number}")).decision
+        decision = made.router.route(builders.query(request_id=f"r-{number}")).decision
         assert (decision.drawn, decision.audit_draw, decision.tasks) == (False, None, ())

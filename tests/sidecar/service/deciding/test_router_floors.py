@@ -8,6 +8,8 @@ import calibrators
 from sidecar.decision import recompute, records
 from sidecar.decision.suspensions import Scope, Suspension
 from sidecar.policy.actions import Action, AnswerSource, Reason, TaskKind
+from tests import builders
+from tests.sidecar import services
 
 POLICY = """
 version: 1
@@ -31,10 +33,10 @@ models:
 
 
 @pytest.fixture
-def made(make_service, make_in_force):
+def made():
     """A service whose rule is worth 0.93."""
-    made = make_service(POLICY)
-    rule = make_in_force(calibrators.Constant(0.93), source="rules", versions=("keyword",))
+    made = services.bare(POLICY)
+    rule = builders.calibrator_in_force(calibrators.Constant(0.93), source="rules", versions=("keyword",))
     held = {**made.snapshot.calibrators, ("lead-classifier", "", "rules/keyword"): rule}
     made.snapshot = dataclasses.replace(made.snapshot, calibrators=held)
     return made
@@ -59,8 +61,8 @@ def assert_recomputes(made, decision):
     assert recompute.differences(stored, verdict) == []
 
 
-def test_a_rule_clears_a_held_answer_and_says_so(made, make_query):
-    decision = made.router.route(make_query(0.60, attributes={"keyword": "stop"})).decision
+def test_a_rule_clears_a_held_answer_and_says_so(made):
+    decision = made.router.route(builders.query(0.60, attributes={"keyword": "stop"})).decision
     assert decision.action is Action.AUTO_ROUTE
     assert decision.may_act
     assert decision.source is AnswerSource.RULES
@@ -73,8 +75,8 @@ def test_a_rule_clears_a_held_answer_and_says_so(made, make_query):
     assert_recomputes(made, decision)
 
 
-def test_a_rule_that_does_not_match_leaves_the_hold(made, make_query):
-    decision = made.router.route(make_query(0.60, attributes={"keyword": "go"})).decision
+def test_a_rule_that_does_not_match_leaves_the_hold(made):
+    decision = made.router.route(builders.query(0.60, attributes={"keyword": "go"})).decision
     assert decision.action is Action.HOLD_FOR_REVIEW
     assert [(step.step, step.outcome, step.code) for step in decision.steps] == [
         ("rules", "NO_ANSWER", ""),
@@ -84,8 +86,8 @@ def test_a_rule_that_does_not_match_leaves_the_hold(made, make_query):
     assert_recomputes(made, decision)
 
 
-def test_no_rule_decides_what_a_person_must_see(made, make_query):
-    asked = make_query(0.60, category="pricing", attributes={"keyword": "stop"})
+def test_no_rule_decides_what_a_person_must_see(made):
+    asked = builders.query(0.60, category="pricing", attributes={"keyword": "stop"})
     decision = made.router.route(asked).decision
     assert decision.action is Action.HOLD_FOR_REVIEW
     assert decision.steps[0].outcome == "SKIPPED"
@@ -94,8 +96,8 @@ def test_no_rule_decides_what_a_person_must_see(made, make_query):
 
 
 @pytest.mark.parametrize("score", [0.99, 0.60, 0.01])
-def test_a_detector_holds_whatever_was_declared(made, make_query, score):
-    asked = make_query(score, context={"text": "We Hereby agree"}, attributes={"keyword": "stop"})
+def test_a_detector_holds_whatever_was_declared(made, score):
+    asked = builders.query(score, context={"text": "We Hereby agree"}, attributes={"keyword": "stop"})
     decision = made.router.route(asked).decision
     assert not decision.may_act
     assert decision.action in (Action.HOLD_FOR_REVIEW, Action.ESCALATE)
@@ -107,10 +109,10 @@ def test_a_detector_holds_whatever_was_declared(made, make_query, score):
 @pytest.mark.parametrize(
     "scope", [{}, {"model": "lead-classifier"}, {"band": "auto"}, {"category": "general"}, {"tenant": ""}]
 )
-def test_a_suspension_that_covers_an_answer_holds_it(made, make_query, scope):
-    assert made.router.route(make_query(0.99)).decision.may_act
+def test_a_suspension_that_covers_an_answer_holds_it(made, scope):
+    assert made.router.route(builders.query(0.99)).decision.may_act
     suspended(made, **scope)
-    decision = made.router.route(make_query(0.99)).decision
+    decision = made.router.route(builders.query(0.99)).decision
     assert decision.action is Action.HOLD_FOR_REVIEW
     assert Reason.SUSPENDED in decision.reasons
     assert [hit.floor for hit in decision.floors] == ["suspension:s1"]
@@ -119,22 +121,22 @@ def test_a_suspension_that_covers_an_answer_holds_it(made, make_query, scope):
 
 
 @pytest.mark.parametrize("scope", [{"model": "another"}, {"band": "hold"}, {"tenant": "acme"}])
-def test_a_suspension_of_something_else_changes_nothing(made, make_query, scope):
+def test_a_suspension_of_something_else_changes_nothing(made, scope):
     suspended(made, **scope)
-    assert made.router.route(make_query(0.99)).decision.may_act
+    assert made.router.route(builders.query(0.99)).decision.may_act
 
 
-def test_suspended_rules_decide_nothing_and_the_primary_goes_on(made, make_query):
+def test_suspended_rules_decide_nothing_and_the_primary_goes_on(made):
     suspended(made, source=AnswerSource.RULES)
-    decision = made.router.route(make_query(0.60, attributes={"keyword": "stop"})).decision
+    decision = made.router.route(builders.query(0.60, attributes={"keyword": "stop"})).decision
     assert decision.action is Action.HOLD_FOR_REVIEW
     assert (decision.steps[0].outcome, decision.steps[0].code) == ("SKIPPED", "SUSPENDED")
-    assert made.router.route(make_query(0.99)).decision.may_act
+    assert made.router.route(builders.query(0.99)).decision.may_act
     assert_recomputes(made, decision)
 
 
-def test_a_retry_does_not_act_once_its_answer_is_suspended(made, make_query):
-    asked = make_query(0.99, request_id="r-1")
+def test_a_retry_does_not_act_once_its_answer_is_suspended(made):
+    asked = builders.query(0.99, request_id="r-1")
     first = made.router.route(asked)
     assert first.decision.may_act
     suspended(made, band="auto")

@@ -6,11 +6,12 @@ import pytest
 from sidecar import errors
 from sidecar.service.deciding.router import fingerprint_of
 from tests import builders
+from tests.sidecar import services
 
 
 @pytest.fixture
-def made(make_service):
-    return make_service()
+def made():
+    return services.bare()
 
 
 def label(**changes):

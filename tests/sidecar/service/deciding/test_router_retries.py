@@ -7,19 +7,21 @@ import pytest
 
 from sidecar import errors
 from sidecar.policy.actions import Action
+from tests import builders
+from tests.sidecar import services
 
 
 @pytest.fixture
-def made(make_service):
-    return make_service()
+def made():
+    return services.bare()
 
 
 def codes(outcomes):
     return [each.code if isinstance(each, errors.TruebandError) else "decision" for each in outcomes]
 
 
-def test_a_retry_gets_the_recorded_answer(made, make_query):
-    asked = make_query(request_id="r-1")
+def test_a_retry_gets_the_recorded_answer(made):
+    asked = builders.query(request_id="r-1")
     first = made.router.route(asked)
     made.snapshot = dataclasses.replace(made.snapshot, calibrators={})
     again = made.router.route(asked)
@@ -30,21 +32,21 @@ def test_a_retry_gets_the_recorded_answer(made, make_query):
     assert made.count("trueband_replayed_answers_total") == 1
 
 
-def test_another_body_under_the_request_id_is_an_error(made, make_query):
-    made.router.route(make_query(request_id="r-1"))
+def test_another_body_under_the_request_id_is_an_error(made):
+    made.router.route(builders.query(request_id="r-1"))
     with pytest.raises(errors.RequestIdReused):
-        made.router.route(make_query(0.1, request_id="r-1"))
+        made.router.route(builders.query(0.1, request_id="r-1"))
     assert len(made.journal.records) == 1
 
 
-def test_other_tenants_and_models_have_request_ids_of_their_own(made, make_query):
-    first = made.router.route(make_query(request_id="r-1", tenant="a")).decision
-    second = made.router.route(make_query(0.1, request_id="r-1", tenant="b")).decision
+def test_other_tenants_and_models_have_request_ids_of_their_own(made):
+    first = made.router.route(builders.query(request_id="r-1", tenant="a")).decision
+    second = made.router.route(builders.query(0.1, request_id="r-1", tenant="b")).decision
     assert first.decision_id != second.decision_id
 
 
-def test_after_the_window_a_retry_is_another_answer_of_the_same_decision(made, make_query, now):
-    asked = make_query(request_id="r-1")
+def test_after_the_window_a_retry_is_another_answer_of_the_same_decision(made, now):
+    asked = builders.query(request_id="r-1")
     first = made.router.route(asked).decision
     made.now = now + 3600.1
     second = made.router.route(asked)
@@ -55,30 +57,30 @@ def test_after_the_window_a_retry_is_another_answer_of_the_same_decision(made, m
     assert made.router.route(asked).replayed
 
 
-def test_the_window_is_bounded_by_entries(make_service, make_query):
+def test_the_window_is_bounded_by_entries():
     policy = """
 version: 1
 idempotency: {entries: 2}
 models: {lead-classifier: {calibrator: models:/c@champion, evidence: score}}
 """
-    made = make_service(policy)
+    made = services.bare(policy)
     for number in range(3):
-        made.router.route(make_query(request_id=f"r-{number}"))
-    replayed = [made.router.route(make_query(request_id=f"r-{number}")).replayed for number in (2, 1, 0)]
+        made.router.route(builders.query(request_id=f"r-{number}"))
+    replayed = [made.router.route(builders.query(request_id=f"r-{number}")).replayed for number in (2, 1, 0)]
     assert replayed == [True, True, False]
 
 
-def test_without_a_request_id_nothing_is_replayed(made, make_query):
-    first, second = made.router.route(make_query()), made.router.route(make_query())
+def test_without_a_request_id_nothing_is_replayed(made):
+    first, second = made.router.route(builders.query()), made.router.route(builders.query())
     assert first.decision.decision_id != second.decision.decision_id
     assert not second.replayed
 
 
-def test_a_batch_answers_twins_once_and_names_impostors(made, make_query):
-    asked, impostor = make_query(request_id="r-1"), make_query(0.1, request_id="r-1")
-    unknown = make_query(request_id="r-2", model="leads")
+def test_a_batch_answers_twins_once_and_names_impostors(made):
+    asked, impostor = builders.query(request_id="r-1"), builders.query(0.1, request_id="r-1")
+    unknown = builders.query(request_id="r-2", model="leads")
     invalid = errors.InvalidRequest((errors.Violation("model", "is required"),))
-    outcomes = made.router.route_batch([asked, impostor, asked, unknown, unknown, invalid, make_query()])
+    outcomes = made.router.route_batch([asked, impostor, asked, unknown, unknown, invalid, builders.query()])
     assert codes(outcomes) == [
         "decision", "REQUEST_ID_REUSED", "decision", "MODEL_UNKNOWN", "MODEL_UNKNOWN", "INVALID_REQUEST",
         "decision",
@@ -90,9 +92,9 @@ def test_a_batch_answers_twins_once_and_names_impostors(made, make_query):
     assert len(made.journal.batches) == 1
 
 
-def test_a_twin_does_not_act_where_its_first_could_not_be_recorded(made, make_query):
+def test_a_twin_does_not_act_where_its_first_could_not_be_recorded(made):
     made.journal.break_down()
-    asked = make_query(request_id="r-1")
+    asked = builders.query(request_id="r-1")
     first, twin = made.router.route_batch([asked, asked])
     for answer in (first, twin):
         assert not answer.decision.may_act
@@ -100,8 +102,8 @@ def test_a_twin_does_not_act_where_its_first_could_not_be_recorded(made, make_qu
     assert twin.replayed
 
 
-def test_threads_that_retry_at_once_speak_of_one_decision(made, make_query):
-    asked, found = make_query(request_id="r-1"), []
+def test_threads_that_retry_at_once_speak_of_one_decision(made):
+    asked, found = builders.query(request_id="r-1"), []
     ready = threading.Barrier(6)
 
     def retry():

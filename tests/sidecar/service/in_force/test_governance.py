@@ -14,6 +14,7 @@ from sidecar.service.in_force.alias_trace import UNFINISHED_SECONDS, AliasTrace
 from sidecar.service.in_force.governance import GovernanceLog
 from sidecar.service.registry import Resolved
 from sidecar.service.registry.asking import Answer
+from tests.sidecar import services
 
 URI = "models:/cal@champion"
 POLICY = "version: 1\nmodels:\n  m: {calibrator: 'file:x', evidence: score}\n"
@@ -95,8 +96,8 @@ def registry() -> Registry:
 
 
 @pytest.fixture
-def journal(make_service):
-    return make_service().journal
+def journal():
+    return services.bare().journal
 
 
 @pytest.fixture

@@ -1,0 +1,111 @@
+"""A router without a process around it: its clock is set, its journal fails when told to, its keys stay."""
+
+import dataclasses
+import time
+from collections.abc import Mapping, Sequence
+
+from sidecar import errors
+from sidecar.decision.records import Decision, Record
+from sidecar.policy import loading
+from sidecar.policy.model import Model
+from sidecar.service.deciding.decider import Decider, QueueHealth
+from sidecar.service.deciding.keys import Keys
+from sidecar.service.deciding.router import Router
+from sidecar.service.deciding.snapshot import Snapshot
+from sidecar.service.fallback.chain import Chain
+from sidecar.service.fallback.connections import Connections
+from sidecar.service.in_force import policy_file
+from sidecar.service.registry import CalibratorInForce
+from sidecar.service.telemetry import Metrics
+from tests import builders
+from tests.builders import NOW
+
+KEYS = Keys(bytes(range(32)), (("k1", bytes(range(32, 64))), ("k2", bytes(range(64, 96)))))
+
+POLICY = """
+version: 1
+models:
+  lead-classifier:
+    calibrator: models:/lead-classifier-calibrator@champion
+    evidence: score
+    categories:
+      general: {}
+      refunds: {audit_rate: 0.10}
+      pricing: {mandatory_review: true}
+"""
+
+
+class FakeJournal:
+    """Keeps records in memory; raises `failure` where one is set."""
+
+    def __init__(self) -> None:
+        self.batches: list[tuple[tuple[Record, ...], bool]] = []
+        self.failure: Exception | None = None
+
+    def append(self, records: Sequence[Record], *, durable: bool) -> None:
+        if self.failure is not None:
+            raise self.failure
+        self.batches.append((tuple(records), durable))
+
+    @property
+    def records(self) -> list[Record]:
+        return [record for batch, _ in self.batches for record in batch]
+
+    @property
+    def decisions(self) -> list[Decision]:
+        return [record for record in self.records if isinstance(record, Decision)]
+
+    def break_down(self) -> None:
+        self.failure = errors.JournalUnavailable("the disk is full")
+
+
+@dataclasses.dataclass
+class Service:
+    """A router and all that it was given, to be changed between calls."""
+
+    router: Router
+    journal: FakeJournal
+    metrics: Metrics
+    snapshot: Snapshot
+    health: QueueHealth = dataclasses.field(default_factory=QueueHealth)
+    now: float = NOW
+    keys: Keys = KEYS
+
+    def count(self, name: str, **labels: str) -> float:
+        return self.metrics.registry.get_sample_value(name, labels) or 0.0
+
+
+def chains(models: Mapping[str, Model]) -> Mapping[str, Chain]:
+    connections = Connections(clock=time.monotonic)
+    connections.put_in_force(connections.prepare(models))
+    return connections.chains()
+
+
+def bare(
+    policy: str = POLICY, calibrators: Mapping[tuple[str, str], CalibratorInForce] | None = None
+) -> Service:
+    """A router over a fake journal, with its policy (a text) and its calibrators by (model, version)."""
+    loaded = loading.parse(policy)
+    held = {("lead-classifier", ""): builders.calibrator_in_force()} if calibrators is None else calibrators
+    snapshot = Snapshot(
+        policy=policy_file.admit(loaded, since=NOW),
+        calibrators={(model, version, "primary"): each for (model, version), each in held.items()},
+        chains=chains(loaded.policy.models),
+    )
+    kept, metrics = FakeJournal(), Metrics()
+    numbers = iter(range(10**9))
+    router = Router(
+        snapshot=lambda: made.snapshot,
+        decider=Decider(
+            keys=KEYS,
+            sidecar_id="sidecar-a",
+            metrics=metrics,
+            new_id=lambda _: f"id-{next(numbers):09d}",
+        ),
+        journal=kept,
+        queue_health=lambda: made.health,
+        metrics=metrics,
+        clock=lambda: made.now,
+    )
+    made = Service(router, kept, metrics, snapshot)
+    return made
