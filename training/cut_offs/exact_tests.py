@@ -106,10 +106,6 @@ class ExactSample:
     def __len__(self) -> int:
         return int(self.confidence.size)
 
-    def above(self, lowest: float) -> "ExactSample":
-        """The rows from a confidence on."""
-        return _take(self, np.flatnonzero(self.confidence >= lowest))
-
 
 def tally(
     sample: ExactSample, cut_offs: Sequence[Decimal], below: Decimal | None = None

@@ -1,5 +1,6 @@
 """What policies in the ledger say to a retrain: by their digest, with their floors, and which calibrator they name."""
 
+from sidecar.decision.records import Decision
 from sidecar.ledger import artifacts
 from sidecar.ledger.store import Ledger
 from sidecar.policy import floors_file
@@ -21,71 +22,34 @@ def newest(ledger: Ledger, model: str) -> LoadedPolicy:
         RequestRefused: nor does the policy that the newest decision was made under know it; or the ledger
             does not have the policy.
     """
-    digest = _newest_digest(ledger, model)
-    known = digest or _newest_digest(ledger, "")
+    own = _newest_answer(ledger, model)
+    answer = own or _newest_answer(ledger, "")
     loaded = None
-    if known:
+    if answer is not None:
         with ledger.reading() as at:
-            loaded = artifacts.policy_of(at, known)
-    if digest is None:
-        if loaded is not None and model not in loaded.policy.models:
-            raise errors.RequestRefused(
-                f"the policy has no model {model!r}; it has {', '.join(loaded.policy.models)}"
-            )
+            loaded = artifacts.policy_of(at, answer.policy_digest)
+    if own is None:
+        if loaded is not None:
+            entry_of(loaded, model)
         raise errors.NotEnoughLabels(f"the ledger has no decision of model {model!r}: route some first")
     if loaded is None:
         raise errors.RequestRefused(
-            f"the ledger does not have the policy {digest} yet: name the file with --policy"
+            f"the ledger does not have the policy {own.policy_digest} yet: name the file with --policy"
         )
     return loaded
 
 
-def answered_elsewhere(ledger: Ledger, digest: str, model: str, step: SecondaryStep) -> bool:
-    """Whether another secondary model than a step's answered under a policy, as far as the policies tell.
-
-    A step that pins no version means every version of its model.
-    """
-    with ledger.reading() as at:
-        loaded = artifacts.policy_of(at, digest)
-    entry = None if loaded is None else loaded.policy.models.get(model)
-    if entry is None or not any(isinstance(each, SecondaryStep) for each in entry.fallback):
-        return True
-    own = labelled_decisions.secondary(entry)
-    return (own.model, own.output) != (step.model, step.output) or step.version not in ("", own.version)
-
-
-def table(ledger: Ledger, model: str, loaded: LoadedPolicy) -> ModelTable:
-    """The model's table under a policy and the floors that bound its newest decision."""
-    newest = ledger.decisions(model=model, page_size=1).items
-    return floors_file.merge(
-        loaded.policy, _floors(ledger, newest[0].answers[-1].floors_digest if newest else "")
-    )[model]
-
-
-def table_behind(ledger: Ledger, policy_digest: str, floors_digest: str, model: str) -> ModelTable:
-    """The table that a decision was made under.
+def entry_of(loaded: LoadedPolicy, model: str) -> policy_model.Model:
+    """What a policy says about a model.
 
     Raises:
-        RequestRefused: the ledger does not have the policy or the floors, or they do not know the model.
+        RequestRefused: nothing.
     """
-    with ledger.reading() as at:
-        loaded = artifacts.policy_of(at, policy_digest)
-    if loaded is None:
-        raise errors.RequestRefused(f"the ledger does not have the policy {policy_digest}")
-    found = floors_file.merge(loaded.policy, _floors(ledger, floors_digest)).get(model)
-    if found is None:
-        raise errors.RequestRefused(f"the policy {policy_digest} has no model {model!r}")
-    return found
-
-
-def _floors(ledger: Ledger, digest: str) -> Floors | None:
-    if not digest:
-        return None
-    with ledger.reading() as at:
-        loaded = artifacts.floors_of(at, digest)
-    if loaded is None:
-        raise errors.RequestRefused(f"the ledger does not have the floors {digest} yet: try again later")
-    return loaded.floors
+    entry = loaded.policy.models.get(model)
+    if entry is None:
+        known = ", ".join(loaded.policy.models)
+        raise errors.RequestRefused(f"the policy has no model {model!r}; it has {known}")
+    return entry
 
 
 def registered_name(entry: policy_model.Model, source: Source, model_versions: tuple[str, ...]) -> str:
@@ -118,6 +82,54 @@ def registered_name(entry: policy_model.Model, source: Source, model_versions: t
     return rest.partition("@")[0].partition("/")[0]
 
 
-def _newest_digest(ledger: Ledger, model: str) -> str | None:
-    newest = ledger.decisions(model=model, page_size=1).items
-    return newest[0].answers[-1].policy_digest if newest else None
+def answered_elsewhere(ledger: Ledger, digest: str, model: str, step: SecondaryStep) -> bool:
+    """Whether another secondary model than a step's answered under a policy, as far as the policies tell.
+
+    A step that pins no version means every version of its model.
+    """
+    with ledger.reading() as at:
+        loaded = artifacts.policy_of(at, digest)
+    entry = None if loaded is None else loaded.policy.models.get(model)
+    if entry is None or not any(isinstance(each, SecondaryStep) for each in entry.fallback):
+        return True
+    own = labelled_decisions.secondary(entry)
+    return (own.model, own.output) != (step.model, step.output) or step.version not in ("", own.version)
+
+
+def table(ledger: Ledger, model: str, loaded: LoadedPolicy) -> ModelTable:
+    """The model's table under a policy and the floors that bound its newest decision."""
+    answer = _newest_answer(ledger, model)
+    floors = _floors(ledger, "" if answer is None else answer.floors_digest)
+    return floors_file.merge(loaded.policy, floors)[model]
+
+
+def table_behind(ledger: Ledger, policy_digest: str, floors_digest: str, model: str) -> ModelTable:
+    """The table that a decision was made under.
+
+    Raises:
+        RequestRefused: the ledger does not have the policy or the floors, or they do not know the model.
+    """
+    with ledger.reading() as at:
+        loaded = artifacts.policy_of(at, policy_digest)
+    if loaded is None:
+        raise errors.RequestRefused(f"the ledger does not have the policy {policy_digest}")
+    found = floors_file.merge(loaded.policy, _floors(ledger, floors_digest)).get(model)
+    if found is None:
+        raise errors.RequestRefused(f"the policy {policy_digest} has no model {model!r}")
+    return found
+
+
+def _newest_answer(ledger: Ledger, model: str) -> Decision | None:
+    """The newest decision, in its last answer, of a model; of any where the name is empty."""
+    stored = ledger.decisions(model=model, page_size=1).items
+    return stored[0].answers[-1] if stored else None
+
+
+def _floors(ledger: Ledger, digest: str) -> Floors | None:
+    if not digest:
+        return None
+    with ledger.reading() as at:
+        loaded = artifacts.floors_of(at, digest)
+    if loaded is None:
+        raise errors.RequestRefused(f"the ledger does not have the floors {digest} yet: try again later")
+    return loaded.floors

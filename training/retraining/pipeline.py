@@ -44,8 +44,8 @@ def retrain(
         policy: None takes the one that the newest decision was made under, from the ledger.
         name: the registered model; None takes it from the policy's calibrator.
         source: whose answers: the model's, or those of the fallback chain's secondary.
-        model_versions: see `labelled.build`.
-        pool: see `labelled.build`.
+        model_versions: see `labelled_decisions.build`.
+        pool: see `labelled_decisions.build`.
         since: only decisions made at or after, in seconds since the epoch; None: all. After a change of the
             world, older labels speak of another one.
         promote: move `champion` if the gate accepts.
@@ -59,11 +59,7 @@ def retrain(
         RegistryRefused: the registry cannot be used.
     """
     loaded = policy or policies.newest(ledger, model)
-    entry = loaded.policy.models.get(model)
-    if entry is None:
-        raise errors.RequestRefused(
-            f"the policy has no model {model!r}; it has {', '.join(loaded.policy.models)}"
-        )
+    entry = policies.entry_of(loaded, model)
     registered = name or policies.registered_name(entry, source, model_versions)
     decisions = _decisions(
         ledger, model, loaded, source=source, model_versions=model_versions, pool=pool, since=since
@@ -147,7 +143,7 @@ def _decisions(
     since: float | None,
 ) -> LabelledDecisions:
     entry = loaded.policy.models[model]
-    found = ledger.labelled(
+    labelled = ledger.labelled(
         model, since=since, criterion=entry.criterion, label_window_seconds=loaded.policy.label_window
     )
     elsewhere: frozenset[str] = frozenset()
@@ -155,11 +151,11 @@ def _decisions(
         step = labelled_decisions.secondary(entry)
         elsewhere = frozenset(
             digest
-            for digest in {each.decision.policy_digest for each in found}
+            for digest in {each.decision.policy_digest for each in labelled}
             if digest != loaded.digest and policies.answered_elsewhere(ledger, digest, model, step)
         )
     return labelled_decisions.build(
-        found,
+        labelled,
         entry,
         source=source,
         model_versions=model_versions,

@@ -106,7 +106,7 @@ def measure(
     after: calibrators.Calibrator,
     suspended: Iterable[Suspension] = (),
 ) -> Rerouted:
-    """The actions and bands of recorded inputs under both; see `sidecar.policy.shift`, which admits by it.
+    """The actions and bands of recorded inputs under both; see `sidecar.decision.shift`, which admits by it.
 
     Args:
         decisions: of the model.

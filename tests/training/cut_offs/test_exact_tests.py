@@ -328,10 +328,6 @@ def test_different_groups_lose_nothing() -> None:
     assert sample.propensity.tolist() == [1.0, 0.5]
 
 
-def test_above_leaves_the_lower_ones_out() -> None:
-    assert ExactSample.of([0.9, 0.5], [1, 0]).above(0.6).confidence.tolist() == [0.9]
-
-
 def test_no_row_is_no_sample() -> None:
     with pytest.raises(errors.NotEnoughLabels, match="no label"):
         ExactSample.of([], [])
