@@ -74,14 +74,14 @@ def recalled(stored: StoredDecision, digest: str, deciding: Deciding) -> Recalle
     with_it = [answer for answer in acting if uses(answer, digest)]
     if not with_it:
         return None
-    found = [_again(answer, digest, deciding) for answer in with_it]
+    again = [_again(answer, digest, deciding) for answer in with_it]
     if len(with_it) < len(acting):  # another answer acted without it
-        return replace(found[0], effect="ANYWAY")
+        return replace(again[0], effect="ANYWAY")
     for effect in ("ANYWAY", "UNKNOWN"):
-        for each in found:
+        for each in again:
             if each.effect == effect:
                 return each
-    return found[0]
+    return again[0]
 
 
 def uses(answer: Decision, digest: str) -> bool:

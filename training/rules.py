@@ -57,17 +57,17 @@ def measure(labelled: Iterable[Labelled]) -> dict[str, RuleAccuracy]:
     """
     judged: dict[str, list[_Judged]] = {}
     seen: set[tuple[str, str]] = set()
-    for each in labelled:
-        if not each.drawn or each.propensity is None:
+    for label in labelled:
+        if not label.drawn or label.propensity is None:
             continue
-        step = next((step for step in each.decision.steps if step.step == "rules" and step.rule), None)
-        if step is None or (each.decision.decision_id, step.rule) in seen:
+        step = next((step for step in label.decision.steps if step.step == "rules" and step.rule), None)
+        if step is None or (label.decision.decision_id, step.rule) in seen:
             continue
-        right = _was_right(each, step.answer_class)
+        right = _was_right(label, step.answer_class)
         if right is not None:
-            seen.add((each.decision.decision_id, step.rule))
-            group = each.decision.group_key or each.decision.decision_id
-            judged.setdefault(step.rule, []).append(_Judged(right, 1.0 / each.propensity, group))
+            seen.add((label.decision.decision_id, step.rule))
+            group = label.decision.group_key or label.decision.decision_id
+            judged.setdefault(step.rule, []).append(_Judged(right, 1.0 / label.propensity, group))
     return {rule: _accuracy(rule, answers) for rule, answers in sorted(judged.items())}
 
 

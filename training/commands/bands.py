@@ -155,7 +155,7 @@ def _material(arguments: argparse.Namespace) -> "tuple[LoadedPolicy | None, str,
         with ledger_source.snapshot(arguments) as ledger:
             in_force = loaded or policies.newest(ledger, arguments.model)
             entry = ledger_source.model(in_force, arguments.model)
-            found = material.from_ledger(
+            gathered = material.from_ledger(
                 ledger,
                 arguments.model,
                 in_force,
@@ -165,7 +165,7 @@ def _material(arguments: argparse.Namespace) -> "tuple[LoadedPolicy | None, str,
                 since=None if arguments.since is None else arguments.since.seen_from(time.time()),
                 seed=arguments.seed,
             )
-        return loaded, arguments.model, entry, found
+        return loaded, arguments.model, entry, gathered
     name, entry = "", material.DEFAULTS
     if loaded is not None:
         if not arguments.model and len(loaded.policy.models) > 1:
@@ -196,18 +196,18 @@ def _show(screen: Any, sets: Any, entry: "Model", material: "Material", minutes:
     rows = [
         summary.WorkloadRow(
             name=title,
-            cut_offs=each,
+            cut_offs=cut_offs,
             load=summary.workload(
-                each, entry.bands, material.confidence, material.weights, minutes_per_review=minutes
+                cut_offs, entry.bands, material.confidence, material.weights, minutes_per_review=minutes
             ),
         )
-        for title, each in sets
+        for title, cut_offs in sets
     ]
     screen.print(summary.load_table(rows, entry.bands))
     screen.print("Each cut-off is right under one ratio of costs, meant or not:")
-    for title, each in sets:
+    for title, cut_offs in sets:
         screen.print(f"  {title}:", markup=False)
-        for line in summary.ratios(each, entry.bands):
+        for line in summary.ratios(cut_offs, entry.bands):
             screen.print(f"    {line}", markup=False)
 
 

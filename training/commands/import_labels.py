@@ -70,10 +70,10 @@ def run(arguments: argparse.Namespace) -> int:
     from training.label_import import rows
     from training.label_import.rows import LabelRow
 
-    given = rows.read(arguments.file, renamed=_renamed(arguments.column), ignored=arguments.ignore)
+    numbered = rows.read(arguments.file, renamed=_renamed(arguments.column), ignored=arguments.ignore)
     parsed = [
         rows.parse(number, cells, source=arguments.source, channel=arguments.channel, about=arguments.about)
-        for number, cells in given
+        for number, cells in numbered
     ]
     usable = [row for row in parsed if isinstance(row, LabelRow)]
     mistakes = [row for row in parsed if not isinstance(row, LabelRow)]

@@ -79,33 +79,33 @@ def run(arguments: argparse.Namespace) -> int:
     with ledger_source.snapshot(arguments) as ledger:
         digest = _digest(ledger, arguments.calibrator, "--calibrator")
         deciding = _deciding(ledger, digest, arguments.instead)
-        found = [
-            each
+        answers = [
+            answer
             for stored in _decisions(ledger, since)
-            if (each := recall.recalled(stored, digest, deciding)) is not None
+            if (answer := recall.recalled(stored, digest, deciding)) is not None
         ]
-    numbers = recall.counts(found)
-    listed = [each for each in found if each.effect == "ONLY_BECAUSE"]
+    numbers = recall.counts(answers)
+    listed = [answer for answer in answers if answer.effect == "ONLY_BECAUSE"]
     if arguments.json:
         document = {
             "calibrator": digest,
             "instead": arguments.instead or "what was in force before",
-            "acted": len(found),
+            "acted": len(answers),
             **{effect.lower(): number for effect, number in numbers.items()},
-            "decisions": [_row(each) | {"instead": each.instead} for each in listed],
+            "decisions": [_row(answer) | {"instead": answer.instead} for answer in listed],
             "cannot_be_decided_again": [
-                {"decision_id": each.decision.decision_id, "because": each.problem}
-                for each in found
-                if each.effect == "UNKNOWN"
+                {"decision_id": answer.decision.decision_id, "because": answer.problem}
+                for answer in answers
+                if answer.effect == "UNKNOWN"
             ],
         }
         print(json.dumps(document, indent=2))
         return 0
-    print(f"{len(found)} decisions acted with calibrator {digest}.")
+    print(f"{len(answers)} decisions acted with calibrator {digest}.")
     print(f"  {numbers['ONLY_BECAUSE']} only because of it: they would not have acted otherwise.")
     print(f"  {numbers['ANYWAY']} would have acted anyway.")
     print(f"  {numbers['UNKNOWN']} cannot be decided again.")
-    for problem in sorted({each.problem for each in found if each.effect == "UNKNOWN"}):
+    for problem in sorted({answer.problem for answer in answers if answer.effect == "UNKNOWN"}):
         print(f"    {problem}")
     if arguments.out is not None:
         _write(arguments.out, listed)
@@ -151,7 +151,7 @@ def _deciding(ledger: "Ledger", digest: str, instead: str | None) -> "Deciding":
     )
 
 
-def _digest(ledger: "Ledger", given: str, flag: str) -> str:
+def _digest(ledger: "Ledger", wanted: str, flag: str) -> str:
     """The whole digest of a calibrator in the ledger.
 
     Raises:
@@ -160,18 +160,18 @@ def _digest(ledger: "Ledger", given: str, flag: str) -> str:
     from sidecar.ledger import artifacts
     from training import errors
 
-    text = given.lower().removeprefix("sha256:")
+    text = wanted.lower().removeprefix("sha256:")
     if not text or set(text) - set("0123456789abcdef"):
-        raise errors.RequestRefused(f"{flag} {given}: a digest is sha256: and hexadecimal digits")
+        raise errors.RequestRefused(f"{flag} {wanted}: a digest is sha256: and hexadecimal digits")
     with ledger.reading() as at:
-        found = artifacts.calibrator_digests(at, text)
-    if not found:
-        raise errors.RequestRefused(f"{flag} {given}: no calibrator in the ledger has such a digest")
-    if len(found) > 1:
+        matching = artifacts.calibrator_digests(at, text)
+    if not matching:
+        raise errors.RequestRefused(f"{flag} {wanted}: no calibrator in the ledger has such a digest")
+    if len(matching) > 1:
         raise errors.RequestRefused(
-            f"{flag} {given}: {len(found)} calibrators begin so ({', '.join(found[:3])}): give more of it"
+            f"{flag} {wanted}: {len(matching)} calibrators begin so ({', '.join(matching[:3])}): give more of it"
         )
-    return found[0]
+    return matching[0]
 
 
 def _decisions(ledger: "Ledger", since: float | None) -> "Iterator[StoredDecision]":
@@ -184,8 +184,8 @@ def _decisions(ledger: "Ledger", since: float | None) -> "Iterator[StoredDecisio
             return
 
 
-def _row(each: "Recalled") -> dict[str, str]:
-    decision = each.decision
+def _row(answer: "Recalled") -> dict[str, str]:
+    decision = answer.decision
     values = (
         decision.decision_id,
         decision.subject_ref,
@@ -193,9 +193,9 @@ def _row(each: "Recalled") -> dict[str, str]:
         decision.model,
         decision.category,
         times.rfc3339(decision.decided_at),
-        each.then,
-        each.now,
-        each.action,
+        answer.then,
+        answer.now,
+        answer.action,
     )
     return dict(zip(COLUMNS, values, strict=True))
 

@@ -263,15 +263,15 @@ def shares(n: IntArray, *, alpha: float, delta: float, starts: tuple[float, ...]
             Those that the labels do not reach have no share; where none is reached, there is one start, at
             the first cut-off that can pass.
     """
-    found = np.zeros(n.size)
+    brought = np.zeros(n.size)
     least = least_labels(alpha, delta)
     reached = [start for start in starts if n.size and n.max() >= start * least] or [1.0]
     share = delta / len(reached)
     for start in reached:
         enough = np.flatnonzero(n >= max(start * least, least_labels(alpha, share)))
         if enough.size:
-            found[enough[0]] += share
-    return found
+            brought[enough[0]] += share
+    return brought
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -378,18 +378,18 @@ def _usable(
     labelled: list[Labelled], scope: BandScope, confidence: Callable[[Decision], float | None]
 ) -> tuple[list[tuple[Labelled, float]], Counter[str]]:
     usable, left_out = [], Counter[str]()
-    for each in labelled:
-        value = confidence(each.decision)
-        if each.about != "PRIMARY":
+    for label in labelled:
+        value = confidence(label.decision)
+        if label.about != "PRIMARY":
             left_out["about another source's answer"] += 1
-        elif not each.drawn or each.propensity is None:
+        elif not label.drawn or label.propensity is None:
             left_out["not drawn with a known probability"] += 1
-        elif reason := scope.elsewhere(each.decision):
+        elif reason := scope.elsewhere(label.decision):
             left_out[reason] += 1
         elif value is None:
             left_out["with evidence that the calibrator does not take"] += 1
         else:
-            usable.append((each, value))
+            usable.append((label, value))
     usable.sort(key=lambda pair: (pair[0].decision.decided_at, pair[0].decision.decision_id))
     return usable, left_out
 

@@ -61,9 +61,9 @@ def rewrite(text: str, model: str, new: Mapping[str, NewBand], comment: Sequence
     every_line_ends_so = "\r\n" in text and text.count("\r\n") == text.count("\n")
     plain = text.replace("\r\n", "\n") if every_line_ends_so else text
     try:
-        found = _edited(plain, model, new, comment, before.policy)
-        found = found.replace("\n", "\r\n") if every_line_ends_so else found
-        after = loading.parse(found, name=f"{name}, as proposed")
+        rewritten = _edited(plain, model, new, comment, before.policy)
+        rewritten = rewritten.replace("\n", "\r\n") if every_line_ends_so else rewritten
+        after = loading.parse(rewritten, name=f"{name}, as proposed")
     except sidecar_errors.PolicyRefused as error:
         raise errors.RequestRefused(
             f"the policy that results would be refused; change it by hand first: {error}"
@@ -73,7 +73,7 @@ def rewrite(text: str, model: str, new: Mapping[str, NewBand], comment: Sequence
             f"{name}: the bands of {model} are written in a way that cannot be edited alone, such as an alias of "
             "another model's: write them out, one `- {name: ..., from: ..., action: ...}` a line"
         )
-    return found
+    return rewritten
 
 
 def read(path: Path) -> str:
@@ -253,7 +253,7 @@ def addition(text: str, node: yaml.MappingNode, key: str, value: str) -> Edit:
 def removals(text: str, sequence: yaml.SequenceNode, gone: Collection[yaml.Node]) -> list[Edit]:
     """Takes items out of a list, of which at least one stays; an item with lines of its own with its lines."""
     items = sequence.value
-    found: list[Edit] = []
+    edits: list[Edit] = []
     for place, item in enumerate(items):
         if item not in gone:
             continue
@@ -262,12 +262,12 @@ def removals(text: str, sequence: yaml.SequenceNode, gone: Collection[yaml.Node]
             start = text.rindex("-", 0, start)
         first, rest = line_start(text, start), REST_OF_ITEM.match(text, end)
         if rest is not None and not text[first:start].strip():
-            found.append(Edit(first, rest.end(), ""))
+            edits.append(Edit(first, rest.end(), ""))
         elif any(other not in gone for other in items[:place]):
-            found.append(Edit(_end(items[place - 1]), end, ""))
+            edits.append(Edit(_end(items[place - 1]), end, ""))
         else:
-            found.append(Edit(start, items[place + 1].start_mark.index, ""))
-    return found
+            edits.append(Edit(start, items[place + 1].start_mark.index, ""))
+    return edits
 
 
 def _end(node: yaml.Node) -> int:

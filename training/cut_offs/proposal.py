@@ -145,7 +145,7 @@ def propose(
         RequestRefused: a target names no band that acts, or costs cannot tell the actions apart.
     """
     _require_targets(bands, targets)
-    given = () if costs is None else lines(costs, _distinct(bands))
+    expected = () if costs is None else lines(costs, _distinct(bands))
     edges: list[tuple[str, Decimal]] = []
     certificates = []
     upper: Decimal | None = None
@@ -163,14 +163,14 @@ def propose(
             continue
         optimum: Decimal | None = None
         wanted = True
-        if given:
-            open_ = [line for line in given if line.action not in settled]
+        if expected:
+            open_ = [line for line in expected if line.action not in settled]
             optimum = _lower_edge(band.action, open_, upper)
             wanted = optimum is not None
         own = delta / len(targets)
-        found = Certificate(band=band.name, target=targets[band.name], delta=own, wanted=wanted)
+        certificate = Certificate(band=band.name, target=targets[band.name], delta=own, wanted=wanted)
         if wanted:
-            found = _certify(
+            certificate = _certify(
                 band,
                 targets[band.name],
                 sample,
@@ -181,11 +181,11 @@ def propose(
                 optimum=optimum,
             )
         settled.add(band.action)
-        certificates.append(found)
-        if found.edge is not None:
-            edges.append((band.name, found.edge))
-            upper = found.edge
-    edges += _rest(bands, [line for line in given if line.action not in settled], upper)
+        certificates.append(certificate)
+        if certificate.edge is not None:
+            edges.append((band.name, certificate.edge))
+            upper = certificate.edge
+    edges += _rest(bands, [line for line in expected if line.action not in settled], upper)
     if not edges or edges[-1][1] != 0:
         raise errors.RequestRefused(
             "no band would be left for the lowest confidences: give the policy one that holds or rejects"
@@ -226,26 +226,26 @@ def _certify(
 
 
 def _rest(
-    bands: Sequence[Band], given: Sequence[CostLine], upper: Decimal | None
+    bands: Sequence[Band], expected: Sequence[CostLine], upper: Decimal | None
 ) -> list[tuple[str, Decimal]]:
     """The edges of the bands that do not act, below `upper`."""
     waiting = [band for band in bands if band.action not in AUTOMATIC_ACTIONS]
     if upper == 0 or not waiting:
         return []
-    if not given:
+    if not expected:
         return [
             (band.name, exact_tests.plain(band.from_))
             for band in waiting
             if upper is None or band.from_ < upper
         ]
     names = {band.action: band.name for band in waiting}
-    found = envelope(given, Fraction(1 if upper is None else upper))
+    found = envelope(expected, Fraction(1 if upper is None else upper))
     return [(names[each.action], _rounded(each.low)) for each in found]
 
 
-def _lower_edge(action: Action, given: Sequence[CostLine], upper: Decimal | None) -> Decimal | None:
+def _lower_edge(action: Action, expected: Sequence[CostLine], upper: Decimal | None) -> Decimal | None:
     """From where on an action is the cheapest below `upper`; None: nowhere."""
-    found = envelope(given, Fraction(1 if upper is None else upper))
+    found = envelope(expected, Fraction(1 if upper is None else upper))
     return next((_rounded(each.low) for each in found if each.action is action), None)
 
 
@@ -333,12 +333,12 @@ def envelope(given: Iterable[CostLine], upper: Fraction = Fraction(1)) -> tuple[
                 crossing = (other.fixed - one.fixed) / (one.slope - other.slope)
                 if 0 < crossing < upper:
                     crossings.add(crossing)
-    found: list[Interval] = []
+    intervals: list[Interval] = []
     edges = sorted(crossings, reverse=True)
     for high, low in itertools.pairwise(edges):
         # Between neighbouring crossings no two lines change places, so the middle speaks for all of it.
         cheapest = min(all_lines, key=lambda line: line.at((low + high) / 2)).action
-        if found and found[-1].action is cheapest:
-            high = found.pop().high
-        found.append(Interval(action=cheapest, low=low, high=high))
-    return tuple(found)
+        if intervals and intervals[-1].action is cheapest:
+            high = intervals.pop().high
+        intervals.append(Interval(action=cheapest, low=low, high=high))
+    return tuple(intervals)

@@ -16,10 +16,10 @@ def targets(given: Sequence[str]) -> dict[str, Decimal]:
     Raises:
         RequestRefused: a text is none, names a band twice, or asks for what is no accuracy.
     """
-    found: dict[str, Decimal] = {}
+    accuracies: dict[str, Decimal] = {}
     for text in given:
         name, separator, share = (part.strip() for part in text.partition("="))
-        if not separator or not name or name in found:
+        if not separator or not name or name in accuracies:
             raise errors.RequestRefused(
                 f"--target {text}: write BAND=SHARE, such as auto=0.90, once for each band"
             )
@@ -28,8 +28,8 @@ def targets(given: Sequence[str]) -> dict[str, Decimal]:
             raise errors.RequestRefused(
                 f"--target {name}={share}: the share must be above 0 and below 1, with at most four digits"
             )
-        found[name] = exact_tests.plain(value)
-    return found
+        accuracies[name] = exact_tests.plain(value)
+    return accuracies
 
 
 def delta(text: str) -> Decimal:

@@ -104,17 +104,17 @@ def describe(source: str, material: Material) -> Iterator[str]:
 def certificates_table(proposal: Proposal) -> Table:
     """For each band that was asked for: its cut-off and the labels behind it, or why there is none."""
     table = _table("band", "", right=("correct", "delta", "from", "labels", "wrong"))
-    for each in proposal.certificates:
-        n, wrong = each.counts
-        found = each.edge is not None
+    for certificate in proposal.certificates:
+        n, wrong = certificate.counts
+        certified = certificate.edge is not None
         table.add_row(
-            each.band,
-            f"at least {each.target}",
-            f"{each.delta:.3g}",
-            str(each.edge) if found else "-",
-            f"{n:,}" if found else "-",
-            f"{wrong:,}" if found else "-",
-            "certified" if found else missing(each),
+            certificate.band,
+            f"at least {certificate.target}",
+            f"{certificate.delta:.3g}",
+            str(certificate.edge) if certified else "-",
+            f"{n:,}" if certified else "-",
+            f"{wrong:,}" if certified else "-",
+            "certified" if certified else missing(certificate),
         )
     return table
 

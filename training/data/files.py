@@ -194,7 +194,7 @@ def _read_parquet(source: Path, layout: Layout) -> dict[str, npt.NDArray[Any]]:
 def _read_npz(source: Path, layout: Layout, score_is: ScoreIs) -> Dataset:
     try:
         with np.load(source, allow_pickle=False) as archive:
-            found = {str(name): np.asarray(archive[name]) for name in archive.files}
+            arrays = {str(name): np.asarray(archive[name]) for name in archive.files}
     except (ValueError, OSError, EOFError, zipfile.BadZipFile) as problem:
         raise errors.DataRefused(f"{source}: not a readable .npz file ({first_line(problem)})") from problem
     defaults = Layout()
@@ -204,15 +204,15 @@ def _read_npz(source: Path, layout: Layout, score_is: ScoreIs) -> Dataset:
     layout = Layout(
         score=score,
         label=label,
-        weight=layout.weight or _where("weights", found),
-        group=layout.group or _where("groups", found),
-        time=layout.time or _where("times", found),
-        category=layout.category or _where("categories", found),
+        weight=layout.weight or _where("weights", arrays),
+        group=layout.group or _where("groups", arrays),
+        time=layout.time or _where("times", arrays),
+        category=layout.category or _where("categories", arrays),
     )
-    vector = "logits" in found and layout.score == "scores"
+    vector = "logits" in arrays and layout.score == "scores"
     wanted = ("logits", *layout.wanted[1:]) if vector else layout.wanted
-    columns.present(source, wanted, list(found))
-    table = _table(source, {name: found[name] for name in wanted})
+    columns.present(source, wanted, list(arrays))
+    table = _table(source, {name: arrays[name] for name in wanted})
     if not vector:
         scores = columns.scores(source, layout.score, table[layout.score])
         labels = columns.labels(source, layout.label, table[layout.label])

@@ -81,18 +81,18 @@ def build(
     left_out: Counter[str] = Counter()
     drawn: list[Labelled] = []
     others: list[Labelled] = []
-    for each in labelled:
-        reason = _unusable(each, policy, source)
-        if not reason and step is not None and each.decision.policy_digest in elsewhere:
+    for label in labelled:
+        reason = _unusable(label, policy, source)
+        if not reason and step is not None and label.decision.policy_digest in elsewhere:
             reason = "answered by another secondary model"
         if not reason and step is None and model_versions:
-            reason = "" if each.decision.model_version in model_versions else "another model version"
+            reason = "" if label.decision.model_version in model_versions else "another model version"
         if reason:
             left_out[reason] += 1
-        elif each.drawn and each.propensity is not None:
-            drawn.append(each)
+        elif label.drawn and label.propensity is not None:
+            drawn.append(label)
         elif undrawn:
-            others.append(each)
+            others.append(label)
         else:
             left_out[NOT_DRAWN] += 1
     if not drawn:
@@ -129,14 +129,14 @@ def secondary(policy: Model) -> SecondaryStep:
 def _versions(
     usable: Sequence[Labelled], model_versions: tuple[str, ...], pool: bool
 ) -> tuple[str, ...] | None:
-    found = sorted({each.decision.model_version for each in usable})
-    if len(found) > 1 and not pool and not model_versions:
-        shown = ", ".join(version or "(none)" for version in found)
+    versions = sorted({each.decision.model_version for each in usable})
+    if len(versions) > 1 and not pool and not model_versions:
+        shown = ", ".join(version or "(none)" for version in versions)
         raise errors.RequestRefused(
             f"the labels are about several model versions ({shown}): name one with --model-version, or pool them "
             "with --any-version"
         )
-    return None if pool or found == [""] else tuple(version for version in found if version)
+    return None if pool or versions == [""] else tuple(version for version in versions if version)
 
 
 def _secondary_version(step: SecondaryStep, pool: bool) -> tuple[str, ...] | None:

@@ -166,12 +166,12 @@ class Story:
         self, caller: Client, traffic: Answers, indices: range, what: str, *, wave: str = "live"
     ) -> RoutedAnswers:
         self._narrator.title(f"{len(indices):,} answers about {what}, routed over gRPC")
-        found: list[int] = []
+        answered: list[int] = []
         calibrated: list[float] = []
         actions: dict[int, int] = {}
         with self._narrator.progress(len(indices), "routing") as advance:
             for index, decision in caller.route(traffic, indices, wave=wave, mandatory_every=MANDATORY_EVERY):
-                found.append(index)
+                answered.append(index)
                 known = decision.HasField("calibrated_confidence")
                 calibrated.append(decision.calibrated_confidence if known else float("nan"))
                 actions[decision.action] = actions.get(decision.action, 0) + 1
@@ -183,7 +183,7 @@ class Story:
         self._narrator.say(
             f"{told}. One answer in {MANDATORY_EVERY} is about pricing, which no confidence may release."
         )
-        return RoutedAnswers(indices=np.array(found), calibrated=np.array(calibrated))
+        return RoutedAnswers(indices=np.array(answered), calibrated=np.array(calibrated))
 
     def _compare(self, traffic: Answers, routed: RoutedAnswers, title: str) -> None:
         correct = traffic.correct[routed.indices]

@@ -232,13 +232,13 @@ def _replicates(
     firsts = np.searchsorted(cell[order], np.arange(len(features)))
     weights, aims, codes = weights[order], (weights * correct)[order], codes[order]
     at_once = max(1, MOST_AT_ONCE // cell.size)
-    found = []
+    lines = []
     for begin in range(0, REPLICATES, at_once):
         draws = rng.standard_exponential((min(at_once, REPLICATES - begin), clusters))[:, codes]
         mass = np.add.reduceat(draws * weights, firsts, axis=1)
         aim = np.add.reduceat(draws * aims, firsts, axis=1)
-        found.append(_solve(features, mass, aim, start))
-    return np.concatenate(found)
+        lines.append(_solve(features, mass, aim, start))
+    return np.concatenate(lines)
 
 
 def _solve(features: FloatArray, mass: FloatArray, aim: FloatArray, start: FloatArray) -> FloatArray:

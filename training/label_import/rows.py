@@ -126,27 +126,27 @@ def fields_of(header: Sequence[str], renamed: Mapping[str, str]) -> dict[str, in
     absent = [name for name in renamed.values() if name not in header]
     if absent:
         raise errors.DataRefused(f"there is no column {absent[0]!r}; the file has {', '.join(header)}")
-    found = {
+    columns = {
         field: header.index(renamed.get(field, field))
         for field in FIELDS
         if renamed.get(field, field) in header
     }
-    if "decision_id" not in found:
+    if "decision_id" not in columns:
         raise errors.DataRefused(
             f"there is no column 'decision_id'; the file has {', '.join(header) or 'no column'}. "
             "Name the right one with --column decision_id=NAME"
         )
-    if not any(value in found for value in VALUES):
+    if not any(value in columns for value in VALUES):
         raise errors.DataRefused(
             f"no column says what turned out to be true: {', '.join(VALUES)}. Name it with --column correct=NAME"
         )
-    unused = [name for place, name in enumerate(header) if place not in found.values()]
+    unused = [name for place, name in enumerate(header) if place not in columns.values()]
     if unused:
         raise errors.DataRefused(
             f"column {unused[0]!r} is about nothing that a label says ({', '.join(FIELDS)}): name what it is with "
             f"--column FIELD={unused[0]}, or leave it out with --ignore {unused[0]}"
         )
-    return found
+    return columns
 
 
 def parse(

@@ -176,10 +176,10 @@ def move(
     # The intention first, so that no move is without a trace; what did not happen is never marked as done.
     registry.set_model_version_tag(name, version, *planned.tag())
     registry.set_registered_model_alias(name, alias, version)
-    found = versions.alias_version(registry, name, alias)
-    if found != version:
+    reached = versions.alias_version(registry, name, alias)
+    if reached != version:
         raise RegistryRefused(
-            f"alias {alias} of {name} was moved to {found} by somebody else meanwhile: look who, and try "
+            f"alias {alias} of {name} was moved to {reached} by somebody else meanwhile: look who, and try "
             "again",
             code="ALIAS_MOVED",
         )

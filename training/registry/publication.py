@@ -145,9 +145,9 @@ def log_numbers(
     ]
     for start in range(0, len(points), MOST_METRICS):
         registry.log_batch(run_id, metrics=points[start : start + MOST_METRICS])
-    given = [Param(key, str(value)) for key, value in (params or {}).items()]
-    for start in range(0, len(given), MOST_PARAMS):
-        registry.log_batch(run_id, params=given[start : start + MOST_PARAMS])
+    texts = [Param(key, str(value)) for key, value in (params or {}).items()]
+    for start in range(0, len(texts), MOST_PARAMS):
+        registry.log_batch(run_id, params=texts[start : start + MOST_PARAMS])
 
 
 def experiment_id(registry: "MlflowClient", name: str) -> str:
@@ -158,20 +158,20 @@ def experiment_id(registry: "MlflowClient", name: str) -> str:
     """
     from mlflow.exceptions import MlflowException
 
-    found = registry.get_experiment_by_name(name)
-    if found is None:
+    experiment = registry.get_experiment_by_name(name)
+    if experiment is None:
         try:
             return str(registry.create_experiment(name))
         except MlflowException as error:
             if error.error_code not in EXISTS:
                 raise
-            found = registry.get_experiment_by_name(name)  # another process was faster
-    if found is None or found.lifecycle_stage != "active":
+            experiment = registry.get_experiment_by_name(name)  # another process was faster
+    if experiment is None or experiment.lifecycle_stage != "active":
         raise RegistryRefused(
             f"the experiment {name} was deleted: restore it in MLflow, or name another",
             code="REQUEST_REFUSED",
         )
-    return str(found.experiment_id)
+    return str(experiment.experiment_id)
 
 
 def _make_registered_model(registry: "MlflowClient", name: str) -> None:

@@ -53,7 +53,7 @@ def log(
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     registry = versions.client()
-    found = []
+    run_ids = []
     for run in runs:
         with versions.asking(run.name):
             experiment = publication.experiment_id(registry, EXPERIMENT)
@@ -68,5 +68,5 @@ def log(
                 registry.set_terminated(run_id, "FAILED")
                 raise
             registry.set_terminated(run_id)
-        found.append(run_id)
-    return found
+        run_ids.append(run_id)
+    return run_ids

@@ -74,8 +74,8 @@ def address() -> str:
     """Where the registry is, without a name or password."""
     import mlflow
 
-    found = str(mlflow.get_registry_uri())
-    scheme, mark, rest = found.partition("://")
+    uri = str(mlflow.get_registry_uri())
+    scheme, mark, rest = uri.partition("://")
     host, slash, path = rest.partition("/")
     return scheme + mark + host.rpartition("@")[2] + slash + path
 
@@ -132,14 +132,14 @@ def alias_version(registry: "MlflowClient", name: str, alias: str) -> str | None
 def all_versions(registry: "MlflowClient", name: str) -> "list[ModelVersion]":
     """Every version of a registered model, with its tags."""
     quoted = name.replace("'", "''")
-    found: list[ModelVersion] = []
+    versions: list[ModelVersion] = []
     token: str | None = None
     while True:
         page = registry.search_model_versions(f"name='{quoted}'", max_results=PAGE, page_token=token)
-        found += [version for version in page if version.name == name]
+        versions += [version for version in page if version.name == name]
         token = page.token
         if not token:
-            return found
+            return versions
 
 
 def verified(registry: "MlflowClient", name: str, version: str) -> Calibrator:

@@ -67,21 +67,21 @@ def of(history: History, steps: Iterable[ReplayStep], period: Period) -> tuple[B
         steps: all of them, in order.
         period: how long a row's time is.
     """
-    given = list(steps)
+    lived = list(steps)
     joined = {
-        name: np.concatenate([getattr(step.routed, name) for step in given])
+        name: np.concatenate([getattr(step.routed, name) for step in lived])
         for name in ("rows", "bands", "acted", "held", "drawn", "audit_rate", "confidence")
     }
-    epochs = np.concatenate([np.full(step.routed.rows.size, step.epoch) for step in given])
+    epochs = np.concatenate([np.full(step.routed.rows.size, step.epoch) for step in lived])
     rows = joined["rows"]
     starts = _starts(history.times[rows], period)
-    found = []
+    table = []
     for start in np.unique(starts):
         within = starts == start
         spread = int(epochs[within].min()), int(epochs[within].max())
         for band in _by_confidence(joined["bands"][within], joined["confidence"][within]):
             here = within & (joined["bands"] == band)
-            found.append(
+            table.append(
                 _band_period(
                     str(start),
                     str(band),
@@ -94,7 +94,7 @@ def of(history: History, steps: Iterable[ReplayStep], period: Period) -> tuple[B
                     calibrators=spread,
                 )
             )
-    return tuple(found)
+    return tuple(table)
 
 
 def _band_period(

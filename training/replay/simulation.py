@@ -290,12 +290,12 @@ def _look(watched: Watched, *, rate: float, by: float) -> tuple[Watched, tuple[R
 
 def _suspensions(alarms: tuple[Raised, ...], plan: Plan) -> tuple[Suspension, ...]:
     """What the alarms suspend, where the policy says `on_breach: hold`."""
-    found = []
+    suspended = []
     for raised in alarms:
         stream = raised.stream
         band = streams.band_of(plan.entry, band=stream.band, category=stream.category)
         if raised.alarm.kind == "ACCURACY" and band is not None and band.on_breach == "hold":
-            found.append(
+            suspended.append(
                 Suspension(
                     suspension_id=f"{stream.id}-{raised.alarm.labels}",
                     scope=Scope(model=plan.model, band=stream.band, category=stream.category),
@@ -305,7 +305,7 @@ def _suspensions(alarms: tuple[Raised, ...], plan: Plan) -> tuple[Suspension, ..
                     sidecar_id="replay",
                 )
             )
-    return tuple(found)
+    return tuple(suspended)
 
 
 def _shift(history: History, routed: Routed, plan: Plan, calibrator: Calibrator | None) -> ScoreShift | None:
@@ -324,9 +324,9 @@ def _retrain(
 ) -> tuple[SimulatedRetrain, Calibrator | None]:
     order = np.argsort(history.times[known.rows], kind="stable")
     rows, propensity = known.rows[order], known.propensity[order]
-    told = SimulatedRetrain(at=at, labels=int(rows.size), kind="", promoted=False, told="")
+    event = SimulatedRetrain(at=at, labels=int(rows.size), kind="", promoted=False, told="")
     if not rows.size:
-        return replace(told, told="there is no label yet"), None
+        return replace(event, told="there is no label yet"), None
     dataset = Dataset.of(
         history.scores[rows],
         history.correct[rows].astype(np.float64),
@@ -339,7 +339,7 @@ def _retrain(
         model=plan.model, model_versions=None, evidence="score", criterion=plan.entry.criterion
     )
     try:
-        made = challenge.challenge(
+        contest = challenge.challenge(
             dataset,
             champion,
             entry=plan.entry,
@@ -348,9 +348,9 @@ def _retrain(
             seed=plan.seed,
         )
     except errors.NotEnoughLabels as error:
-        return replace(told, told=str(error)), None
+        return replace(event, told=str(error)), None
     reasons = "; ".join(
-        reason.text for reason in made.verdict.reasons if reason.blocking or made.verdict.accept
+        reason.text for reason in contest.verdict.reasons if reason.blocking or contest.verdict.accept
     )
-    told = replace(told, kind=made.chosen.kind, promoted=made.verdict.accept, told=reasons)
-    return told, made.challenger if made.verdict.accept else None
+    event = replace(event, kind=contest.chosen.kind, promoted=contest.verdict.accept, told=reasons)
+    return event, contest.challenger if contest.verdict.accept else None

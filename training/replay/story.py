@@ -124,23 +124,23 @@ def _table(rows: Sequence[BandPeriod], period: Period) -> Table:
 
 
 def _events(history: History, steps: Sequence[ReplayStep]) -> list[tuple[float, str]]:
-    found: list[tuple[float, str]] = []
+    events: list[tuple[float, str]] = []
     held_back = 0
     for step in steps:
-        found += [(raised.alarm.label_at, _told(raised)) for raised in step.alarms]
-        found += [
+        events += [(raised.alarm.label_at, _told(raised)) for raised in step.alarms]
+        events += [
             (
-                each.suspended_at,
+                suspension.suspended_at,
                 (
-                    f"SUSPENDED: {each.scope.band}, as the policy says; held until a person lifts it, which "
+                    f"SUSPENDED: {suspension.scope.band}, as the policy says; held until a person lifts it, which "
                     "is taken to be at the next promotion"
                 ),
             )
-            for each in step.suspended
+            for suspension in step.suspended
         ]
         if step.shift is not None and step.shift.warns and step.routed.rows.size:
             ended = float(history.times[step.routed.rows[-1]])
-            found.append(
+            events.append(
                 (
                     ended,
                     (
@@ -154,7 +154,7 @@ def _events(history: History, steps: Sequence[ReplayStep]) -> list[tuple[float, 
             continue
         if retrain.promoted:
             also = f" ({held_back} retrains before it kept the champion)" if held_back else ""
-            found.append(
+            events.append(
                 (
                     retrain.at,
                     f"PROMOTED: {retrain.kind}, from {retrain.labels:,} labels{also}: {retrain.told}",
@@ -166,10 +166,10 @@ def _events(history: History, steps: Sequence[ReplayStep]) -> list[tuple[float, 
     retrains = [step.retrain for step in steps if step.retrain is not None]
     if held_back and retrains:
         last = retrains[-1]
-        found.append(
+        events.append(
             (last.at, f"{held_back} retrains up to here promoted nothing; the last one: {last.told}")
         )
-    return sorted(found, key=lambda event: event[0])
+    return sorted(events, key=lambda event: event[0])
 
 
 def _told(raised: Raised) -> str:

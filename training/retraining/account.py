@@ -93,7 +93,7 @@ def publish(retrained: Retrained, *, by: str, clock: Callable[[], float] = time.
     }
     if retrained.rerouted is not None:
         documents["rerouting.json"] = retrained.rerouted.as_document()
-    told = {
+    words = {
         "accepted": "accepted",
         "needs_a_person": "a person must decide",
         "kept_champion": "champion kept",
@@ -107,7 +107,7 @@ def publish(retrained: Retrained, *, by: str, clock: Callable[[], float] = time.
         figures={"reliability.png": _figure(retrained)},
         documents=documents,
         description="\n".join(
-            [f"Judged against the {retrained.against}: {told[verdict.outcome]}.", ""]
+            [f"Judged against the {retrained.against}: {words[verdict.outcome]}.", ""]
             + [f"* {reason.code}: {reason.text}" for reason in verdict.reasons]
         ),
         by=by,

@@ -124,27 +124,27 @@ def _remarks(
     undrawn: Dataset | None,
     fitted: int,
 ) -> list[GateReason]:
-    found = []
+    remarks = []
     if set_aside:
         text = f"{set_aside} labels from before the end of the champion's fit do not judge, and fit instead"
-        found.append(GateReason(code="LABELS_SET_ASIDE", text=text))
+        remarks.append(GateReason(code="LABELS_SET_ASIDE", text=text))
     if champion is not None and until is None:
         text = "the champion's document does not say until when it was fitted: it may have seen these labels"
-        found.append(GateReason(code="CHAMPION_WINDOW_UNKNOWN", text=text))
+        remarks.append(GateReason(code="CHAMPION_WINDOW_UNKNOWN", text=text))
     if chosen.uninformative or chosen.fitted.uninformative:
         text = (
             "the score is uninformative: it does not rise with correctness, so a fit answers the base rate, and "
             "no calibrator can repair that"
         )
         # A first calibrator that knows the base rate alone would let everything act, or nothing.
-        found.append(GateReason(code="SCORE_UNINFORMATIVE", text=text, blocking=champion is None))
+        remarks.append(GateReason(code="SCORE_UNINFORMATIVE", text=text, blocking=champion is None))
     if undrawn is not None:
         text = (
             f"up to {len(undrawn)} of the {fitted} labels that fit were not drawn, as retrain.undrawn_labels "
             "permits: they are no sample of anything, so the fit may be biased; none of them judges"
         )
-        found.append(GateReason(code="UNDRAWN_LABELS", text=text))
-    return found
+        remarks.append(GateReason(code="UNDRAWN_LABELS", text=text))
+    return remarks
 
 
 def _times(dataset: Dataset) -> FloatArray:

@@ -69,7 +69,7 @@ def of_model(entry: policy_model.Model) -> tuple[Promised, ...]:
     """The promises of a model's policy: of each band, and of each category that says something of its own."""
     listed = {category_names.normalise(name): category for name, category in entry.categories.items()}
     own_bands = frozenset(name for name, category in listed.items() if category.bands is not None)
-    found = [
+    promised = [
         _promised(band, None, promise, own_bands)
         for band in entry.bands
         if (promise := policy_model.promise_of(band, None)) is not None
@@ -77,12 +77,12 @@ def of_model(entry: policy_model.Model) -> tuple[Promised, ...]:
     for name, category in sorted(listed.items()):
         if category.bands is None and category.promise is None:
             continue
-        found += [
+        promised += [
             _promised(band, name, promise, frozenset())
             for band in policy_model.bands_of(entry, category)
             if (promise := policy_model.promise_of(band, category)) is not None
         ]
-    return tuple(found)
+    return tuple(promised)
 
 
 def check(

@@ -87,15 +87,15 @@ class Rerouted:
             f"of the last {self.shift.n} decisions {self.moved:.1%} change their band; automatic "
             f"{self.shift.before:.1%} before, {self.shift.after:.1%} after"
         )
-        found = [GateReason(code="ROUTING_SHIFT", text=text)]
+        reasons = [GateReason(code="ROUTING_SHIFT", text=text)]
         # A hair of room: shares are fractions, and a shift of exactly the limit is admitted.
         if limit is not None and self.shift.size > limit + 1e-12:
             needs = (
                 f"the automatic share changes by {self.shift.size:.1%}, and admission.max_auto_shift is "
                 f"{limit:.1%}: sidecars refuse it until a person approves, `promote VERSION --approve`"
             )
-            found.append(GateReason(code="SHIFT_NEEDS_APPROVAL", text=needs, blocking=True))
-        return tuple(found)
+            reasons.append(GateReason(code="SHIFT_NEEDS_APPROVAL", text=needs, blocking=True))
+        return tuple(reasons)
 
 
 def measure(
@@ -134,18 +134,18 @@ def recent(
         versions: only of these model versions; None: any.
         count: at most so many.
     """
-    found: list[Decision] = []
+    answers: list[Decision] = []
     token = ""
-    while len(found) < count:
+    while len(answers) < count:
         page = ledger.decisions(model=model, page_size=LARGEST_SIZE, page_token=token)
         for stored in page.items:
             answer = stored.answers[-1]
             if answer.intent is Intent.LIVE and (versions is None or answer.model_version in versions):
-                found.append(answer)
+                answers.append(answer)
         token = page.next_page_token
         if not token:
             break
-    return found[:count]
+    return answers[:count]
 
 
 def in_force(ledger: Ledger) -> tuple[Suspension, ...]:
