@@ -126,20 +126,21 @@ def _watch(
 
 
 def _print(looks: "list[Look]", followed: "Consequences", *, as_json: bool) -> None:
-    from training.watch import telling
-
     if as_json:
-        models = {look.model: telling.document(look) for look in looks}
+        from training.watch import measurements
+
+        models = {look.model: measurements.document(look) for look in looks}
         document = {"models": models, "done": followed.done, "undone": followed.undone}
         print(json.dumps(document, indent=2, allow_nan=False))
     else:
         from training import console
+        from training.watch import sentences
 
         screen = console.console()
         for look in looks:
             if look.states:
-                screen.print(telling.table(look))
-            for sentence in telling.sentences(look):
+                screen.print(sentences.table(look))
+            for sentence in sentences.of(look):
                 screen.print(sentence, markup=False)
         for sentence in followed.done:
             screen.print(sentence, markup=False)

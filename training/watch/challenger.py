@@ -173,7 +173,7 @@ def log_needed(false_alarm_rate: float) -> float:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shadowed:
+class Comparison:
     """A challenger in force beside its champion, and what audit labels say of the two.
 
     Attributes:
@@ -208,7 +208,7 @@ def compare(
     entry_of: EntryOf,
     *,
     at: float,
-) -> tuple[Shadowed, ...]:
+) -> tuple[Comparison, ...]:
     """The challengers in force, each with the audit labels on it; none of those without any.
 
     Args:
@@ -278,7 +278,7 @@ def _compared(
     version: str,
     champion: InForce,
     held: InForce,
-) -> Shadowed | None:
+) -> Comparison | None:
     evidence, left_out = ChallengerEvidence(), 0
     weights = brier_champion = brier_challenger = 0.0
     floors = _floors(entry_of)
@@ -295,7 +295,7 @@ def _compared(
         brier_challenger += counts * (after - each.correct) ** 2
     if not evidence.labels:
         return None
-    return Shadowed(
+    return Comparison(
         model_version=version,
         champion=champion,
         challenger=held,

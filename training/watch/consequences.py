@@ -17,7 +17,7 @@ from sidecar.policy.actions import AnswerSource
 from sidecar.policy.loading import LoadedPolicy
 from sidecar.policy.model import Model
 from training import channel
-from training.watch import e_values, prometheus, store, streams, telling
+from training.watch import e_values, measurements, store, streams
 from training.watch.model_look import Look
 from training.watch.state import Alarm, StreamState
 from training.watch.streams import Stream
@@ -106,16 +106,14 @@ def export(looks: list[Look], *, to_mlflow: bool, to_file: Path | None, undone: 
     """
     failed = []
     if to_mlflow:
-        from training.registry import watch_metrics
-
         for look in looks:
             try:
-                watch_metrics.log(look.model, telling.metrics(look), at=look.at)
+                measurements.log(look.model, measurements.points(look), at=look.at)
             except TruebandError as error:
                 failed.append(f"{look.model}: no metrics in MLflow: {error}")
     if to_file is not None:
         try:
-            prometheus.write(to_file, prometheus.registry(looks, undone=undone + len(failed)))
+            measurements.write(to_file, measurements.registry(looks, undone=undone + len(failed)))
         except TruebandError as error:
             failed.append(str(error))
     return Consequences(undone=tuple(failed))

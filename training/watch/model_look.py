@@ -1,6 +1,7 @@
 """One look at a model: reads its audit labels, feeds the detectors, remembers, and says what there is."""
 
 import contextlib
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
@@ -15,7 +16,8 @@ from sidecar.policy.model import Model
 from training import errors
 from training.watch import alarm_rules, challenger, score_shift, store, streams
 from training.watch.alarm_rules import Family, States
-from training.watch.challenger import Shadowed
+from training.watch.breach import Thresholds
+from training.watch.challenger import Comparison
 from training.watch.score_shift import VersionShift
 from training.watch.state import StreamState
 from training.watch.store import ModelMemory
@@ -59,7 +61,7 @@ class Look:
         shifts: of the scores, one for each version of the model.
         champion: what is in force; None where nothing decided yet.
         memory: of retrains and shifts.
-        shadowed: the challengers in force of which a label says something, beside their champions.
+        challengers: the challengers in force of which a label says something, beside their champions.
     """
 
     model: str
@@ -73,7 +75,18 @@ class Look:
     shifts: tuple[VersionShift, ...]
     champion: Champion | None
     memory: ModelMemory
-    shadowed: tuple[Shadowed, ...]
+    challengers: tuple[Comparison, ...]
+
+    def accuracy_needed(self, state: StreamState) -> float:
+        """The ln of the mixture's evidence at which a stream raises an alarm, if the other streams stay as they are."""
+        alone = Thresholds.of(self.rate).mixture_log_e
+        among = self.accuracy.log_mixture_needed
+        return alone if state.stream in self.accuracy.named else max(alone, among)
+
+    def calibration_needed(self, state: StreamState) -> float:
+        """The ln of the drift's evidence at which a stream raises an alarm, likewise."""
+        alone = -math.log(self.rate)
+        return alone if state.stream in self.calibration.named else max(alone, self.calibration.log_needed)
 
     @property
     def alarmed(self) -> tuple[StreamState, ...]:
@@ -140,7 +153,7 @@ def take(
         shifts=shifts,
         champion=_champion(ledger, latest, labelled, entry),
         memory=memory,
-        shadowed=challenger.compare(ledger, model, loaded, labelled, entry_of, at=at),
+        challengers=challenger.compare(ledger, model, loaded, labelled, entry_of, at=at),
     )
 
 

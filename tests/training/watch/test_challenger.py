@@ -16,8 +16,7 @@ from calibrators import AppliesTo, Calibrator, Constant, Evidence, Identity
 from sidecar.decision.records import Artifact, CalibratorReference, InForce
 from tests import builders
 from training import errors
-from training.registry import watch_metrics
-from training.watch import challenger
+from training.watch import challenger, measurements
 from training.watch.challenger import ChallengerEvidence
 
 DIFFERENCES = st.floats(-1.0, 1.0)
@@ -230,7 +229,7 @@ def test_a_better_challenger_is_told_and_not_promoted(world, tmp_path, monkeypat
     assert "python -m training promote 4 --name leads-calibrator --reason TEXT" in said
     assert told(world) == [found], "asking changes nothing"
     file, logged = tmp_path / "watch.prom", {}
-    monkeypatch.setattr(watch_metrics, "log", lambda _, metrics, **__: logged.update(metrics))
+    monkeypatch.setattr(measurements, "log", lambda _, metrics, **__: logged.update(metrics))
     world.watch("--prometheus", str(file), "--mlflow")
     assert logged["any/challenger/labels"] == 200
     assert logged["any/challenger/log_evidence"] == pytest.approx(found["log_evidence"])

@@ -122,7 +122,9 @@ def test_metrics_grow_in_one_run_of_a_model(world, client) -> None:
     found = run.data.metrics
     (auto,) = (key for key in found if key.startswith("v1/auto/") and key.endswith("/labels"))
     assert found[auto] == 30
-    (refunds,) = (key for key in found if key.startswith("v 2_x/auto/refunds/") and key.endswith("/alarm"))
+    (refunds,) = (
+        key for key in found if key.startswith("v 2_x/auto/refunds/") and key.endswith("/ACCURACY/alarm")
+    )
     assert found[refunds] == 1
     points = client.get_metric_history(run.info.run_id, auto)
     assert [point.timestamp for point in points] == [1_791_000_000_000, 1_792_000_000_000]

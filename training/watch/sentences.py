@@ -1,0 +1,141 @@
+"""What a look found, for people: a table of the streams, and sentences for all that it has no room for."""
+
+import math
+from collections.abc import Iterator
+
+from rich import box
+from rich.table import Table
+
+from sidecar import times
+from training.watch import challenger, e_values
+from training.watch.breach import Thresholds
+from training.watch.challenger import Comparison
+from training.watch.model_look import Look
+from training.watch.score_shift import VersionShift
+from training.watch.state import Alarm, StreamState
+from training.watch.streams import ID_BYTES
+
+
+def table(look: Look) -> Table:
+    """The streams that are watched now, a row each."""
+    made = Table(box=box.SIMPLE_HEAD, header_style="", pad_edge=False)
+    made.add_column("stream", no_wrap=True, min_width=2 * ID_BYTES)
+    made.add_column(look.model)
+    for heading in ("labels", "correct", "promised", "evidence: broken", "changed", "miscalibrated"):
+        made.add_column(heading, justify="right", no_wrap=True)
+    made.add_column("", no_wrap=True)
+    thresholds = Thresholds.of(look.rate)
+    for state in look.states:
+        evidence = change = promised = "-"
+        if state.stream.promise is not None:
+            promised = f"{state.stream.promise:.1%}"
+            evidence = (
+                f"{e_values.shown(state.mixture_log_e)} of {e_values.odds(look.accuracy_needed(state))}"
+            )
+            needed = e_values.shown(thresholds.change_log_statistic)
+            change = f"{e_values.shown(state.change_log_statistic)} of {needed}"
+        drift = "-"
+        if state.drift.labels:
+            drift = f"{e_values.shown(state.drift_log_e)} of {e_values.odds(look.calibration_needed(state))}"
+        made.add_row(
+            state.stream.id,
+            _name(state),
+            f"{state.labels:,}",
+            f"{state.correct / state.labels:.1%}" if state.labels else "-",
+            promised,
+            evidence,
+            change,
+            drift,
+            "ALARM" if state in look.alarmed else "",
+            style="bold" if state in look.alarmed else None,
+        )
+    return made
+
+
+def of(look: Look) -> Iterator[str]:
+    """What the table has no room for: alarms, all streams together, scores, challengers, and what was left out."""
+    if not look.states:
+        yield (
+            f"{look.model}: no label of an audit speaks of what decides now: its first alarm needs audits of answers "
+            "that acted under the calibrator in force; those under earlier ones say nothing of it"
+        )
+    for state in look.states:
+        for alarm in state.alarms:
+            yield _alarm(state, alarm)
+    if len(look.accuracy.log_e) > 1:
+        named = [state.stream.id for state in look.states if state.stream in look.accuracy.named]
+        yield (
+            f"All {len(look.accuracy.log_e)} promises together: evidence {e_values.odds(look.accuracy.log_mean)} that "
+            f"any is broken, {e_values.odds(-math.log(look.rate))} needed; e-BH at {look.rate:g} names "
+            f"{', '.join(named) or 'none'}"
+        )
+    for shift in look.shifts:
+        yield _scores(look, shift)
+    for compared in look.challengers:
+        yield _challenger(look, compared)
+    for each in look.past:
+        if any(alarm.is_open for alarm in each.alarms):
+            yield f"Past: {each.stream.id} ({each.stream}), alarm under a calibrator or promise that is no more"
+    for reason, count in sorted(look.left_out.items()):
+        yield f"Left out: {count:,} labels {reason}"
+
+
+def _alarm(state: StreamState, alarm: Alarm) -> str:
+    what = f"{alarm.kind} alarm of {state.stream.id} ({state.stream}) since {times.rfc3339(alarm.fired_at)}"
+    basis = (
+        f"the {alarm.detector} detector had {e_values.odds(alarm.log_evidence)} of "
+        f"{e_values.odds(alarm.log_needed)} after {alarm.labels:,} labels, {alarm.correct:,} of them correct"
+    )
+    told = f"{what}: {basis}"
+    if alarm.kind == "CALIBRATION" and state.drift.labels:
+        gap = state.drift.gap_sum / state.drift.labels
+        told += f"; confidence minus accuracy is {gap:+.1%} by now"
+    if alarm.suspension_id:
+        told += f"; suspension {alarm.suspension_id} was set"
+    if not alarm.is_open:
+        told += f"; {alarm.acknowledged_by} took note: {alarm.acknowledged_reason}"
+    return told
+
+
+def _scores(look: Look, each: VersionShift) -> str:
+    name = f"Scores of {look.model} {each.model_version}".rstrip()
+    if each.shift is None:
+        return f"{name}: not compared, {each.reference}"
+    shift = each.shift
+    told = (
+        f"{name}: {shift.n:,} beside {each.reference}, PSI {shift.psi:.3f} (warns from {shift.psi_bound:.3f}), "
+        f"KS {shift.ks:.3f} (from {shift.ks_bound:.3f})"
+    )
+    if not shift.warns:
+        return told
+    since = times.rfc3339(look.memory.shifted_since.get(each.model_version, look.at))
+    return (
+        f"{told}: WARNING since {since}: other scores than at the fit; that is no reason to refit by itself"
+    )
+
+
+def _challenger(look: Look, each: Comparison) -> str:
+    held, needed = each.challenger, challenger.log_needed(look.rate)
+    ahead, behind = each.evidence.log_e, each.evidence.log_e_reverse
+    better, evidence = ("challenger", ahead) if ahead >= behind else ("champion", behind)
+    told = (
+        f"Challenger of {look.model} {each.model_version}".rstrip()
+        + f", {held.name} version {held.version} beside version {each.champion.version}: on {each.evidence.labels:,} "
+        f"audit labels its mean Brier score is {each.brier_challenger:.4f}, the champion's {each.brier_champion:.4f} "
+        f"({-each.difference:+.4f}); evidence {e_values.odds(evidence)} that the {better} is better "
+        f"({e_values.odds(needed)} would do)"
+    )
+    if ahead < needed or behind >= needed or each.difference <= 0.0:
+        return told
+    return (
+        f"{told}; a person may promote it: python -m training promote {held.version} --name {held.name} "
+        "--reason TEXT"
+    )
+
+
+def _name(state: StreamState) -> str:
+    stream = state.stream
+    parts = [f"{stream.band} {stream.model_version}".rstrip()]
+    parts += [stream.category] if stream.category else []
+    parts += [stream.source.lower()] if stream.source != "PRIMARY" else []
+    return ", ".join(parts)
