@@ -78,7 +78,7 @@ def run(arguments: argparse.Namespace) -> int:
     from sidecar.policy import loading
     from training import console, errors
     from training.data import files
-    from training.replay import periods, routing, simulation, story
+    from training.replay import chronicle, periods, routing, simulation
 
     loaded = loading.read(arguments.policy)
     if arguments.category_column is None and "category" in files.column_names(arguments.from_file):
@@ -96,9 +96,9 @@ def run(arguments: argparse.Namespace) -> int:
     period = arguments.period or periods.fitting(history)
     table = periods.of(history, steps, period)
     screen = console.console()
-    story.show(screen, history, steps, table, plan=plan, period=period)
+    chronicle.show(screen, history, steps, table, plan=plan, period=period)
     if arguments.json is not None:
-        document = story.document(history, steps, table, plan=plan, period=period, policy=loaded.digest)
+        document = chronicle.document(history, steps, table, plan=plan, period=period, policy=loaded.digest)
         try:
             arguments.json.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
         except OSError as error:

@@ -10,7 +10,6 @@ from sidecar.policy import loading
 from sidecar.times import DAY_SECONDS
 from training.data.dataset import Dataset
 from training.replay import routing
-from training.replay import routing as history_module
 from training.replay.routing import History
 from training.replay.simulation import Plan
 
@@ -41,7 +40,7 @@ def make_history() -> MakeHistory:
         chance = 1.0 / (1.0 + np.exp(-(logits / 2.0 + 0.5)))
         if broken_from is not None:
             chance = np.where(times >= START + broken_from * DAY_SECONDS, chance - 0.25, chance)
-        return history_module.history_of(
+        return routing.history_of(
             Dataset.of(
                 1.0 / (1.0 + np.exp(-logits)),
                 rng.random(n) < chance,

@@ -13,7 +13,7 @@ from calibrators.evidence import Evidence
 from sidecar.decision import decide, draws
 from sidecar.decision.decide import Case
 from sidecar.policy.actions import Action
-from training.replay import periods, routing, simulation, story
+from training.replay import chronicle, periods, routing, simulation
 from training.replay.routing import History
 from training.replay.simulation import Plan, ReplayStep
 
@@ -158,7 +158,7 @@ def test_the_table_counts_what_happened(make_history: Make, make_plan: Make) -> 
     table = periods.of(history, steps, "month")
     assert [row.period for row in table if row.band == "auto"] == ["2025-01-01", "2025-02-01", "2025-03-01"]
     assert sum(row.decisions for row in table) == len(history)
-    totals = story.totals(history, steps)
+    totals = chronicle.totals(history, steps)
     for count, name in (("acted", "acted"), ("held", "held"), ("drawn", "audits")):
         assert sum(getattr(row, count) for row in table) == totals[name]
     autos = [row for row in table if row.band == "auto"]
