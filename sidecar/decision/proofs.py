@@ -254,13 +254,13 @@ def warnings(name: str, entry: model.Model, table: ModelTable) -> list[str]:
         table: the same, under its floors.
     """
     sentences: dict[str, None] = {}  # in order, each once
-    for given, category in ((None, None), *entry.categories.items()):
-        floored = table.unlisted if given is None else table.category(categories.normalise(given))
-        if floored.floor is not None:
+    for key, category in model.sections(entry):
+        if table.category(key).floor is not None:
             continue  # a person sees all of it
-        where = f"model {name}" if given is None else f"model {name}, category {given}"
-        own = category is not None and (category.bands is not None or category.audit_rate is not None)
-        for band in model.bands_of(entry, category) if given is None or own else ():
+        if category is not None and category.bands is None and category.audit_rate is None:
+            continue  # nothing of its own
+        where = f"model {name}, category {key}" if key else f"model {name}"
+        for band in model.bands_of(entry, category):
             for said in _unaudited(band, model.audit_rate_of(band, category), table):
                 sentences[f"{where}, band {band.name}: {said}"] = None
     return list(sentences)

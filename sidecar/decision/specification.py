@@ -130,10 +130,12 @@ def _bands(entry: model.Model, table: ModelTable) -> Iterator[str]:
 
 
 def _band_rows(entry: model.Model) -> Iterator[tuple[str, model.Category | None]]:
-    yield "(all others)" if entry.categories else "(all)", None
-    for name, category in entry.categories.items():
-        if (category.bands, category.audit_rate, category.promise) != (None, None, None):
-            yield f"`{categories.normalise(name)}`", category
+    """The titles of what has bands, audits or promises of its own, and what the policy says about each."""
+    for name, category in model.sections(entry):
+        if category is None:
+            yield "(all others)" if entry.categories else "(all)", None
+        elif (category.bands, category.audit_rate, category.promise) != (None, None, None):
+            yield f"`{name}`", category
 
 
 def _promises_and_audits(entry: model.Model) -> Iterator[str]:

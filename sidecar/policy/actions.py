@@ -72,7 +72,6 @@ class TaskKind(Term):
     ADJUDICATION = "ADJUDICATION"
 
 
-ALL_ACTIONS = frozenset(Action)
 AUTOMATIC_ACTIONS = frozenset({Action.AUTO_ROUTE, Action.AUTO_ROUTE_FLAGGED})
 """The actions that let the caller act."""
 

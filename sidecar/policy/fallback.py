@@ -217,8 +217,7 @@ def require_fit(
         classes: the model's.
 
     Raises:
-        ValueError: a step names a band that does not exist or only ever acts, a rule answers with a class
-        that
+        ValueError: a step names a band that does not exist or only ever acts, a rule answers with a class that
             the model does not have, or the secondary's output needs classes and there are none that fit.
     """
     for step in chain:

@@ -5,6 +5,7 @@ What a model's policy says beside its decisions is in `upkeep`, its fallback cha
 
 import itertools
 import re
+from collections.abc import Iterator
 from decimal import Decimal
 from typing import Annotated, Any, Literal, Self
 
@@ -336,6 +337,20 @@ class Policy(Strict):
             if not MODEL_NAME.fullmatch(name):
                 raise ValueError(f"models: {name!r} is no model name (letters, digits, . _ / -, at most 128)")
         return self
+
+
+def listed(model: Model) -> dict[str, Category]:
+    """What a policy says about each category that it lists, by the category's normal form."""
+    return {categories.normalise(name): category for name, category in model.categories.items()}
+
+
+def sections(model: Model) -> Iterator[tuple[str, Category | None]]:
+    """The parts of a model's policy that may differ in their bands, their audits and their promises.
+
+    First ("", None), which stands for every category that has nothing of its own; then the listed categories.
+    """
+    yield "", None
+    yield from listed(model).items()
 
 
 def bands_of(model: Model, category: Category | None) -> tuple[Band, ...]:

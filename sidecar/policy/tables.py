@@ -114,8 +114,8 @@ def compile_policy(policy: model.Policy) -> MappingProxyType[str, ModelTable]:
 
 def _model_table(name: str, entry: model.Model) -> ModelTable:
     listed = {
-        categories.normalise(given): _category_table(categories.normalise(given), entry, category)
-        for given, category in entry.categories.items()
+        category: _category_table(category, entry, section)
+        for category, section in model.listed(entry).items()
     }
     for mandatory in categories.ALWAYS_MANDATORY - listed.keys():
         always = model.Category(mandatory_review=True)

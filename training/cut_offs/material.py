@@ -15,10 +15,10 @@ from sidecar.decision.records import Decision
 from sidecar.ledger import artifacts
 from sidecar.ledger.labelled import Labelled
 from sidecar.ledger.store import Ledger
-from sidecar.policy import categories, tables
+from sidecar.policy import tables
 from sidecar.policy.actions import AnswerSource, Intent, Reason
 from sidecar.policy.loading import LoadedPolicy
-from sidecar.policy.model import Model, Policy
+from sidecar.policy.model import Model, Policy, listed
 from sidecar.policy.tables import ModelTable
 from training import errors
 from training.cut_offs import exact_tests
@@ -85,11 +85,7 @@ class BandScope:
         """The scope of a model's section of a policy."""
         return cls(
             table=tables.compile_policy(Policy(version=1, models={NAME: entry}))[NAME],
-            own=frozenset(
-                categories.normalise(name)
-                for name, each in entry.categories.items()
-                if each.bands is not None
-            ),
+            own=frozenset(name for name, section in listed(entry).items() if section.bands is not None),
             versions=versions,
             pool=pool,
         )

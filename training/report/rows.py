@@ -11,7 +11,6 @@ import numpy as np
 
 from sidecar.decision.tasks import TaskState
 from sidecar.ledger.review_facts import PlannedReview, Unlabelled
-from sidecar.policy import categories
 from sidecar.policy import model as policy_model
 from sidecar.policy.actions import AUTOMATIC_ACTIONS, AnswerSource, TaskKind
 from sidecar.policy.model import Band, Category, Model, Promise
@@ -131,7 +130,7 @@ def build(facts: WindowFacts, population: Population) -> Tables:
     """The rows of a population."""
     make = _maker(facts, population)
     entry = facts.entry
-    listed = {categories.normalise(name): category for name, category in entry.categories.items()}
+    listed = policy_model.listed(entry)
     apart = frozenset(
         name for name, each in listed.items() if each.promise is not None or each.bands is not None
     )

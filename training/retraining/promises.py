@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sidecar.policy import categories as category_names
 from sidecar.policy import model as policy_model
 from sidecar.policy.model import Band, Promise
 from training.measure import intervals
@@ -67,22 +66,15 @@ class Kept:
 
 def of_model(entry: policy_model.Model) -> tuple[Promised, ...]:
     """The promises of a model's policy: of each band, and of each category that says something of its own."""
-    listed = {category_names.normalise(name): category for name, category in entry.categories.items()}
-    own_bands = frozenset(name for name, category in listed.items() if category.bands is not None)
-    promised = [
-        _promised(band, None, promise, own_bands)
-        for band in entry.bands
-        if (promise := policy_model.promise_of(band, None)) is not None
-    ]
-    for name, category in sorted(listed.items()):
-        if category.bands is None and category.promise is None:
-            continue
-        promised += [
-            _promised(band, name, promise, frozenset())
-            for band in policy_model.bands_of(entry, category)
-            if (promise := policy_model.promise_of(band, category)) is not None
-        ]
-    return tuple(promised)
+    sections = sorted(policy_model.sections(entry), key=lambda section: section[0])
+    own_bands = frozenset(name for name, category in sections if category is not None and category.bands)
+    return tuple(
+        _promised(band, name or None, promise, frozenset() if name else own_bands)
+        for name, category in sections
+        if category is None or category.bands is not None or category.promise is not None
+        for band in policy_model.bands_of(entry, category)
+        if (promise := policy_model.promise_of(band, category)) is not None
+    )
 
 
 def check(

@@ -334,7 +334,7 @@ def _floors(entry_of: EntryOf) -> Callable[[str], float | None]:
 def _rates(entry: Model) -> list[float]:
     rates = [
         policy_model.audit_rate_of(band, category)
-        for category in (None, *entry.categories.values())
+        for _, category in policy_model.sections(entry)
         for band in policy_model.bands_of(entry, category)
     ]
     return [rate for rate in rates if rate > 0.0]

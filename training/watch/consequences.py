@@ -13,6 +13,7 @@ from trueband.v1 import admin_pb2, admin_pb2_grpc
 from calibrators.errors import TruebandError
 from sidecar.ledger.store import Ledger
 from sidecar.ledger.watch_states import WatchView
+from sidecar.policy import model as policy_model
 from sidecar.policy.actions import AnswerSource
 from sidecar.policy.loading import LoadedPolicy
 from sidecar.policy.model import Model
@@ -140,8 +141,11 @@ def holds(entry: Model, stream: Stream) -> bool:
 
 def any_band_holds(entry: Model) -> bool:
     """Whether the policy says `on_breach: hold` anywhere in a model."""
-    bands = [*entry.bands, *(band for each in entry.categories.values() for band in each.bands or ())]
-    return any(band.on_breach == "hold" for band in bands)
+    return any(
+        band.on_breach == "hold"
+        for _, category in policy_model.sections(entry)
+        for band in policy_model.bands_of(entry, category)
+    )
 
 
 def suspend_once(

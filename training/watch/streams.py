@@ -19,7 +19,6 @@ import msgspec
 from sidecar.decision.records import Decision, FallbackStep
 from sidecar.decision.tasks import task_id
 from sidecar.ledger.labelled import Labelled
-from sidecar.policy import categories
 from sidecar.policy import model as policy_model
 from sidecar.policy.actions import AnswerSource, Intent, TaskKind
 from sidecar.policy.model import Band, Category, Model
@@ -204,9 +203,7 @@ def band_of(entry: Model, *, band: str, category: str) -> Band | None:
 
 def category_of(entry: Model, category: str) -> Category | None:
     """What a policy says about a category in its normal form; None where it does not list it."""
-    return next(
-        (each for name, each in entry.categories.items() if categories.normalise(name) == category), None
-    )
+    return policy_model.listed(entry).get(category)
 
 
 def _stream(each: Labelled, entry: Model) -> tuple[Stream, float | None]:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.policy import floors
-from sidecar.policy.actions import ALL_ACTIONS, AUTOMATIC_ACTIONS, PERSON_ACTIONS, Action, Reason
+from sidecar.policy.actions import AUTOMATIC_ACTIONS, PERSON_ACTIONS, Action, Reason
 
 actions = st.sampled_from(sorted(Action))
 any_floor = st.builds(
@@ -58,7 +58,7 @@ def test_a_rejection_is_escalated_and_an_act_is_held():
 
 def test_nothing_permitted_is_uncertain_and_no_floor_changes_nothing():
     nothing = floors.FloorHit(floor="x", reason=Reason.DETECTOR, permitted=())
-    for action in ALL_ACTIONS:
+    for action in Action:
         assert floors.narrow(action, [nothing]) is Action.UNCERTAIN
         assert floors.narrow(action, []) is action
 
