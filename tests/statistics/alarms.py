@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special, stats
 
+from tests.statistics import paths
 from tests.statistics.check import Check, Effort
 from training.watch.breach import BetaMixture, ShiryaevRoberts, Thresholds, log_mixture_threshold
 from training.watch.calibration_drift import CalibrationDrift
@@ -117,7 +118,7 @@ def _calibration(streams: int, ranges: tuple[tuple[float, float], ...]) -> Itera
         confidence = rng.uniform(low, high, (streams, LABELS))
         outcomes = rng.random(confidence.shape) < confidence
         either, alone, change = drift_firsts(outcomes, confidence).rates()
-        at_full_rate = CalibrationDrift().log_e_path(outcomes, confidence).max(
+        at_full_rate = paths.drift(CalibrationDrift(), outcomes, confidence).max(
             axis=1
         ) >= log_mixture_threshold(RATE)
         yield Check(
@@ -188,8 +189,8 @@ def pair_firsts(promise: float, outcomes: npt.NDArray[np.bool_]) -> Firsts:
     """When the alarm on an accuracy is raised: `outcomes` (n, T) of whether each label was correct."""
     thresholds = Thresholds.of(RATE)
     return _firsts(
-        BetaMixture.default(promise).log_e_path(outcomes) >= thresholds.mixture_log_e,
-        ShiryaevRoberts.start(promise).log_statistic_path(outcomes) >= thresholds.change_log_statistic,
+        paths.mixture(BetaMixture.default(promise), outcomes) >= thresholds.mixture_log_e,
+        paths.change(ShiryaevRoberts.start(promise), outcomes) >= thresholds.change_log_statistic,
     )
 
 
@@ -197,8 +198,8 @@ def drift_firsts(outcomes: npt.NDArray[np.bool_], confidence: Floats) -> Firsts:
     """When the alarm on the calibration is raised: (n, T) outcomes and their confidences."""
     thresholds, start = Thresholds.of(RATE), CalibrationDrift()
     return _firsts(
-        start.log_e_path(outcomes, confidence) >= thresholds.mixture_log_e,
-        start.log_statistic_path(outcomes, confidence) >= thresholds.change_log_statistic,
+        paths.drift(start, outcomes, confidence) >= thresholds.mixture_log_e,
+        paths.drift_change(start, outcomes, confidence) >= thresholds.change_log_statistic,
     )
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from tests.statistics import paths
 from tests.statistics.check import Check, Effort
 from training.watch import score_shift
 from training.watch.breach import Thresholds
@@ -144,7 +145,7 @@ def _calibration(correct: npt.NDArray[np.bool_], confidence: Floats, draws: int)
 def _raised(correct: npt.NDArray[np.bool_], confidence: Floats) -> npt.NDArray[np.int64]:
     """Where each stream (n, T) first raises the calibration alarm, zero-based; its rate is meant for all T."""
     thresholds, start = Thresholds.of(FALSE_ALARM_RATE, correct.shape[1]), CalibrationDrift()
-    fired = (start.log_e_path(correct, confidence) >= thresholds.mixture_log_e) | (
-        start.log_statistic_path(correct, confidence) >= thresholds.change_log_statistic
+    fired = (paths.drift(start, correct, confidence) >= thresholds.mixture_log_e) | (
+        paths.drift_change(start, correct, confidence) >= thresholds.change_log_statistic
     )
     return np.where(fired.any(axis=1), fired.argmax(axis=1), NEVER)

@@ -105,13 +105,6 @@ def clopper_pearson(correct: float, n: float, level: float = 0.95) -> tuple[floa
     return low, high
 
 
-def jeffreys(correct: float, n: float, level: float = 0.95) -> tuple[float, float]:
-    """The equal-tailed interval of the posterior Beta(correct + 1/2, n - correct + 1/2)."""
-    tail = (1.0 - level) / 2.0
-    a, b = correct + 0.5, n - correct + 0.5
-    return float(special.betaincinv(a, b, tail)), float(special.betaincinv(a, b, 1.0 - tail))
-
-
 def korn_graubard(estimate: WeightedMean, level: float = 0.95) -> tuple[float, float]:
     """Clopper-Pearson at the sample size that the design was worth (Korn and Graubard 1998).
 

@@ -5,7 +5,6 @@ share the false alarm rate of their stratum. Each is valid at every look.
 """
 
 import math
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Self, overload
 
@@ -99,26 +98,6 @@ class BetaMixture:
             - amiss * math.log1p(-self.promise)
         )
         return float(result) if np.ndim(result) == 0 else np.asarray(result, dtype=np.float64)
-
-    def log_e_path(self, outcomes: npt.ArrayLike) -> FloatArray:
-        """The log of E after each label of one or many streams.
-
-        Args:
-            outcomes: (..., T) of 1 (correct) and 0 (wrong), time on the last axis.
-
-        Returns:
-            (..., T).
-
-        Raises:
-            DataRefused: an outcome is neither 0 nor 1.
-        """
-        known = e_values.outcomes(outcomes)
-        wrong = np.cumsum(1.0 - known, axis=-1)
-        seen = np.arange(1.0, known.shape[-1] + 1.0)
-        # Streams share most of their counts: each pair is computed once, which is what makes it fast.
-        pairs, position = np.unique(seen * (known.shape[-1] + 1.0) + wrong, return_inverse=True)
-        labels, misses = np.divmod(pairs, known.shape[-1] + 1.0)
-        return self.log_e(labels - misses, misses)[position].reshape(known.shape)
 
 
 def log_mixture_threshold(false_alarm_rate: float) -> float:
@@ -252,29 +231,6 @@ class ShiryaevRoberts:
         """The log of the weighted mean of M; -infinity before the first label."""
         return e_values.log_mean([e_values.log_expm1(total) for total in self.log_sums], SHARES)
 
-    def log_statistic_path(self, outcomes: npt.ArrayLike) -> FloatArray:
-        """The log of the statistic after each label of one or many streams that go on from this state.
-
-        Args:
-            outcomes: (..., T) of 1 (correct) and 0 (wrong), time on the last axis.
-
-        Returns:
-            (..., T).
-
-        Raises:
-            DataRefused: an outcome is neither 0 nor 1.
-        """
-        known = e_values.outcomes(outcomes)
-        column = (-1, *([1] * (known.ndim - 1)))
-        when_right = np.reshape(self._log_ratios(True), column)
-        when_wrong = np.reshape(self._log_ratios(False), column)
-        return statistic_path(
-            self.log_sums,
-            SHARES,
-            known.shape,
-            lambda t: np.where(known[..., t] == 1.0, when_right, when_wrong),
-        )
-
     def _log_ratios(self, correct: bool) -> list[float]:
         """The log of L for each alternative against the promise."""
         if correct:
@@ -299,34 +255,6 @@ def log_change_threshold(false_alarm_rate: float, horizon_labels: int = HORIZON_
     if horizon_labels < 1:
         raise errors.RequestRefused(f"the horizon is {horizon_labels} labels: it must be at least 1")
     return math.log(horizon_labels) - math.log(rate)
-
-
-def statistic_path(
-    log_sums: Sequence[float],
-    shares: Sequence[float],
-    shape: tuple[int, ...],
-    log_ratios: Callable[[int], FloatArray],
-) -> FloatArray:
-    """The log of a Shiryaev-Roberts statistic, averaged over K one-step e-values, after each label.
-
-    Args:
-        log_sums: (K,) ln(1 + M) of each at the start.
-        shares: (K,) their weights, summing to 1.
-        shape: (..., T) of the streams, time on the last axis.
-        log_ratios: from a step in 0..T-1 to (K, ...) the logs of the e-values of that label.
-
-    Returns:
-        (..., T).
-    """
-    column = (-1, *([1] * (len(shape) - 1)))
-    log_shares = np.reshape(np.log(shares), column)
-    sums: FloatArray = np.broadcast_to(np.reshape(log_sums, column), (len(log_sums), *shape[:-1]))
-    path = np.empty(shape)
-    for step in range(shape[-1]):
-        statistics = sums + log_ratios(step)
-        path[..., step] = np.logaddexp.reduce(statistics + log_shares, axis=0)
-        sums = np.logaddexp(0.0, statistics)
-    return path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,12 +4,8 @@ import math
 from dataclasses import dataclass
 from typing import Literal, Self
 
-import numpy as np
-import numpy.typing as npt
-
 from training import errors
-from training.measure.intervals import FloatArray
-from training.watch import breach, e_values
+from training.watch import e_values
 
 OFFSETS = (-1.0, -0.5, -0.25, 0.25, 0.5, 1.0)
 
@@ -118,38 +114,3 @@ class CalibrationDrift:
     def _evidence(self, side: float) -> float:
         sums = zip(self.log_sums, self.offsets, strict=True)
         return e_values.log_mean([total for total, offset in sums if offset * side > 0.0])
-
-    def log_e_path(self, outcomes: npt.ArrayLike, confidences: npt.ArrayLike) -> FloatArray:
-        """The log of E after each label of one or many streams that go on from this state.
-
-        Args:
-            outcomes: (..., T) of 1 (correct) and 0 (wrong), time on the last axis.
-            confidences: (..., T) in [0, 1].
-
-        Returns:
-            (..., T).
-
-        Raises:
-            DataRefused: an argument is not as described.
-        """
-        known = e_values.outcomes(outcomes)
-        claimed = e_values.confidences(confidences, known.shape)
-        right = np.cumsum(known, axis=-1)
-        total = np.full(known.shape, -np.inf)
-        for log_bet, offset in zip(self.log_bets, self.offsets, strict=True):
-            cost = np.cumsum(np.log1p(claimed * math.expm1(offset)), axis=-1)
-            np.logaddexp(total, log_bet + offset * right - cost, out=total)
-        return total - math.log(len(self.offsets))
-
-    def log_statistic_path(self, outcomes: npt.ArrayLike, confidences: npt.ArrayLike) -> FloatArray:
-        """The log of the e-detector's statistic after each label; arguments and shapes as in `log_e_path`."""
-        known = e_values.outcomes(outcomes)
-        claimed = e_values.confidences(confidences, known.shape)
-        offsets = np.reshape(self.offsets, (-1, *([1] * (known.ndim - 1))))
-        bets = np.expm1(offsets)
-        return breach.statistic_path(
-            self.log_sums,
-            [1.0 / len(self.offsets)] * len(self.offsets),
-            known.shape,
-            lambda t: offsets * known[..., t] - np.log1p(claimed[..., t] * bets),
-        )

@@ -17,9 +17,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Self
 
-import numpy as np
-import numpy.typing as npt
-
 from calibrators import Calibrator
 from sidecar.decision import decide
 from sidecar.decision.records import Decision, InForce
@@ -31,7 +28,6 @@ from sidecar.policy.loading import LoadedPolicy
 from sidecar.policy.model import Model
 from sidecar.policy.tables import ModelTable
 from training import errors
-from training.measure.intervals import FloatArray
 from training.watch import e_values, score_shift, streams
 from training.watch.streams import EntryOf
 
@@ -144,27 +140,6 @@ def weight(planned: float, floor: float) -> float:
     if not (0.0 < planned <= 1.0 and 0.0 < floor <= 1.0):
         raise errors.DataRefused(f"the propensities {planned} and {floor} must lie in (0, 1]")
     return min(1.0, floor / planned)
-
-
-def log_e_path(differences: npt.ArrayLike) -> FloatArray:
-    """The log of the evidence for the challenger after each label of one or many streams, from the start.
-
-    Args:
-        differences: (..., T) in [-1, 1], time on the last axis; negate them for the reverse.
-
-    Returns:
-        (..., T).
-
-    Raises:
-        DataRefused: one is outside, or not a number.
-    """
-    known = np.atleast_1d(np.asarray(differences, dtype=np.float64))
-    if not bool(np.all(np.abs(known) <= 1.0)):
-        raise errors.DataRefused("differences of Brier scores must all lie in [-1, 1]")
-    total = np.full(known.shape, -np.inf)
-    for bet in BETS:
-        np.logaddexp(total, np.cumsum(np.log1p(bet * known), axis=-1), out=total)
-    return total - math.log(len(BETS))
 
 
 def log_needed(false_alarm_rate: float) -> float:

@@ -130,34 +130,6 @@ def outcome(value: float) -> bool:
     return bool(value)
 
 
-def outcomes(values: npt.ArrayLike) -> FloatArray:
-    """Outcomes as 0.0 and 1.0, in the shape given, with at least one axis (the last one is time).
-
-    Raises:
-        DataRefused: something in there is neither 0 nor 1.
-    """
-    array = np.atleast_1d(np.asarray(values, dtype=np.float64))
-    if not bool(np.all((array == 0.0) | (array == 1.0))):
-        raise errors.DataRefused("outcomes must all be 1 (correct) or 0 (wrong)")
-    return array
-
-
-def confidences(values: npt.ArrayLike, shape: tuple[int, ...]) -> FloatArray:
-    """Calibrated confidences in [0, 1], one for each outcome of an array of this shape.
-
-    Raises:
-        DataRefused: there are more or fewer, or one is not in [0, 1].
-    """
-    array = np.atleast_1d(np.asarray(values, dtype=np.float64))
-    if array.shape != shape:
-        raise errors.DataRefused(
-            f"there must be one confidence for each outcome: their shapes are {array.shape} and {shape}"
-        )
-    if not bool(np.all((array >= 0.0) & (array <= 1.0))):
-        raise errors.DataRefused("a confidence is outside [0, 1] or not a number")
-    return array
-
-
 def counts(values: npt.ArrayLike, name: str) -> FloatArray:
     """Whole numbers, not negative.
 

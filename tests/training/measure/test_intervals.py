@@ -12,7 +12,6 @@ from training.measure import intervals
 def test_vectors_of_47_in_50() -> None:
     assert intervals.wilson(47, 50) == pytest.approx((0.8378291, 0.979385), abs=1e-6)
     assert intervals.clopper_pearson(47, 50) == pytest.approx((0.8345181, 0.9874514), abs=1e-7)
-    assert intervals.jeffreys(47, 50) == pytest.approx((0.8484674, 0.9828133), abs=1e-7)
 
 
 @given(st.integers(1, 400), st.floats(0.0, 1.0), st.sampled_from([0.8, 0.95, 0.99]))

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests import builders
+from tests.statistics import paths
 from training import errors
 from training.watch import alarm_rules, state
 from training.watch.breach import BetaMixture, ShiryaevRoberts, Thresholds
@@ -95,9 +96,9 @@ def test_the_detectors_get_what_they_are_for() -> None:
     (made,) = feed({}, {AUTO: given}).values()
     assert (made.labels, made.correct) == (60, int(outcomes.sum()))
     assert made.mixture_log_e == BetaMixture.default(0.95).log_e(made.correct, 60 - made.correct)
-    path = ShiryaevRoberts.start(0.95).log_statistic_path(outcomes)
+    path = paths.change(ShiryaevRoberts.start(0.95), outcomes)
     assert made.change_log_statistic == pytest.approx(path[-1], rel=1e-12)
-    drift = CalibrationDrift().log_e_path(outcomes, confidences)
+    drift = paths.drift(CalibrationDrift(), outcomes, confidences)
     assert made.drift.log_e == pytest.approx(drift[-1], rel=1e-9)
     assert made.began_at == 0.0
     assert made.last_label_at == 59.0
@@ -109,8 +110,8 @@ def test_an_alarm_is_raised_at_the_label_that_brings_the_evidence_and_not_before
     rng = np.random.default_rng(11)
     outcomes = np.concatenate([rng.random(400) < 0.96, rng.random(400) < 0.8])
     thresholds = Thresholds.of(0.05)
-    mixture = BetaMixture.default(0.95).log_e_path(outcomes)
-    change = ShiryaevRoberts.start(0.95).log_statistic_path(outcomes)
+    mixture = paths.mixture(BetaMixture.default(0.95), outcomes)
+    change = paths.change(ShiryaevRoberts.start(0.95), outcomes)
     reached = (mixture >= thresholds.mixture_log_e) | (change >= thresholds.change_log_statistic)
     first = int(np.argmax(reached))
     assert first > 400, "the world changed there"

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import integrate, special
 
+from tests.statistics import paths
 from training import errors
 from training.watch import breach
 from training.watch.breach import SHARES, BetaMixture, ShiryaevRoberts, Thresholds
@@ -82,19 +83,19 @@ def test_expects_no_growth_from_a_label_while_the_promise_is_kept(
 def test_the_order_of_the_labels_does_not_matter(outcomes: list[bool], promise: float, seed: int) -> None:
     mixture = BetaMixture.default(promise)
     shuffled = np.random.default_rng(seed).permutation(outcomes)
-    assert mixture.log_e_path(outcomes)[-1] == mixture.log_e_path(shuffled)[-1]
-    assert mixture.log_e_path(outcomes)[-1] == mixture.log_e(sum(outcomes), len(outcomes) - sum(outcomes))
+    assert paths.mixture(mixture, outcomes)[-1] == paths.mixture(mixture, shuffled)[-1]
+    assert paths.mixture(mixture, outcomes)[-1] == mixture.log_e(sum(outcomes), len(outcomes) - sum(outcomes))
 
 
 def test_a_path_is_the_value_after_each_label_of_each_stream() -> None:
     outcomes = np.random.default_rng(3).random((2, 5, 40)) < 0.8
     mixture = BetaMixture.default(0.9)
-    path = mixture.log_e_path(outcomes)
+    path = paths.mixture(mixture, outcomes)
     assert path.shape == outcomes.shape
     for index in np.ndindex(outcomes.shape):
         seen = outcomes[index[0], index[1], : index[2] + 1]
         assert path[index] == mixture.log_e(int(seen.sum()), int((~seen).sum()))
-    assert mixture.log_e_path(np.empty((3, 0))).shape == (3, 0)
+    assert paths.mixture(mixture, np.empty((3, 0))).shape == (3, 0)
 
 
 @pytest.mark.parametrize(
@@ -164,11 +165,6 @@ def test_refuses_what_is_no_count(correct: float, wrong: float) -> None:
         BetaMixture.default(0.9).log_e(correct, wrong)
 
 
-def test_refuses_what_is_no_outcome() -> None:
-    with pytest.raises(errors.DataRefused, match="outcomes"):
-        BetaMixture.default(0.9).log_e_path([1.0, 0.5])
-
-
 def test_threshold() -> None:
     assert breach.log_mixture_threshold(0.025) == pytest.approx(math.log(40.0))
     for rate in (0.0, 1.0, math.nan):
@@ -234,7 +230,7 @@ def test_a_path_is_one_update_after_another_from_any_state(
     state = ShiryaevRoberts.start(promise)
     for correct in before:
         state = state.updated(correct)
-    path = state.log_statistic_path([after, after])
+    path = paths.change(state, [after, after])
     for step, correct in enumerate(after):
         state = state.updated(correct)
         assert path[:, step] == pytest.approx([state.log_statistic] * 2, abs=1e-9)
@@ -243,9 +239,9 @@ def test_a_path_is_one_update_after_another_from_any_state(
 def test_streams_of_any_shape_go_side_by_side() -> None:
     outcomes = np.random.default_rng(5).random((2, 3, 50)) < 0.9
     start = ShiryaevRoberts.start(0.9)
-    path = start.log_statistic_path(outcomes)
+    path = paths.change(start, outcomes)
     for i, j in np.ndindex(2, 3):
-        assert path[i, j] == pytest.approx(start.log_statistic_path(outcomes[i, j]), abs=1e-12)
+        assert path[i, j] == pytest.approx(paths.change(start, outcomes[i, j]), abs=1e-12)
 
 
 @given(promise=CHANGE_PROMISES, outcomes=OUTCOMES)
@@ -258,7 +254,7 @@ def test_the_state_survives_json(promise: float, outcomes: list[bool]) -> None:
 
 
 def test_a_long_breach_outgrows_the_floats_but_not_the_logarithm() -> None:
-    path = ShiryaevRoberts.start(0.95).log_statistic_path(np.zeros(2_000))
+    path = paths.change(ShiryaevRoberts.start(0.95), np.zeros(2_000))
     assert path[-1] > 2_000.0
     damaged = ShiryaevRoberts(
         promise=0.95, alternatives=(0.925, 0.9, 0.85), log_sums=(900.0, 900.0, 900.0), labels=9
@@ -272,8 +268,8 @@ def test_a_good_spell_is_no_credit() -> None:
     short, long = ((np.arange(n) % 20 != 0) for n in (1_000, 10_000))
     start = ShiryaevRoberts.start(0.95)
     bad = np.zeros(10)
-    first = start.log_statistic_path(np.concatenate([short, bad]))[-1]
-    second = start.log_statistic_path(np.concatenate([long, bad]))[-1]
+    first = paths.change(start, np.concatenate([short, bad]))[-1]
+    second = paths.change(start, np.concatenate([long, bad]))[-1]
     assert second == pytest.approx(first, abs=0.2)
     assert first > breach.log_change_threshold(0.025)
 
@@ -309,8 +305,6 @@ def test_refuses_what_is_no_state() -> None:
 def test_the_change_detector_refuses_what_is_no_outcome(outcome: float) -> None:
     with pytest.raises(errors.DataRefused, match="outcome"):
         ShiryaevRoberts.start(0.9).updated(outcome)
-    with pytest.raises(errors.DataRefused, match="outcomes"):
-        ShiryaevRoberts.start(0.9).log_statistic_path([1, outcome])
 
 
 def test_each_detector_has_half_of_the_rate() -> None:

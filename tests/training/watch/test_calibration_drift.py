@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.statistics import paths
 from training import errors
 from training.watch.calibration_drift import OFFSETS, CalibrationDrift
 
@@ -53,8 +54,8 @@ def test_a_path_is_one_update_after_another_from_any_state(
 ) -> None:
     state = fed(before)
     outcomes, confidences = zip(*after, strict=True)
-    evidence = state.log_e_path([outcomes] * 2, [confidences] * 2)
-    statistic = state.log_statistic_path([outcomes] * 2, [confidences] * 2)
+    evidence = paths.drift(state, [outcomes] * 2, [confidences] * 2)
+    statistic = paths.drift_change(state, [outcomes] * 2, [confidences] * 2)
     for step, (outcome, confidence) in enumerate(after):
         state = state.updated(outcome, confidence)
         assert evidence[:, step] == pytest.approx([state.log_e] * 2, abs=1e-9)
@@ -111,7 +112,7 @@ def test_a_steady_error_below_an_eighth_of_a_logit_is_left_alone() -> None:
     confidence = np.full((20, 100_000), 0.8)
     for shift, found in ((0.08, False), (0.2, True)):
         truth = 1.0 / (1.0 + math.exp(-(math.log(4.0) - shift)))
-        evidence = CalibrationDrift().log_e_path(rng.random(confidence.shape) < truth, confidence)[:, -1]
+        evidence = paths.drift(CalibrationDrift(), rng.random(confidence.shape) < truth, confidence)[:, -1]
         assert bool((evidence > math.log(20.0)).all() if found else (evidence < 0.0).all())
 
 
@@ -119,15 +120,11 @@ def test_a_steady_error_below_an_eighth_of_a_logit_is_left_alone() -> None:
 def test_refuses_what_is_no_confidence(confidence: float) -> None:
     with pytest.raises(errors.DataRefused, match="confidence"):
         CalibrationDrift().updated(True, confidence)
-    with pytest.raises(errors.DataRefused, match="confidence"):
-        CalibrationDrift().log_e_path([1, 0], [0.5, confidence])
 
 
 def test_refuses_what_does_not_fit() -> None:
     with pytest.raises(errors.DataRefused, match="outcome"):
         CalibrationDrift().updated(0.7, 0.5)
-    with pytest.raises(errors.DataRefused, match="shapes"):
-        CalibrationDrift().log_statistic_path([1, 0], [0.5])
     state = fed([(True, 0.9)])
     for wrong in (
         {"log_bets": (0.0,)},

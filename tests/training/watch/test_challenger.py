@@ -15,6 +15,7 @@ import calibrators
 from calibrators import AppliesTo, Calibrator, Constant, Evidence, Identity
 from sidecar.decision.records import Artifact, CalibratorReference, InForce
 from tests import builders
+from tests.statistics import paths
 from training import errors
 from training.watch import challenger, measurements
 from training.watch.challenger import ChallengerEvidence
@@ -73,7 +74,7 @@ def test_over_eight_labels_it_is_worth_one_on_average(high: float, low: float) -
     for sequence in itertools.product((high, low), repeat=8):
         ups = sequence.count(high)
         probability = share**ups * (1.0 - share) ** (8 - ups)
-        path = challenger.log_e_path(sequence)
+        path = paths.challenger(sequence)
         total += probability * math.exp(path[-1])
         reached += probability * bool(np.any(path >= math.log(5.0)))
     assert total == pytest.approx(1.0, abs=1e-12)
@@ -85,10 +86,8 @@ def test_neither_order_nor_pauses_matter_and_the_path_is_the_same(differences, s
     evidence = fed(differences)
     shuffled = np.random.default_rng(seed).permutation(differences).tolist()
     assert fed(shuffled).log_e == pytest.approx(evidence.log_e, abs=1e-9)
-    assert challenger.log_e_path(differences)[-1] == pytest.approx(evidence.log_e, abs=1e-9)
-    assert challenger.log_e_path(np.negative(differences))[-1] == pytest.approx(
-        evidence.log_e_reverse, abs=1e-9
-    )
+    assert paths.challenger(differences)[-1] == pytest.approx(evidence.log_e, abs=1e-9)
+    assert paths.challenger(np.negative(differences))[-1] == pytest.approx(evidence.log_e_reverse, abs=1e-9)
     stored = msgspec.json.decode(msgspec.json.encode(evidence), type=ChallengerEvidence)
     assert stored == evidence
 
@@ -109,19 +108,19 @@ def test_false_alarms_stay_below_the_rate() -> None:
     correct = rng.random((2000, 1500)) < 0.85
     alike = (0.95 - correct) ** 2 - (0.75 - correct) ** 2
     for differences in (worst, alike, -alike):
-        alarms = float(np.mean(np.any(challenger.log_e_path(differences) >= math.log(40.0), axis=1)))
+        alarms = float(np.mean(np.any(paths.challenger(differences) >= math.log(40.0), axis=1)))
         assert alarms <= 0.025 + 3.0 * math.sqrt(0.025 * 0.975 / 2000)
-    assert float(np.mean(np.any(challenger.log_e_path(worst) >= math.log(40.0), axis=1))) > 0.0
+    assert float(np.mean(np.any(paths.challenger(worst) >= math.log(40.0), axis=1))) > 0.0
 
 
 def test_a_better_challenger_is_found_as_fast_as_documented() -> None:
     rng = np.random.default_rng(21)
     for by, documented, labels in ((1.0, 340, 2000), (0.5, 1030, 4000), (0.25, 3800, 9000)):
         differences = overconfident(by, rng, 400, labels)
-        path = challenger.log_e_path(differences) >= math.log(40.0)
+        path = paths.challenger(differences) >= math.log(40.0)
         first = np.where(path.any(axis=1), path.argmax(axis=1) + 1, labels + 1)
         assert float(np.median(first)) == pytest.approx(documented, rel=0.1)
-        assert not np.any(challenger.log_e_path(-differences) >= math.log(40.0), axis=1).mean() > 0.025
+        assert not np.any(paths.challenger(-differences) >= math.log(40.0), axis=1).mean() > 0.025
 
 
 def test_weights_undo_what_the_rates_did() -> None:
@@ -132,7 +131,7 @@ def test_weights_undo_what_the_rates_did() -> None:
     drawn = rng.random(rates.shape) < rates
     values = np.where(drawn, np.where(rng.random(rates.shape) < (1.0 + means) / 2.0, 1.0, -1.0), 0.0)
     weight = np.where(rates == 0.5, challenger.weight(0.5, 0.05), challenger.weight(0.05, 0.05))
-    naive, weighted = (challenger.log_e_path(each)[:, -1] for each in (values, values * weight))
+    naive, weighted = (paths.challenger(each)[:, -1] for each in (values, values * weight))
     assert float(np.median(naive)) > math.log(40.0), "without weights it is fooled"
     assert float(np.mean(weighted >= math.log(40.0))) == 0.0
     assert challenger.weight(0.05, 0.1) == 1.0
@@ -142,8 +141,6 @@ def test_what_is_no_difference_is_refused() -> None:
     for wrong in (1.01, -1.01, math.nan, math.inf):
         with pytest.raises(errors.DataRefused):
             ChallengerEvidence().updated(wrong)
-        with pytest.raises(errors.DataRefused):
-            challenger.log_e_path([0.0, wrong])
         with pytest.raises(errors.DataRefused):
             challenger.difference(wrong, 0.5, correct=True)
         with pytest.raises(errors.DataRefused):
@@ -288,7 +285,7 @@ def test_each_label_counts_by_the_rate_that_its_policy_planned(world) -> None:
     decide(world, 1, champion, audit_rate=0.05, band="reject")  # 0.96, correct
     (found,) = told(world)
     first, second = 0.05**2 - 0.45**2, 0.05**2 - 0.04**2
-    expected = challenger.log_e_path([first / 4.0, second])[-1]
+    expected = paths.challenger([first / 4.0, second])[-1]
     assert found["log_evidence"] == pytest.approx(expected, abs=1e-9)
     assert found["brier_challenger"] == pytest.approx((0.45**2 / 4.0 + 0.04**2) / 1.25)
 
