@@ -43,7 +43,14 @@ MANY_LABELS = 4000
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ExactSample:
-    """n labels. Build one with `ExactSample.of`.
+    """n labels that stand for themselves: independent, and each included with the same probability.
+
+    An exact test counts rows. Where the draw took some decisions with another probability than others, counting
+    them as they come answers another question; keeping each with probability pi_min / pi brings the equal
+    probability back (`tally`). It is enough that the rows of one test are equal among themselves, so that a test
+    of the strictest answers does not pay for a band below that is audited more rarely.
+
+    Build one with `ExactSample.of`.
 
     Attributes:
         confidence: (n,) what the bands are cut on.

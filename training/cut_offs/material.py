@@ -66,7 +66,9 @@ class Material:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BandScope:
-    """The answers that the model's own bands decide. Build one with `BandScope.of`.
+    """The answers that the model's own bands decide: a cut-off is certified by those, and by no other.
+
+    Build one with `BandScope.of`.
 
     Attributes:
         table: the model's section of the policy, compiled.

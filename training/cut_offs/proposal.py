@@ -286,6 +286,10 @@ def _require_targets(bands: Sequence[Band], targets: Mapping[str, Decimal]) -> N
 def lines(costs: Costs, actions: Collection[Action]) -> tuple[CostLine, ...]:
     """The expected cost of each action, for the actions that a policy's bands have.
 
+    With q the probability that the answer is correct: AUTO_ROUTE costs (1 - q) E; AUTO_ROUTE_FLAGGED
+    (1 - q)(1 - k) E + F; HOLD_FOR_REVIEW H + r E; ESCALATE X; REJECT R + q V. Each is a line in q, so that each
+    action is the cheapest on one interval or on none.
+
     Raises:
         RequestRefused: the costs leave open what one of the actions is worth.
     """
@@ -321,7 +325,9 @@ def lines(costs: Costs, actions: Collection[Action]) -> tuple[CostLine, ...]:
 
 
 def envelope(given: Iterable[CostLine], upper: Fraction = Fraction(1)) -> tuple[Interval, ...]:
-    """Where each action is the cheapest, from `upper` down to 0; an action that never is, is not in it.
+    """Where each action is the cheapest, from `upper` down to 0: the lower envelope of the lines.
+
+    After Chow, On optimum recognition error and reject tradeoff, 1970. An action that never is, is not in it.
 
     Of two that cost the same over an interval the first in `given` has it.
     """

@@ -127,7 +127,7 @@ def log_numbers(
     step: int = 0,
     model_id: str | None = None,
 ) -> None:
-    """Logs metrics and parameters to a run.
+    """Logs metrics and parameters to a run, many together: one by one they would take longer than a fit.
 
     Args:
         registry: MLflow's client.
