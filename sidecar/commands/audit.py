@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from sidecar import errors
-from sidecar.commands import key_source, ledger_source
+from sidecar.commands import ledger_source
 from sidecar.decision import audit
 from sidecar.ledger.audit_view import Standing, recount
 from sidecar.policy.actions import Intent
@@ -40,7 +40,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Prints the list, and what disagrees."""
     keys = None
     if arguments.recompute:
-        keys = key_source.audit_keys(arguments)
+        keys = ledger_source.audit_keys(arguments)
         if not keys:
             raise errors.SettingsRefused(
                 f"there is no audit key to draw again with: set TRUEBAND_AUDIT_KEYS, or name with --data-dir the "

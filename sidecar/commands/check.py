@@ -10,7 +10,7 @@ import calibrators
 from sidecar import errors
 from sidecar.decision import proofs
 from sidecar.policy import fallback, floors_file, loading, model
-from sidecar.service.registry import locations
+from sidecar.service.registry.sources import file_path
 
 
 def add_parser(subparsers: Any) -> None:
@@ -76,7 +76,7 @@ def _without_lower_bound(name: str, entry: model.Model) -> Iterator[str]:
         if not uri.startswith("file:"):
             continue
         try:
-            found = calibrators.loads(locations.file_path(uri).read_bytes())
+            found = calibrators.loads(file_path(uri).read_bytes())
         except (OSError, errors.TruebandError) as error:
             yield f"{name}: {uri} of {whose} cannot be read here, so its lower curve was not looked for: {error}"
             continue

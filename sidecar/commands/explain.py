@@ -5,10 +5,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sidecar import errors, times
-from sidecar.commands import audit_story, key_source, ledger_source
-from sidecar.decision import recompute
+from sidecar.commands import ledger_source
+from sidecar.decision import draws, recompute
 from sidecar.decision.records import Decision
 from sidecar.ledger import artifacts
+from sidecar.ledger.audit_periods import AuditPeriod
+from sidecar.ledger.audit_view import AuditMember, AuditView
 from sidecar.ledger.queries import StoredDecision
 from sidecar.ledger.store import Ledger
 
@@ -40,7 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
             print(f"label       {said} from {each.label.source}, {each.label.channel}, {each.state}")
         if not arguments.recompute:
             return 0
-        known = key_source.audit_keys(arguments)
+        known = ledger_source.audit_keys(arguments)
         found = [difference for answer in stored.answers for difference in _recomputed(answer, ledger, known)]
         missing = sorted(
             {answer.audit_key_id for answer in stored.answers if answer.audit_rate > 0.0} - known.keys()
@@ -83,7 +85,7 @@ def _story(stored: StoredDecision, ledger: Ledger) -> Iterator[str]:
         drawn = "drawn" if answer.drawn else "not drawn"
         yield f"  audit     {drawn} at rate {answer.audit_rate:g} with key {answer.audit_key_id}"
         if answer.audit_budget:
-            yield f"            {audit_story.told(answer, ledger.audits())}"
+            yield f"            {_audit_story(answer, ledger.audits())}"
 
 
 def _asked(answer: Decision) -> str:
@@ -118,10 +120,58 @@ def _recomputed(answer: Decision, ledger: Ledger, known: Mapping[str, bytes]) ->
         yield f"answer {answer.answer_id}: {difference}"
     key = known.get(answer.audit_key_id)
     if key is not None:
-        for difference in audit_story.drawn_again(answer, key, ledger.audits()):
+        for difference in _drawn_again(answer, key, ledger.audits()):
             yield f"answer {answer.answer_id}: {difference}"
 
 
 def _numbers(values: tuple[float, ...]) -> str:
     shown = ", ".join(repr(value) for value in values[:8])
     return f"{shown}, ... ({len(values)} numbers)" if len(values) > 8 else shown
+
+
+def _audit_story(answer: Decision, audits: AuditView) -> str:
+    """What became of an answer under an audit budget, in words."""
+    member = audits.member(answer)
+    if member is None:
+        return "under a budget, and in no population: the ledger does not have it whole"
+    week = member.population.week
+    period = _period(member, audits)
+    plan = f"week {week}, at most {answer.audit_budget} of what is drawn"
+    if period is None:
+        return f"{plan}: not closed yet"
+    closed = f"{plan}; closed with {period.n_sampled} of {period.n_drawn}, tau {period.tau:.6g}"
+    if member.late:
+        return f"{closed}: it came late, and so was never sampled"
+    if member.draw is None or not member.draw < period.tau:
+        return f"{closed}: not in the sample"
+    return f"{closed}: in the sample, with inclusion probability {period.inclusion:.6g}"
+
+
+def _drawn_again(answer: Decision, key: bytes, audits: AuditView) -> Iterator[str]:
+    """What is recorded otherwise than the key says, a sentence each.
+
+    Args:
+        answer: as it was recorded.
+        key: that drew.
+        audits: of the ledger.
+    """
+    draw = draws.audit_draw(key, answer.decision_id)
+    if answer.drawn != (draw < answer.audit_rate):
+        yield f"drawn is {answer.drawn}, and the key says otherwise"
+        return
+    member = audits.member(answer) if answer.audit_budget else None
+    if member is None or member.key_id != answer.audit_key_id:
+        return
+    if answer.drawn and answer.audit_draw != draw:
+        yield f"the recorded draw is {answer.audit_draw!r}, and the key's is {draw!r}"
+    period = _period(member, audits)
+    sampled = period is not None and not member.late and draw < period.tau
+    if sampled and member.task is None and not member.elsewhere:
+        yield "the key puts it in the sample of its period, and it has no audit task"
+    elif member.task is not None and not sampled:
+        yield "it has an audit task, and the key does not put it in the sample of a closed period"
+
+
+def _period(member: AuditMember, audits: AuditView) -> AuditPeriod | None:
+    found = audits.periods(model=member.population.model, week=member.population.week)
+    return next((period for period in found if period.population == member.population), None)

@@ -1,4 +1,4 @@
-"""The flags that say which ledger a command reads."""
+"""The flags that say which ledger a command reads, and what it finds beside it."""
 
 import argparse
 import os
@@ -7,6 +7,7 @@ from pathlib import Path
 
 from sidecar.ledger.snapshot import open_snapshot
 from sidecar.ledger.store import Ledger
+from sidecar.service.deciding import keys
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,3 +30,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def snapshot(arguments: argparse.Namespace) -> AbstractContextManager[Ledger]:
     """A snapshot of the ledger that the flags name."""
     return open_snapshot(arguments.ledger_url or f"sqlite:///{arguments.data_dir.absolute() / 'ledger.db'}")
+
+
+def audit_keys(arguments: argparse.Namespace) -> dict[str, bytes]:
+    """The audit keys by id, from the environment or the data directory; none is made."""
+    return keys.known_audit(os.environ.get("TRUEBAND_AUDIT_KEYS", ""), arguments.data_dir)

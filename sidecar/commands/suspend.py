@@ -1,4 +1,4 @@
-"""`suspend`: the brake. What it covers waits for a person, from now on."""
+"""`suspend` and `resume`: the brake. What it covers waits for a person, until one lifts it."""
 
 import argparse
 from typing import Any
@@ -17,7 +17,12 @@ SCOPE = ("tenant", "model", "model_version", "band", "category", "source")
 
 
 def add_parser(subparsers: Any) -> None:
-    """Declares the command."""
+    """Declares both commands."""
+    _add_suspend(subparsers)
+    _add_resume(subparsers)
+
+
+def _add_suspend(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "suspend",
         help="let nothing in a model, band, category, tenant or so act without a person",
@@ -38,19 +43,47 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--category", help="a business category")
     parser.add_argument("--source", choices=tuple(SOURCES), help="who gives the answer")
     parser.add_argument("--everything", action="store_true", help="all of it, in the place of a scope")
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=_suspend)
 
 
-def run(arguments: argparse.Namespace) -> int:
+def _suspend(arguments: argparse.Namespace) -> int:
     """Prints the suspension."""
     request = admin_pb2.SuspendRequest(
         scope=_scope(arguments), explanation=arguments.reason, suspended_by=arguments.by
     )
     with client.connect(arguments.address, token=client.token_of(arguments.token_file)) as channel:
         stub = admin_pb2_grpc.AdminServiceStub(channel)
-        made = stub.Suspend(request, timeout=client.DEADLINE_SECONDS).suspension
-    print("\n".join(lines(made)))
-    print(f"lift it with: python -m sidecar resume {made.suspension_id} --reason TEXT --by NAME")
+        suspension = stub.Suspend(request, timeout=client.DEADLINE_SECONDS).suspension
+    print("\n".join(lines(suspension)))
+    print(f"lift it with: python -m sidecar resume {suspension.suspension_id} --reason TEXT --by NAME")
+    return 0
+
+
+def _add_resume(subparsers: Any) -> None:
+    parser = subparsers.add_parser(
+        "resume",
+        help="lift a suspension",
+        description="Lifts one suspension, and no other: what another one covers too stays suspended.",
+    )
+    add_address(parser)
+    parser.add_argument("suspension_id", metavar="ID", help="as `suspend` printed it, and `status` shows it")
+    parser.add_argument("--reason", required=True, metavar="TEXT", help="why it may be lifted")
+    parser.add_argument(
+        "--by", default="", metavar="NAME", help="the person who lifts it; with a principals file, who calls"
+    )
+    parser.set_defaults(run=_resume)
+
+
+def _resume(arguments: argparse.Namespace) -> int:
+    """Prints what was lifted."""
+    request = admin_pb2.ResumeRequest(
+        suspension_id=arguments.suspension_id, explanation=arguments.reason, resumed_by=arguments.by
+    )
+    with client.connect(arguments.address, token=client.token_of(arguments.token_file)) as channel:
+        stub = admin_pb2_grpc.AdminServiceStub(channel)
+        lifted = stub.Resume(request, timeout=client.DEADLINE_SECONDS).suspension
+    why = " ".join(lifted.explanation.split())
+    print(f"resumed {lifted.suspension_id}, which {lifted.suspended_by} had suspended: {why}")
     return 0
 
 

@@ -7,7 +7,7 @@ from sidecar.decision.records import FallbackStep
 from sidecar.ledger.labelled import Labelled
 from sidecar.policy import loading
 from sidecar.policy.actions import Action
-from sidecar.service.registry import admission, expectations
+from sidecar.service.registry import expectations, fetch
 from sidecar.service.registry.sources import Resolved
 from tests import builders
 from training import errors, rules
@@ -116,14 +116,14 @@ def test_the_published_constant_is_what_the_sidecar_admits_for_that_rule_alone()
     slots = {slot.source: (slot, expected) for slot, expected in expectations(policy).items()}
     resolved = Resolved(name="rule-stop", version="1")
     slot, expected = slots["rules/stop"]
-    admitted = admission.admit(document, slot=slot, expected=expected, resolved=resolved)
+    admitted = fetch.admit(document, slot=slot, expected=expected, resolved=resolved)
     assert admitted.kind == "constant"
     assert admitted.apply_one(0.5) == worth.lower
     # A claim that is a lower bound already serves a policy that cuts its bands on lower bounds.
     assert admitted.bound_of(worth.lower) == worth.lower
     slot, expected = slots["rules/local"]
     with pytest.raises(calibrators.CalibratorRefused, match="model versions stop"):
-        admission.admit(document, slot=slot, expected=expected, resolved=resolved)
+        fetch.admit(document, slot=slot, expected=expected, resolved=resolved)
 
 
 def test_only_a_rule_with_a_registered_name_can_be_published() -> None:

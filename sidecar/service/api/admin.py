@@ -4,15 +4,23 @@ import time
 from collections.abc import Callable
 
 import grpc
-from trueband.v1 import admin_pb2, admin_pb2_grpc
+from trueband.v1 import admin_pb2, admin_pb2_grpc, decision_pb2
 
 from sidecar import ENGINE_VERSION, errors
 from sidecar.decision import specification
-from sidecar.service.api import permissions, responses, suspensions
+from sidecar.decision.suspensions import Scope, Suspension
+from sidecar.policy.actions import AnswerSource
+from sidecar.service.api import permissions, responses
 from sidecar.service.control import Control
+from sidecar.service.principals import Principal
 from sidecar.service.registry import SlotStatus
 
 RELOAD_SECONDS = 10.0
+
+SOURCES: dict[int, AnswerSource | None] = {
+    decision_pb2.ANSWER_SOURCE_UNSPECIFIED: None,
+    **{number: source for source, number in responses.SOURCES.items()},
+}
 
 
 class AdminServicer(admin_pb2_grpc.AdminServiceServicer):
@@ -80,12 +88,12 @@ class AdminServicer(admin_pb2_grpc.AdminServiceServicer):
         self, request: admin_pb2.SuspendRequest, context: grpc.ServicerContext
     ) -> admin_pb2.SuspendResponse:
         """Suspends a scope: at once, and until a person lifts it. A service may do so too."""
-        made = self._control.brake.suspend(
-            suspensions.scope(request),
+        suspension = self._control.brake.suspend(
+            _scope(request),
             explanation=request.explanation,
-            suspended_by=suspensions.name("suspended_by", request.suspended_by, permissions.principal()),
+            suspended_by=_name("suspended_by", request.suspended_by, permissions.principal()),
         )
-        return admin_pb2.SuspendResponse(suspension=suspensions.message(made))
+        return admin_pb2.SuspendResponse(suspension=_suspension(suspension))
 
     def Resume(
         self, request: admin_pb2.ResumeRequest, context: grpc.ServicerContext
@@ -97,16 +105,16 @@ class AdminServicer(admin_pb2_grpc.AdminServiceServicer):
         lifted = self._control.brake.resume(
             request.suspension_id,
             explanation=request.explanation,
-            resumed_by=suspensions.name("resumed_by", request.resumed_by, caller),
+            resumed_by=_name("resumed_by", request.resumed_by, caller),
         )
-        return admin_pb2.ResumeResponse(suspension=suspensions.message(lifted))
+        return admin_pb2.ResumeResponse(suspension=_suspension(lifted))
 
     def ListSuspensions(
         self, request: admin_pb2.ListSuspensionsRequest, context: grpc.ServicerContext
     ) -> admin_pb2.ListSuspensionsResponse:
         """What is suspended, the newest first."""
         active = self._control.brake.active
-        return admin_pb2.ListSuspensionsResponse(suspensions=[suspensions.message(each) for each in active])
+        return admin_pb2.ListSuspensionsResponse(suspensions=[_suspension(each) for each in active])
 
     def _calibrator(self, status: SlotStatus) -> admin_pb2.CalibratorStatus:
         message = admin_pb2.CalibratorStatus(
@@ -144,3 +152,60 @@ class AdminServicer(admin_pb2_grpc.AdminServiceServicer):
                 else responses.timestamp(forwarder.last_forwarded_at)
             ),
         )
+
+
+def _scope(request: admin_pb2.SuspendRequest) -> Scope:
+    """The scope that a request names. One without `scope` is a mistake; an empty `scope` is everything.
+
+    Raises:
+        errors.InvalidRequest: there is none, or its source is no AnswerSource of this version.
+    """
+    if not request.HasField("scope"):
+        raise errors.InvalidRequest(
+            (errors.Violation("scope", "is required: an empty one, which must be there, covers everything"),)
+        )
+    scope = request.scope
+    if scope.source not in SOURCES:
+        raise errors.InvalidRequest(
+            (errors.Violation("scope.source", f"{scope.source} is no AnswerSource of this version"),)
+        )
+    return Scope(
+        tenant=scope.tenant if scope.HasField("tenant") else None,
+        model=scope.model,
+        model_version=scope.model_version,
+        band=scope.band,
+        category=scope.category,
+        source=SOURCES[scope.source],
+    )
+
+
+def _name(field: str, given: str, caller: Principal) -> str:
+    """The name to keep: who calls, by authentication; or what the request says, where nobody is known.
+
+    Raises:
+        errors.InvalidRequest: the request gives another name than the caller's.
+    """
+    if caller.is_anonymous:
+        return given
+    if given.strip() not in ("", caller.name):
+        mistake = f"is {given!r}, and you call as {caller.name!r}: leave it out, or give that"
+        raise errors.InvalidRequest((errors.Violation(field, mistake),))
+    return caller.name
+
+
+def _suspension(suspension: Suspension) -> admin_pb2.Suspension:
+    scope = suspension.scope
+    covered = admin_pb2.SuspensionScope(
+        model=scope.model, model_version=scope.model_version, band=scope.band, category=scope.category
+    )
+    if scope.tenant is not None:
+        covered.tenant = scope.tenant
+    if scope.source is not None:
+        covered.source = responses.SOURCES[scope.source]
+    return admin_pb2.Suspension(
+        suspension_id=suspension.suspension_id,
+        scope=covered,
+        explanation=suspension.explanation,
+        suspended_by=suspension.suspended_by,
+        suspended_at=responses.timestamp(suspension.suspended_at),
+    )

@@ -34,10 +34,8 @@ from sidecar.service.api.routing import RoutingServicer
 from sidecar.service.control import Control
 from sidecar.service.deciding.router import Router
 from sidecar.service.principals import PrincipalsFile
-from sidecar.service.review.classes import classes_by_policy
-from sidecar.service.review.closing import ClosingWatch
-from sidecar.service.review.expiry import ExpiryWatch
-from sidecar.service.review.queue import ReviewQueue
+from sidecar.service.review.housekeeping import ClosingWatch, ExpiryWatch
+from sidecar.service.review.queue import ReviewQueue, classes_by_policy
 from sidecar.service.settings import Settings
 
 MAX_MESSAGE_BYTES = 16 << 20

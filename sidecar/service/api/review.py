@@ -1,19 +1,37 @@
-"""`ReviewService`."""
+"""`ReviewService`: its messages to our own types, every bad field named, and back."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import grpc
+from google.protobuf import duration_pb2
 from trueband.v1 import review_pb2, review_pb2_grpc
 
 from sidecar import errors
-from sidecar.decision.tasks import Task, TaskState
+from sidecar.decision.tasks import Disposition, Task, TaskState, Verdict
+from sidecar.errors import InvalidRequest, Violation
 from sidecar.ledger.store import Ledger
 from sidecar.policy import categories
 from sidecar.policy.actions import TaskKind
-from sidecar.service.api import permissions, requests, review_requests, review_responses
+from sidecar.service.api import field_checks, permissions, requests, review_responses
 from sidecar.service.api.outcome_watch import OutcomeWatch
-from sidecar.service.review.leasing import Held
+from sidecar.service.review.completion import Finding
+from sidecar.service.review.lease import DEFAULT_LEASE_SECONDS, Held, Wanted
 from sidecar.service.review.queue import ReviewQueue
+
+VERDICTS: dict[int, Verdict | None] = {
+    review_pb2.VERDICT_UNSPECIFIED: None,
+    review_pb2.VERDICT_CORRECT: "CORRECT",
+    review_pb2.VERDICT_INCORRECT: "INCORRECT",
+    review_pb2.VERDICT_CANNOT_TELL: "CANNOT_TELL",
+}
+DISPOSITIONS: dict[int, Disposition | None] = {
+    review_pb2.DISPOSITION_UNSPECIFIED: None,
+    review_pb2.DISPOSITION_RELEASE: "RELEASE",
+    review_pb2.DISPOSITION_RELEASE_CORRECTED: "RELEASE_CORRECTED",
+    review_pb2.DISPOSITION_REFUSE: "REFUSE",
+}
+MOST_FILTERS = 100
 
 
 class ReviewServicer(review_pb2_grpc.ReviewServiceServicer):
@@ -28,7 +46,7 @@ class ReviewServicer(review_pb2_grpc.ReviewServiceServicer):
         self, request: review_pb2.LeaseTasksRequest, context: grpc.ServicerContext
     ) -> review_pb2.LeaseTasksResponse:
         """Takes tasks for the calling reviewer."""
-        held = self._queue.lease(permissions.principal(), review_requests.wanted(request))
+        held = self._queue.lease(permissions.principal(), _wanted(request))
         return review_pb2.LeaseTasksResponse(tasks=[self._held(each) for each in held])
 
     def ExtendLease(
@@ -36,7 +54,7 @@ class ReviewServicer(review_pb2_grpc.ReviewServiceServicer):
     ) -> review_pb2.ExtendLeaseResponse:
         """Keeps a lease longer."""
         held = self._queue.extend(
-            permissions.principal(), request.task_id, request.fence, review_requests.lease_seconds(request)
+            permissions.principal(), request.task_id, request.fence, _lease_seconds(request)
         )
         return review_pb2.ExtendLeaseResponse(lease=review_responses.lease(held.slot))
 
@@ -45,7 +63,7 @@ class ReviewServicer(review_pb2_grpc.ReviewServiceServicer):
     ) -> review_pb2.CompleteTaskResponse:
         """Ends a task with a verdict and a disposition."""
         completed = self._queue.complete(
-            permissions.principal(), request.task_id, request.fence, review_requests.finding(request)
+            permissions.principal(), request.task_id, request.fence, _finding(request)
         )
         return review_pb2.CompleteTaskResponse(task=self._task(completed.task), stale=completed.stale)
 
@@ -53,8 +71,9 @@ class ReviewServicer(review_pb2_grpc.ReviewServiceServicer):
         self, request: review_pb2.DeclineTaskRequest, context: grpc.ServicerContext
     ) -> review_pb2.DeclineTaskResponse:
         """Gives a task back for good."""
-        explanation = review_requests.explanation(request)
-        task = self._queue.decline(permissions.principal(), request.task_id, request.fence, explanation)
+        task = self._queue.decline(
+            permissions.principal(), request.task_id, request.fence, _explanation(request)
+        )
         return review_pb2.DeclineTaskResponse(task=self._task(task))
 
     def ReleaseTask(
@@ -112,16 +131,88 @@ class ReviewServicer(review_pb2_grpc.ReviewServiceServicer):
         self, request: review_pb2.ListOutcomesRequest, context: grpc.ServicerContext
     ) -> review_pb2.ListOutcomesResponse:
         """A feed of outcomes."""
-        found, cursor = self._outcomes.feed(
+        outcomes, cursor = self._outcomes.feed(
             permissions.principal(),
             tenant=request.tenant,
             cursor=request.cursor,
             page_size=requests.page_size(request.page_size),
         )
-        return review_pb2.ListOutcomesResponse(outcomes=found, next_cursor=cursor)
+        return review_pb2.ListOutcomesResponse(outcomes=outcomes, next_cursor=cursor)
 
     def _task(self, task: Task) -> review_pb2.Task:
         return review_responses.task(task, self._queue.shown(task))
 
     def _held(self, held: Held) -> review_pb2.Task:
         return review_responses.task(held.task, self._queue.shown(held.task), held.slot)
+
+
+def _wanted(message: review_pb2.LeaseTasksRequest) -> Wanted:
+    """Which tasks a message asks for.
+
+    Raises:
+        InvalidRequest: naming every bad field.
+    """
+    bad = [
+        Violation(name, f"has {len(getattr(message, name))} entries; at most {MOST_FILTERS}")
+        for name in ("kinds", "models", "categories", "skills")
+        if len(getattr(message, name)) > MOST_FILTERS
+    ]
+    for name in ("models", "categories", "skills"):
+        for value in getattr(message, name)[:MOST_FILTERS]:
+            field_checks.bounded(name, value, bad)
+    if bad:
+        raise InvalidRequest(tuple(bad))
+    return Wanted(
+        kinds=tuple(TaskKind(name) for name in requests.names("kinds", message.kinds, review_pb2.TaskKind)),
+        models=tuple(message.models),
+        categories=tuple(categories.normalise(name) for name in message.categories),
+        skills=tuple(message.skills),
+        count=message.count or 1,
+        lease_seconds=_lease_seconds(message),
+    )
+
+
+def _lease_seconds(message: Any) -> float:
+    """The length of a lease that a message asks for, in seconds; the default where it says nothing."""
+    if not message.HasField("lease_duration"):
+        return DEFAULT_LEASE_SECONDS
+    length: duration_pb2.Duration = message.lease_duration
+    return length.seconds + length.nanos / 1e9
+
+
+def _finding(message: review_pb2.CompleteTaskRequest) -> Finding:
+    """What a reviewer found.
+
+    Raises:
+        InvalidRequest: naming every bad field.
+    """
+    bad: list[Violation] = []
+    for name in ("true_class", "true_category"):
+        field_checks.bounded(name, getattr(message, name), bad)
+    field_checks.bounded("explanation", message.explanation, bad, most=field_checks.MAX_NOTE)
+    if message.verdict not in VERDICTS:
+        bad.append(Violation("verdict", f"{message.verdict} is no Verdict of this version"))
+    if message.disposition not in DISPOSITIONS:
+        bad.append(Violation("disposition", f"{message.disposition} is no Disposition of this version"))
+    if bad:
+        raise InvalidRequest(tuple(bad))
+    return Finding(
+        verdict=VERDICTS[message.verdict],
+        true_class=message.true_class,
+        disposition=DISPOSITIONS[message.disposition],
+        explanation=message.explanation,
+        true_category=message.true_category if message.HasField("true_category") else None,
+    )
+
+
+def _explanation(message: review_pb2.DeclineTaskRequest) -> str:
+    """Why a task is declined.
+
+    Raises:
+        InvalidRequest: it is too long.
+    """
+    bad: list[Violation] = []
+    field_checks.bounded("explanation", message.explanation, bad, most=field_checks.MAX_NOTE)
+    if bad:
+        raise InvalidRequest(tuple(bad))
+    return message.explanation

@@ -5,7 +5,7 @@ from trueband.v1 import decision_pb2, review_pb2
 from sidecar.decision.tasks import Slot, Task
 from sidecar.ledger.outcomes import Outcome
 from sidecar.service.api import responses
-from sidecar.service.review.showing import Shown
+from sidecar.service.review.screen import Shown
 
 
 def task(given: Task, shown: Shown, own: Slot | None = None) -> review_pb2.Task:

@@ -8,8 +8,8 @@ from sidecar import dialect
 from sidecar.decision.records import Governance
 from sidecar.dialect import Move, Place, Step
 from sidecar.service.in_force.governance import UNKNOWN, GovernanceLog
-from sidecar.service.registry import Resolved, Source, locations
-from sidecar.service.registry.asking import Answer
+from sidecar.service.registry import Resolved, Source, mlflow_source
+from sidecar.service.registry.fetch import Fetch
 from sidecar.service.registry.mlflow_source import REVOKED_TAG
 
 UNFINISHED_SECONDS = 60.0
@@ -32,7 +32,7 @@ class _Left:
 
 
 class AliasTrace:
-    """What the registry's tags tell of the aliases that a watcher follows; see `sidecar.service.registry.trace.Trace`.
+    """What the registry's tags tell of the aliases that a watcher follows; see `registry.watcher.Trace`.
 
     Each watcher has one of its own, which is told in that watcher's thread alone.
     """
@@ -47,7 +47,7 @@ class AliasTrace:
 
     def seen(self, uri: str, resolved: Resolved | None, source: Source) -> None:
         """Follows the alias of a URI, and tells of a version that was revoked."""
-        named = locations.alias_of(uri)
+        named = mlflow_source.alias_of(uri)
         if named is not None:
             self._follow(*named, resolved, source)
         if resolved is not None and resolved.revoked:
@@ -63,7 +63,7 @@ class AliasTrace:
         """Tells who revoked what was in force."""
         self._tell_revoked(known.name, known.version, source.tags(known.version))
 
-    def refused(self, known: Resolved | None, answer: Answer) -> None:
+    def refused(self, known: Resolved | None, answer: Fetch) -> None:
         """Tells that a version does not go in force here, and why. What was revoked is told as that."""
         resolved, refusal = answer.resolved, answer.refusal
         if refusal is None or resolved.revoked or not resolved.version:

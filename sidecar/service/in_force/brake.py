@@ -1,11 +1,14 @@
 """The brake: the suspensions in force here. They act at once, survive, and spread over the ledger."""
 
 import logging
+import os
 import re
 import threading
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
+
+import msgspec
 
 from calibrators.errors import TruebandError
 from sidecar import errors
@@ -13,7 +16,6 @@ from sidecar.decision import identifiers, suspension_scope, suspensions
 from sidecar.decision.records import Record
 from sidecar.decision.suspensions import Event, Resumption, Scope, Suspension, Suspensions
 from sidecar.policy.tables import ModelTable
-from sidecar.service.in_force import suspension_file
 
 logger = logging.getLogger(__name__)
 
@@ -24,6 +26,9 @@ MOST_ACTIVE = 1000
 MOST_LIFTED = 10_000
 MOST_NAME_BYTES = 256
 MOST_EXPLANATION_BYTES = 4096
+
+FILE_VERSION = 1
+MAX_FILE_BYTES = 16 << 20
 
 
 class Recorder(Protocol):
@@ -75,7 +80,7 @@ class Brake:
         self._stopping = threading.Event()
         self._looked = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="brake", daemon=True)
-        self._known = self._kept = suspension_file.read(path)
+        self._known = self._kept = read_suspensions(path)
         self.last_error = ""
         self.active: tuple[Suspension, ...] = self._known.active()
 
@@ -196,7 +201,7 @@ class Brake:
             return
         self._known = known
         try:
-            suspension_file.write(self._path, known)
+            write_suspensions(self._path, known)
             self._kept = known
         except OSError as error:
             logger.error("suspensions_not_written", extra={"fields": {"cause": str(error)}})
@@ -241,3 +246,62 @@ def _text(field: str, value: str, most: int) -> tuple[errors.Violation, ...]:
     if suspension_scope.CONTROL.search(value):
         return (errors.Violation(field, "holds a control character"),)
     return ()
+
+
+class _SuspensionFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    version: int
+    events: tuple[Event, ...]
+
+
+def read_suspensions(path: Path) -> Suspensions:
+    """What the file says; nothing is suspended where there is none.
+
+    Raises:
+        errors.SuspensionsUnreadable: there is a file, and it cannot be understood.
+    """
+    try:
+        with path.open("rb") as file:
+            body = file.read(MAX_FILE_BYTES + 1)
+    except FileNotFoundError:
+        return Suspensions()
+    except OSError as error:
+        raise _unreadable(path, error.strerror or str(error)) from error
+    if len(body) > MAX_FILE_BYTES:
+        raise _unreadable(path, f"larger than {MAX_FILE_BYTES >> 20} MiB")
+    try:
+        kept = msgspec.json.decode(body, type=_SuspensionFile)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise _unreadable(path, str(error)) from error
+    if kept.version != FILE_VERSION:
+        raise _unreadable(path, f"of version {kept.version}, which another version of Trueband has written")
+    return suspensions.merge(Suspensions(), kept.events)
+
+
+def write_suspensions(path: Path, known: Suspensions) -> None:
+    """Replaces the file; after a sudden end at any point there is the old one or the new one.
+
+    One process writes it, one call at a time.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    body = msgspec.json.encode(_SuspensionFile(version=FILE_VERSION, events=known.events()))
+    aside = path.with_name(f"{path.name}.tmp")
+    with os.fdopen(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        file.write(body)
+        file.flush()
+        os.fsync(file.fileno())
+    aside.replace(path)
+    directory = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+
+
+def _unreadable(path: Path, cause: str) -> errors.SuspensionsUnreadable:
+    return errors.SuspensionsUnreadable(
+        f"{path}: cannot be read ({cause}), so it is not known what is suspended, and nothing may start to "
+        "act; restore the file, or move it away once a person has made sure that the ledger, or a fresh "
+        "`suspend` right after the start, says the same"
+    )

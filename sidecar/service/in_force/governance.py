@@ -6,6 +6,7 @@ of the versions tell who did it and why. It never stands in the way of the chang
 
 import hashlib
 import logging
+import os
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +18,6 @@ import msgspec
 from sidecar import errors
 from sidecar.decision.records import Governance, GovernanceKind, Record
 from sidecar.dialect import Place
-from sidecar.service.in_force import last_seen
 from sidecar.service.in_force.policy_file import PolicyInForce
 
 logger = logging.getLogger(__name__)
@@ -29,6 +29,7 @@ SAME_SECONDS = 600.0
 MOST_PENDING = 1000
 MOST_TOLD = 10_000
 MOST_NAME, MOST_TEXT = 256, 4096
+MOST_BYTES = 1 << 20
 
 
 class Recorder(Protocol):
@@ -36,6 +37,20 @@ class Recorder(Protocol):
 
     def append(self, records: Sequence[Record], *, durable: bool) -> None:
         """Keeps the records; raises errors.JournalUnavailable if it cannot."""
+
+
+class LastSeen(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a sidecar last saw of everything that governs it, in one file: a restart sees what changed.
+
+    Attributes:
+        policy: the digest of the policy; empty: not seen yet.
+        floors: the digest of the floors; empty: none.
+        places: where each alias was, by `NAME@alias`.
+    """
+
+    policy: str = ""
+    floors: str = ""
+    places: dict[str, Place] = {}
 
 
 class GovernanceLog:
@@ -59,7 +74,7 @@ class GovernanceLog:
         self._journal = journal
         self._clock = clock
         self._lock = threading.Lock()
-        self._seen = self._kept = last_seen.read(path)
+        self._seen = self._kept = read_last_seen(path)
         self._pending: deque[Governance] = deque(maxlen=MOST_PENDING)
         self._told: dict[str, None] = {}
 
@@ -144,7 +159,7 @@ class GovernanceLog:
         """Journals the events that are news here, and then keeps what was seen."""
         with self._lock:
             before = self._seen
-            self._seen = last_seen.LastSeen(
+            self._seen = LastSeen(
                 policy=before.policy if policy is None else policy,
                 floors=before.floors if floors is None else floors,
                 places={**before.places, **places},
@@ -162,7 +177,34 @@ class GovernanceLog:
                     self._journal.append(list(self._pending), durable=True)
                     self._pending.clear()
                 if self._seen != self._kept:
-                    last_seen.write(self._path, self._seen)
+                    write_last_seen(self._path, self._seen)
                     self._kept = self._seen
             except (errors.JournalUnavailable, OSError) as error:
                 logger.warning("governance_not_kept", extra={"fields": {"cause": str(error)}})
+
+
+_decoder: msgspec.json.Decoder[LastSeen] = msgspec.json.Decoder(LastSeen)
+
+
+def read_last_seen(path: Path) -> LastSeen:
+    """What the file says; nothing was seen yet where there is none, or none that can be understood."""
+    try:
+        with path.open("rb") as file:
+            return _decoder.decode(file.read(MOST_BYTES))
+    except (OSError, msgspec.DecodeError):
+        return LastSeen()
+
+
+def write_last_seen(path: Path, seen: LastSeen) -> None:
+    """Replaces the file, whole or not at all.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    draft = path.with_suffix(".draft")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    with open(descriptor, "wb") as file:
+        file.write(msgspec.json.encode(seen))
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(draft, path)

@@ -19,7 +19,7 @@ from sidecar.policy.actions import Intent
 from sidecar.policy.upkeep import Admission
 from sidecar.service.deciding.snapshot import PRIMARY, Snapshot, slot_of
 from sidecar.service.registry import CalibratorInForce, Resolved, Slot
-from sidecar.service.registry.asking import SHIFTS_ROUTING
+from sidecar.service.registry.fetch import SHIFTS_ROUTING
 
 logger = logging.getLogger(__name__)
 

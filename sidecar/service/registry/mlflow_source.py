@@ -5,17 +5,18 @@ block for minutes on a dead registry, so tight time-outs are set before, unless 
 """
 
 import os
+import re
 import tempfile
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 from urllib import parse
 
 from calibrators.errors import CalibratorRefused
 from sidecar.errors import RegistryFailure
-from sidecar.service.registry import failures, sources
-from sidecar.service.registry.sources import Resolved
+from sidecar.service.registry import sources
+from sidecar.service.registry.sources import FileSource, Resolved, Source
 
 DOCUMENT = "calibrator.json"
 DIGEST_TAG = "trueband.sha256"
@@ -24,6 +25,9 @@ APPROVED_TAG = "trueband.approved"
 OWN_TAGS = "trueband."
 DOWNLOAD_SECONDS = 10.0
 CHUNK_BYTES = 64 * 1024
+MODELS_URI = re.compile(r"models:/([^/@]+)(?:@([A-Za-z0-9_-]+)|/([1-9][0-9]*))")
+USERINFO = re.compile(r"(?<=//)[^/@\s'\"]+@")
+MAX_MESSAGE = 400
 
 CLIENT_ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "2",
@@ -33,6 +37,37 @@ CLIENT_ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
 }
 """What we set for MLflow where the user did not: the next poll is the retry, and nothing phones home."""
+
+
+def open_source(uri: str, *, registry_uri: str | None = None, scratch: Path | None = None) -> Source:
+    """The source behind a URI; nothing is read yet.
+
+    Args:
+        uri: `models:/NAME@alias`, `models:/NAME/3` or `file:PATH`.
+        registry_uri: the address of the MLflow server; None takes it from the environment.
+        scratch: an existing directory for downloads.
+
+    Raises:
+        RegistryFailure: it is none of these.
+    """
+    if uri.startswith("file:"):
+        return FileSource(sources.file_path(uri))
+    match = MODELS_URI.fullmatch(uri)
+    if match is None:
+        raise RegistryFailure(
+            f"{uri!r} is no calibrator source: write models:/NAME@champion, models:/NAME/3 or file:PATH",
+            code="SOURCE_UNKNOWN",
+        )
+    name, alias, version = match.groups()
+    return MlflowSource(name=name, alias=alias, version=version, registry_uri=registry_uri, scratch=scratch)
+
+
+def alias_of(uri: str) -> tuple[str, str] | None:
+    """The registered model and the alias that a URI names; None where it names no alias."""
+    match = MODELS_URI.fullmatch(uri)
+    if match is None or match.group(2) is None:
+        return None
+    return match.group(1), match.group(2)
 
 
 class MlflowSource:
@@ -175,7 +210,7 @@ class MlflowSource:
                 raise missing(where)
             if response.status_code != 200:
                 text = response.raw.read(500, decode_content=True).decode("utf-8", "replace")
-                raise failures.of_status(response.status_code, text, registry=address)
+                raise failure_of_status(response.status_code, text, registry=address)
             # One read of the socket each: a server that sends a byte now and then must not get past the
             # deadline.
             while chunk := response.raw.read1(CHUNK_BYTES, decode_content=True):
@@ -206,7 +241,7 @@ class MlflowSource:
     ) -> NoReturn:
         if isinstance(error, RegistryFailure):
             raise error
-        raise failures.of(error, registry=registry, name=self._name, version=version, alias=alias) from error
+        raise failure_of(error, registry=registry, name=self._name, version=version, alias=alias) from error
 
 
 def registry_address(given: str | None, environment: Mapping[str, str]) -> str:
@@ -236,3 +271,70 @@ def missing(where: str) -> CalibratorRefused:
     return CalibratorRefused(
         f"there is no {where}: register it with `python -m training fit --register`", code="DOCUMENT_MISSING"
     )
+
+
+def failure_of(
+    error: BaseException, *, registry: str, name: str, version: str | None = None, alias: str | None = None
+) -> RegistryFailure:
+    """The failure that an error of MLflow's client stands for.
+
+    MLflow answers an unknown alias with 400 and anything else that is unknown with 404.
+
+    Args:
+        error: what the client raised.
+        registry: the server's address.
+        name: the registered model that was asked for.
+        version: the version that was asked for, if any.
+        alias: the alias that was asked for, if any.
+    """
+    text = str(error)
+    status = _status(error)
+    unknown = getattr(error, "error_code", "") in ("RESOURCE_DOES_NOT_EXIST", "NOT_FOUND")
+    if status == 400 and alias is not None:
+        return RegistryFailure(
+            f"the registered model {name} has no alias {alias}: promote a version, "
+            f"`python -m training promote VERSION --name {name} --alias {alias} --reason TEXT`",
+            code="ALIAS_UNKNOWN",
+        )
+    if unknown and (version is not None or "Model Version" in text):
+        return RegistryFailure(
+            f"the registered model {name} has no version {version or 'that its alias names'}: "
+            "name one that exists in the policy, or move the alias",
+            code="VERSION_UNKNOWN",
+        )
+    if unknown:
+        return RegistryFailure(
+            f"the registry {readable(registry)} has no registered model {name}: register a calibrator, "
+            f"`python -m training fit ... --register {name} --alias {alias or 'champion'}`",
+            code="REGISTERED_MODEL_UNKNOWN",
+        )
+    return failure_of_status(status, text, registry=registry)
+
+
+def failure_of_status(status: int | None, text: str, *, registry: str) -> RegistryFailure:
+    """The failure that an HTTP status and its text stand for, whatever was asked for."""
+    where = readable(registry)
+    if "Invalid Host header" in text:
+        return RegistryFailure(
+            f"{where} refuses requests under that host name: start `mlflow server` with --allowed-hosts "
+            "and the name and port in that address (its /health answers all the same)",
+            code="REGISTRY_HOST_REFUSED",
+        )
+    if status in (401, 403):
+        return RegistryFailure(
+            f"{where} denies access ({status}): set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, "
+            "or MLFLOW_TRACKING_TOKEN, of a user that may read the registered model",
+            code="REGISTRY_ACCESS_DENIED",
+        )
+    return RegistryFailure(f"{where} cannot be read: {readable(text)}")
+
+
+def readable(text: str) -> str:
+    """The text on one line, without logins in addresses, and not longer than a status line bears."""
+    flat = USERINFO.sub("", " ".join(text.split()))
+    return flat if len(flat) <= MAX_MESSAGE else flat[: MAX_MESSAGE - 1] + "…"
+
+
+def _status(error: BaseException) -> int | None:
+    ask = getattr(error, "get_http_status_code", None)
+    return cast("Callable[[], int]", ask)() if callable(ask) else None

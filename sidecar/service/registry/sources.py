@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
+from urllib import parse, request
 
 from calibrators.errors import CalibratorRefused
 from sidecar.errors import RegistryFailure
@@ -129,6 +130,23 @@ class FileSource:
         if len(data) > MAX_DOCUMENT_BYTES:
             raise too_large(str(self._path))
         return data
+
+
+def file_path(uri: str) -> Path:
+    """The path that a `file:` URI names: `file:PATH` as it stands, `file:///PATH` decoded as RFC 8089 says.
+
+    Raises:
+        RegistryFailure: it names another host.
+    """
+    rest = uri.removeprefix("file:")
+    if not rest.startswith("//"):
+        return Path(rest)
+    parts = parse.urlsplit(uri)
+    if parts.netloc not in ("", "localhost"):
+        raise RegistryFailure(
+            f"{uri} names the host {parts.netloc}; write file:PATH or file:///PATH", code="FILE_UNREADABLE"
+        )
+    return Path(request.url2pathname(parts.path))
 
 
 def too_large(where: str) -> CalibratorRefused:

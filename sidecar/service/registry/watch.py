@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from calibrators.errors import TruebandError
 from sidecar.errors import RegistryFailure
 from sidecar.service.registry import sources
-from sidecar.service.registry.asking import Answer
+from sidecar.service.registry.fetch import Fetch
 from sidecar.service.registry.slots import CalibratorInForce, Expectation, Slot, SlotStatus
 from sidecar.service.registry.sources import Resolved, Source
 
@@ -50,7 +50,7 @@ class Watch:
     expected: Expectation
     source: Source | None = None
     known: Resolved | None = None
-    refused: Answer | None = None
+    refused: Fetch | None = None
     refused_until: float = -math.inf
     refusals: int = 0
     failure: Failure | None = None
@@ -78,7 +78,7 @@ class Watch:
         self.due = -math.inf
         return self.requests
 
-    def standing_refusal(self, now: float) -> Answer | None:
+    def standing_refusal(self, now: float) -> Fetch | None:
         """The refusal that needs no second look yet; a requested attempt looks again.
 
         Args:
@@ -86,7 +86,7 @@ class Watch:
         """
         return self.refused if self.requests == self.served and now < self.refused_until else None
 
-    def refuse(self, answer: Answer, *, now: float, poll_seconds: float) -> None:
+    def refuse(self, answer: Fetch, *, now: float, poll_seconds: float) -> None:
         """Notes a refusal, so that the same document is not downloaded again at every poll."""
         if answer is self.refused and now < self.refused_until:
             return

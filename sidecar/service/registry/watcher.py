@@ -7,19 +7,46 @@ import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 from calibrators.errors import CalibratorRefused
 from sidecar.errors import RegistryFailure
-from sidecar.service.registry import admission, asking, locations, sources
-from sidecar.service.registry.asking import Answer, SlotJudge
-from sidecar.service.registry.cache import CacheUnusable
-from sidecar.service.registry.holdings import Holdings, OnChange
+from sidecar.service.registry import fetch, mlflow_source, sources
+from sidecar.service.registry.fetch import Fetch, SlotJudge
+from sidecar.service.registry.holdings import CacheUnusable, Holdings, OnChange
 from sidecar.service.registry.slots import CalibratorInForce, Expectation, Slot, SlotStatus
 from sidecar.service.registry.sources import Resolved, Source
-from sidecar.service.registry.trace import UNTRACED, Trace, tell
 from sidecar.service.registry.watch import Watch
 
 _log = logging.getLogger(__name__)
+
+
+class Trace(Protocol):
+    """Told in the refresh thread, outside of any lock. What it raises is logged, and changes nothing."""
+
+    def seen(self, uri: str, resolved: Resolved | None, source: Source) -> None:
+        """A source was read: what it called current, or None where its alias names nothing."""
+        ...
+
+    def withdrawn(self, known: Resolved, source: Source) -> None:
+        """What was in force was found to be revoked."""
+        ...
+
+    def refused(self, known: Resolved | None, answer: Fetch) -> None:
+        """A newcomer was refused, for the first time; `known` is what stays in force."""
+        ...
+
+
+class _Untraced:
+    def seen(self, uri: str, resolved: Resolved | None, source: Source) -> None: ...
+
+    def withdrawn(self, known: Resolved, source: Source) -> None: ...
+
+    def refused(self, known: Resolved | None, answer: Fetch) -> None: ...
+
+
+UNTRACED: Trace = _Untraced()
+"""Nobody wants to hear it."""
 
 
 class RegistryWatcher:
@@ -64,7 +91,7 @@ class RegistryWatcher:
         """
         self._holdings = Holdings(directory, on_change=on_change, clock=clock)
         self._open_source = open_source or partial(
-            locations.open_source, registry_uri=registry_uri, scratch=directory
+            mlflow_source.open_source, registry_uri=registry_uri, scratch=directory
         )
         self._judge = judge
         self._trace = trace
@@ -179,7 +206,7 @@ class RegistryWatcher:
         if (
             held is not None
             and old.expected.uri == expected.uri
-            and admission.mismatch(held.calibrator.applies_to, slot=slot, expected=expected) is None
+            and fetch.mismatch(held.calibrator.applies_to, slot=slot, expected=expected) is None
         ):
             return Watch(slot, expected, source=old.source, known=old.known, attempted=old.attempted)
         return Watch(slot, expected)
@@ -240,13 +267,13 @@ class RegistryWatcher:
             )
             self._changed.notify_all()
 
-    def _refresh(self, watch: Watch, known: Resolved | None, refused: Answer | None) -> None:
-        answer: Answer | None = None
+    def _refresh(self, watch: Watch, known: Resolved | None, refused: Fetch | None) -> None:
+        answer: Fetch | None = None
         failure: RegistryFailure | CalibratorRefused | None = None
         try:
             if watch.source is None:
                 watch.source = self._open_source(watch.expected.uri)
-            answer = asking.ask(
+            answer = fetch.ask(
                 watch.source,
                 slot=watch.slot,
                 expected=watch.expected,
@@ -256,15 +283,15 @@ class RegistryWatcher:
             )
         except (RegistryFailure, CalibratorRefused) as raised:
             failure = raised
-        revoked = watch.source is not None and asking.revoked(watch.source, known, answer, failure)
+        revoked = watch.source is not None and fetch.revoked(watch.source, known, answer, failure)
         if watch.source is not None:
-            tell(self._trace, watch, watch.source, known if revoked else None, answer, failure)
+            _tell(self._trace, watch, watch.source, known if revoked else None, answer, failure)
         with self._changed:
             if self._watches.get(watch.slot) is not watch:
                 return  # the policy changed meanwhile: nobody wants the answer any more
             if revoked:
                 self._withdraw(watch, "its version was revoked")
-                if answer is not None and asking.shifts(answer):
+                if answer is not None and fetch.shifts(answer):
                     watch.request()  # there is nothing in force any more whose routing could be shifted
             if failure is not None:
                 if not (watch.expected.optional and failure.code in sources.NAMES_NOTHING):
@@ -273,7 +300,7 @@ class RegistryWatcher:
             if answer is not None:
                 self._accept(watch, answer)
 
-    def _judge_of(self, slot: Slot) -> asking.Judge | None:
+    def _judge_of(self, slot: Slot) -> fetch.Judge | None:
         held = self._holdings.current.get(slot)
         return None if held is None or self._judge is None else partial(self._judge, slot, held)
 
@@ -282,7 +309,7 @@ class RegistryWatcher:
             watch.known = watch.refused = None
             self._holdings.withdraw(watch.slot, reason, forget=True)
 
-    def _accept(self, watch: Watch, answer: Answer) -> None:
+    def _accept(self, watch: Watch, answer: Fetch) -> None:
         if answer.refusal is not None:
             watch.refuse(answer, now=self._monotonic(), poll_seconds=self._poll_seconds)
             raise answer.refusal
@@ -293,3 +320,34 @@ class RegistryWatcher:
             self._holdings.confirm(watch.slot)
         watch.refused = None
         self._holdings.save(watch.slot)
+
+
+def _tell(
+    trace: Trace,
+    watch: Watch,
+    source: Source,
+    withdrawn: Resolved | None,
+    answer: Fetch | None,
+    failure: RegistryFailure | CalibratorRefused | None,
+) -> None:
+    """Tells a trace what came of asking a source. Whatever that raises, it can do nothing to the calibrators.
+
+    Args:
+        trace: the trace.
+        watch: the slot's, before it takes note of the answer.
+        source: what was asked.
+        withdrawn: what is about to be withdrawn, since it was revoked.
+        answer: what came of it.
+        failure: what it failed with, if there is no answer.
+    """
+    try:
+        if withdrawn is not None:
+            trace.withdrawn(withdrawn, source)
+        if answer is not None:
+            trace.seen(watch.expected.uri, answer.resolved, source)
+            if answer.refusal is not None and answer is not watch.refused:
+                trace.refused(watch.known, answer)
+        elif failure is not None and failure.code in sources.NAMES_NOTHING:
+            trace.seen(watch.expected.uri, None, source)
+    except Exception:
+        _log.exception("trace_failed")

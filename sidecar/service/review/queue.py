@@ -4,6 +4,7 @@ Each is one transaction: the task, its slots, the label, the outcome and the row
 together or not at all.
 """
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -12,15 +13,19 @@ import msgspec
 from sidecar import errors
 from sidecar.decision import due, labels, tasks
 from sidecar.decision.tasks import Completion, Task, TaskState
+from sidecar.ledger import artifacts
 from sidecar.ledger.leases import Event, ReviewTransaction
 from sidecar.ledger.outcomes import Outcome
 from sidecar.ledger.store import Ledger
 from sidecar.policy.actions import TaskKind
 from sidecar.policy.upkeep import Review
 from sidecar.service.principals import Principal
-from sidecar.service.review import bell, completing, leasing, showing
-from sidecar.service.review.completing import Finding
-from sidecar.service.review.leasing import Held, Wanted
+from sidecar.service.review import bell, completion, lease, screen
+from sidecar.service.review.completion import Finding
+from sidecar.service.review.lease import Held, Wanted
+
+MOST_REMEMBERED = 256
+"""How many policies' class names are remembered."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,24 +61,24 @@ class ReviewQueue:
         self._sidecar_id = sidecar_id
         self.news = bell.Bell()
 
-    def shown(self, task: Task) -> showing.Shown:
+    def shown(self, task: Task) -> screen.Shown:
         """What a reviewer sees of a task."""
-        return showing.shown(task, self._classes(task))
+        return screen.shown(task, self._classes(task))
 
     def lease(self, principal: Principal, wanted: Wanted) -> list[Held]:
         """Takes the most urgent tasks that the principal may and wants to take; see `leasing.lease`."""
-        return self._ledger.review(lambda transaction: leasing.lease(transaction, principal, wanted))
+        return self._ledger.review(lambda transaction: lease.lease(transaction, principal, wanted))
 
     def extend(self, principal: Principal, task_id: str, fence: int, lease_seconds: float) -> Held:
         """Keeps a lease longer; see `leasing.extend`."""
         return self._ledger.review(
-            lambda transaction: leasing.extend(transaction, principal, task_id, fence, lease_seconds)
+            lambda transaction: lease.extend(transaction, principal, task_id, fence, lease_seconds)
         )
 
     def decline(self, principal: Principal, task_id: str, fence: int, explanation: str) -> Task:
         """Gives a task back for good; see `leasing.give_back`."""
         return self._ledger.review(
-            lambda transaction: leasing.give_back(
+            lambda transaction: lease.give_back(
                 transaction, principal, task_id, fence, "DECLINED", explanation
             )
         )
@@ -81,7 +86,7 @@ class ReviewQueue:
     def release(self, principal: Principal, task_id: str, fence: int) -> Task:
         """Gives a task back for anybody; see `leasing.give_back`."""
         return self._ledger.review(
-            lambda transaction: leasing.give_back(transaction, principal, task_id, fence, "RELEASED", "")
+            lambda transaction: lease.give_back(transaction, principal, task_id, fence, "RELEASED", "")
         )
 
     def complete(self, principal: Principal, task_id: str, fence: int, finding: Finding) -> Completed:
@@ -99,12 +104,12 @@ class ReviewQueue:
         """
 
         def work(transaction: ReviewTransaction) -> Completed:
-            task = leasing.locked(transaction, task_id)
-            completing.check_form(task, finding)
-            found = completing.completion(task, finding, principal, transaction.now)
+            task = lease.locked(transaction, task_id)
+            completion.check_form(task, finding)
+            found = completion.completion(task, finding, principal, transaction.now)
             slot = next((each for each in task.slots if each.fence == fence and fence > 0), None)
             if slot is not None and slot.completion is not None and slot.reviewer == principal.name:
-                if not completing.same(slot.completion, found):
+                if not completion.same(slot.completion, found):
                     raise errors.AlreadyCompleted
                 return Completed(task=task, stale=False)
             if (
@@ -119,12 +124,12 @@ class ReviewQueue:
                 self._keep_stale(transaction, task, fence, finding, principal)
                 return Completed(task=task, stale=True)
             answers = transaction.answers(task.decision_id)
-            completing.check_permission(task, finding, principal, answers)
+            completion.check_permission(task, finding, principal, answers)
             transaction.complete(task, slot.slot, found)
             self._add_label(transaction, task, slot.slot, fence, finding, principal)
-            leasing.record(transaction, task, slot, "COMPLETED", principal, note=found.explanation)
-            self._settle(transaction, leasing.locked(transaction, task_id))
-            return Completed(task=leasing.locked(transaction, task_id), stale=False)
+            lease.record(transaction, task, slot, "COMPLETED", principal, note=found.explanation)
+            self._settle(transaction, lease.locked(transaction, task_id))
+            return Completed(task=lease.locked(transaction, task_id), stale=False)
 
         completed = self._ledger.review(work)
         self.news.ring()
@@ -195,7 +200,7 @@ class ReviewQueue:
         *,
         stale: bool = False,
     ) -> None:
-        made = completing.label(
+        made = completion.label(
             task,
             finding,
             event_id=_event_id(task, slot, fence),
@@ -213,9 +218,9 @@ class ReviewQueue:
         if task.state in tasks.WAITING:
             transaction.end(task, TaskState.COMPLETED)
         found.sort(key=lambda each: each.completed_at)
-        if completing.agree(task, found):
-            digest = showing.digest(self.shown(task))
-            ended = completing.outcome(task, found, shown_digest=digest, now=transaction.now)
+        if completion.agree(task, found):
+            digest = screen.digest(self.shown(task))
+            ended = completion.outcome(task, found, shown_digest=digest, now=transaction.now)
             if ended is not None:
                 transaction.add_outcome(ended)
             return
@@ -238,3 +243,30 @@ class ReviewQueue:
 
 def _event_id(task: Task, slot: int, fence: int) -> str:
     return f"{task.task_id}:{slot}:{fence}"
+
+
+def classes_by_policy(ledger: Ledger) -> Callable[[Task], tuple[str, ...]]:
+    """Tells a task's classes from the policy that its decision was made under.
+
+    That policy rather than the one in force: what a reviewer was shown must not change with it.
+    """
+
+    @functools.lru_cache(maxsize=MOST_REMEMBERED)
+    def classes(digest: str, model: str) -> tuple[str, ...]:
+        with ledger.reading() as at:
+            loaded = artifacts.policy_of(at, digest)
+        if loaded is None:
+            # Not remembered: the ledger may not have it yet.
+            raise LookupError(digest)
+        entry = loaded.policy.models.get(model)
+        return () if entry is None else tuple(entry.classes)
+
+    def of_task(task: Task) -> tuple[str, ...]:
+        if task.decision.evidence.kind not in ("probabilities", "logits"):
+            return ()
+        try:
+            return classes(task.decision.policy_digest, task.model)
+        except (LookupError, errors.PolicyRefused):
+            return ()
+
+    return of_task

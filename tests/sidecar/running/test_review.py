@@ -17,7 +17,7 @@ import pytest
 from trueband.v1 import review_pb2, review_pb2_grpc
 
 from sidecar import cli
-from sidecar.commands import review_screen
+from sidecar.commands import review
 
 PEOPLE = {"ada": ("person", "reviewer"), "bob": ("person", "reviewer"), "crm": ("service", "caller")}
 
@@ -230,7 +230,7 @@ def test_what_a_caller_wrote_cannot_steer_the_terminal():
         blind=False,
     )
     task.due_at.seconds = 1000
-    shown = "\n".join(review_screen.lines(task, now=1000 + 3 * 86400))
+    shown = "\n".join(review.lines(task, now=1000 + 3 * 86400))
     assert "ADJUDICATION of HOLD, OVERDUE by 3 d 0 h" in shown
     assert "hello" in shown
     assert all(each.isprintable() or each == "\n" for each in shown)
@@ -238,7 +238,7 @@ def test_what_a_caller_wrote_cannot_steer_the_terminal():
 
 def test_a_blind_task_says_so():
     task = review_pb2.Task(task_id="t", kind="TASK_KIND_HOLD", blind=True)
-    assert "answer   hidden" in "\n".join(review_screen.lines(task, now=0))
+    assert "answer   hidden" in "\n".join(review.lines(task, now=0))
 
 
 def test_at_a_terminal_one_key_is_enough(capsys):
@@ -260,7 +260,7 @@ def test_at_a_terminal_one_key_is_enough(capsys):
         before = termios.tcgetattr(slave)
         for keys, expected in (((b"C",), "c"), ((b"z", b"\x04"), None), ((b"\x04",), None)):
             answered = threading.Event()
-            prompt = review_screen.Prompt(source)
+            prompt = review.Prompt(source)
             typist = press(*keys, until=answered)
             assert prompt.key({"c": "correct"}) == expected
             answered.set()

@@ -38,8 +38,7 @@ from sidecar.service.api.labels import LabelServicer
 from sidecar.service.api.outcome_watch import OutcomeWatch
 from sidecar.service.api.review import ReviewServicer
 from sidecar.service.api.routing import RoutingServicer
-from sidecar.service.review.classes import classes_by_policy
-from sidecar.service.review.queue import ReviewQueue
+from sidecar.service.review.queue import ReviewQueue, classes_by_policy
 from tests import builders
 from tests.sidecar import services
 

@@ -12,7 +12,7 @@ from sidecar.ledger.store import Ledger
 from sidecar.policy import loading
 from sidecar.policy.actions import AnswerSource
 from sidecar.policy.tables import compile_policy
-from sidecar.service.in_force import suspension_file
+from sidecar.service.in_force import brake
 from sidecar.service.in_force.brake import MOST_ACTIVE, Brake
 
 TABLES = compile_policy(
@@ -230,7 +230,7 @@ def unwritable(monkeypatch):
     def refuse(path, known):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(suspension_file, "write", refuse)
+    monkeypatch.setattr(brake, "write_suspensions", refuse)
 
 
 def test_without_its_file_a_suspension_binds_and_says_that_it_may_not_survive(sidecar, monkeypatch):
@@ -323,7 +323,7 @@ def test_a_kept_file_has_every_event(sidecar):
     content = json.loads(sidecar.path.read_text(encoding="utf-8"))
     assert [event["type"] for event in content["events"]] == ["suspended", "resumed"]
     assert content["events"][0]["scope"] == {"tenant": "", "source": "SECONDARY"}
-    assert suspension_file.read(sidecar.path) == suspensions.merge(Suspensions(), sidecar.journal.records)
+    assert brake.read_suspensions(sidecar.path) == suspensions.merge(Suspensions(), sidecar.journal.records)
 
 
 def test_the_other_sidecar_hears_of_it_over_the_ledger(fleet):
@@ -438,7 +438,7 @@ def test_a_suspension_that_binds_nothing_any_more_is_said_at_the_start(sidecar, 
         suspended_at=1.0,
         sidecar_id="s1",
     )
-    suspension_file.write(sidecar.path, suspensions.merge(Suspensions(), [gone]))
+    brake.write_suspensions(sidecar.path, suspensions.merge(Suspensions(), [gone]))
     sidecar.start()
     sidecar.brake.start(30.0)
     sidecar.brake.stop()
@@ -479,7 +479,7 @@ def test_the_number_in_force_is_bounded(sidecar):
         )
         for number in range(MOST_ACTIVE)
     ]
-    suspension_file.write(sidecar.path, suspensions.merge(Suspensions(), many))
+    brake.write_suspensions(sidecar.path, suspensions.merge(Suspensions(), many))
     sidecar.start()
     with pytest.raises(errors.InvalidRequest, match="wider"):
         sidecar.suspend(model="leads")

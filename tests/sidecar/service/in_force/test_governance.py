@@ -9,11 +9,11 @@ from calibrators import CalibratorRefused
 from sidecar.decision.records import Governance
 from sidecar.dialect import Place
 from sidecar.policy import floors_file, loading
-from sidecar.service.in_force import last_seen, policy_file
+from sidecar.service.in_force import governance, policy_file
 from sidecar.service.in_force.alias_trace import UNFINISHED_SECONDS, AliasTrace
 from sidecar.service.in_force.governance import GovernanceLog
 from sidecar.service.registry import Resolved
-from sidecar.service.registry.asking import Answer
+from sidecar.service.registry.fetch import Fetch
 from tests.sidecar import services
 
 URI = "models:/cal@champion"
@@ -281,13 +281,13 @@ def test_a_refused_version_is_told_once_with_the_reason(life) -> None:
     resolved = Resolved(name="cal", version="3", digest="d")
     refusal = CalibratorRefused("shifts from 60 % to 10 %", code="CALIBRATOR_SHIFTS_ROUTING")
     for _ in range(3):
-        life.trace.refused(Resolved(name="cal", version="2"), Answer(resolved=resolved, refusal=refusal))
+        life.trace.refused(Resolved(name="cal", version="2"), Fetch(resolved=resolved, refusal=refusal))
     [event] = life.journal.records
     assert (event.kind, event.subject, event.from_, event.to) == ("ADMISSION_REFUSED", "cal", "2", "3")
     assert event.reason == "[CALIBRATOR_SHIFTS_ROUTING] shifts from 60 % to 10 %"
     assert event.by == "sidecar sidecar-a"
     revoked = dataclasses.replace(resolved, revoked=True)
-    life.trace.refused(None, Answer(resolved=revoked, refusal=refusal))
+    life.trace.refused(None, Fetch(resolved=revoked, refusal=refusal))
     assert len(life.journal.records) == 1
 
 
@@ -386,13 +386,13 @@ def test_a_disk_that_keeps_nothing_stops_nothing(tmp_path, registry, journal, ca
 def test_a_damaged_file_is_as_good_as_none(tmp_path, text: str) -> None:
     path = tmp_path / "seen.json"
     path.write_text(text)
-    assert last_seen.read(path) == last_seen.LastSeen()
+    assert governance.read_last_seen(path) == governance.LastSeen()
 
 
 def test_the_file_is_read_back_and_nobody_elses(tmp_path) -> None:
     path = tmp_path / "seen.json"
-    seen = last_seen.LastSeen(policy="sha256:p", places={"cal@champion": Place(version="3", move="k")})
-    last_seen.write(path, seen)
-    assert last_seen.read(path) == seen
+    seen = governance.LastSeen(policy="sha256:p", places={"cal@champion": Place(version="3", move="k")})
+    governance.write_last_seen(path, seen)
+    assert governance.read_last_seen(path) == seen
     assert path.stat().st_mode & 0o777 == 0o600
     assert [each.name for each in tmp_path.iterdir()] == ["seen.json"]

@@ -9,7 +9,7 @@ import pytest
 import calibrators
 from calibrators import Calibrator, CalibratorRefused
 from sidecar.errors import RegistryFailure
-from sidecar.service.registry import locations, mlflow_source, sources
+from sidecar.service.registry import mlflow_source, sources
 from sidecar.service.registry.mlflow_source import MlflowSource
 from sidecar.service.registry.sources import FileSource
 
@@ -90,8 +90,8 @@ def test_no_more_than_the_largest_document_is_read(tmp_path: Path) -> None:
     ],
 )
 def test_file_uris(uri: str, path: str) -> None:
-    assert locations.file_path(uri) == Path(path)
-    assert isinstance(locations.open_source(uri), FileSource)
+    assert sources.file_path(uri) == Path(path)
+    assert isinstance(mlflow_source.open_source(uri), FileSource)
 
 
 @pytest.mark.parametrize(
@@ -108,15 +108,17 @@ def test_file_uris(uri: str, path: str) -> None:
 )
 def test_other_uris_are_refused(uri: str, code: str) -> None:
     with pytest.raises(RegistryFailure) as failed:
-        locations.open_source(uri)
+        mlflow_source.open_source(uri)
     assert failed.value.code == code
 
 
 def test_models_uris_open_mlflow_sources_without_asking_anything() -> None:
     assert isinstance(
-        locations.open_source("models:/cal@champion", registry_uri="http://nowhere"), MlflowSource
+        mlflow_source.open_source("models:/cal@champion", registry_uri="http://nowhere"), MlflowSource
     )
-    assert isinstance(locations.open_source("models:/cal/17", registry_uri="http://nowhere"), MlflowSource)
+    assert isinstance(
+        mlflow_source.open_source("models:/cal/17", registry_uri="http://nowhere"), MlflowSource
+    )
     with pytest.raises(ValueError, match="an alias or a version"):
         MlflowSource(name="cal", alias="champion", version="3")
 

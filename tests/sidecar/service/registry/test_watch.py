@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from calibrators import CalibratorRefused
 from sidecar.errors import JournalUnavailable, RegistryFailure
 from sidecar.service.registry import Expectation, Resolved, Slot
-from sidecar.service.registry.asking import Answer
+from sidecar.service.registry.fetch import Fetch
 from sidecar.service.registry.watch import MAX_DELAY_SECONDS, Watch
 
 POLL = 10.0
@@ -137,8 +137,8 @@ def test_a_request_is_due_at_once_and_served_by_the_attempt_that_began_after_it(
     assert state.served == 1
 
 
-def refusal(version: str) -> Answer:
-    return Answer(
+def refusal(version: str) -> Fetch:
+    return Fetch(
         resolved=Resolved(name="cal", version=version), refusal=CalibratorRefused("", code="NOT_MONOTONE")
     )
 

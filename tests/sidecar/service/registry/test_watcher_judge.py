@@ -9,7 +9,7 @@ from calibrators import Calibrator, CalibratorRefused
 from sidecar.errors import RegistryFailure
 from sidecar.policy import loading
 from sidecar.service.registry import CalibratorInForce, Expectation, Resolved, Slot, challengers
-from sidecar.service.registry.asking import SHIFTS_ROUTING
+from sidecar.service.registry.fetch import SHIFTS_ROUTING
 from sidecar.service.registry.slots import ChallengerSlot
 
 M = Slot("m")

@@ -12,10 +12,9 @@ from sidecar.ledger.store import Ledger
 from sidecar.policy.actions import Action, TaskKind
 from sidecar.policy.upkeep import Review
 from sidecar.service.principals import Principal, Role
-from sidecar.service.review.classes import classes_by_policy
-from sidecar.service.review.completing import Finding
-from sidecar.service.review.leasing import Held, Wanted
-from sidecar.service.review.queue import ReviewQueue
+from sidecar.service.review.completion import Finding
+from sidecar.service.review.lease import Held, Wanted
+from sidecar.service.review.queue import ReviewQueue, classes_by_policy
 from tests import builders
 
 NOON = 1_770_000_000.0

@@ -9,7 +9,7 @@ from sidecar import errors
 from sidecar.decision import audit
 from sidecar.decision.records import PlannedTask
 from sidecar.policy.actions import TaskKind
-from sidecar.service.review.closing import ClosingWatch
+from sidecar.service.review.housekeeping import ClosingWatch
 
 
 def test_the_watch_closes_what_is_over_and_outlives_failures(

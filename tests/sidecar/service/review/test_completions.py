@@ -7,9 +7,9 @@ from sidecar.decision.labels import LabelState
 from sidecar.decision.tasks import TaskState, task_id
 from sidecar.policy.actions import TaskKind
 from sidecar.service.review import queue as queues
-from sidecar.service.review import showing
-from sidecar.service.review.completing import Finding
-from sidecar.service.review.leasing import DEFAULT_LEASE_SECONDS
+from sidecar.service.review import screen
+from sidecar.service.review.completion import Finding
+from sidecar.service.review.lease import DEFAULT_LEASE_SECONDS
 from tests import builders
 
 
@@ -61,7 +61,7 @@ def test_an_outcome_says_who_what_was_shown_and_until_when(desk, make_person):
     (outcome,) = desk.ledger.progress(decision_id).outcomes
     assert (outcome.decided_by, outcome.by_person, outcome.explanation) == ("ada", True, "looks right")
     assert (outcome.decided_at, outcome.expires_at) == (desk.now, desk.now + 1800)
-    assert outcome.shown_digest == showing.digest(showing.shown(held.task))
+    assert outcome.shown_digest == screen.digest(screen.shown(held.task))
 
 
 def test_what_a_service_releases_says_that_it_was_no_person(desk, make_service):
@@ -321,7 +321,7 @@ def test_a_completion_that_fails_at_its_end_changes_nothing(desk, make_person, m
         raise errors.LedgerUnavailable("the power went")
 
     with monkeypatch.context() as patch:
-        patch.setattr(queues.completing, "outcome", fail)
+        patch.setattr(queues.completion, "outcome", fail)
         with pytest.raises(errors.LedgerUnavailable):
             desk.complete(make_person("ada"), held)
     desk.crash()

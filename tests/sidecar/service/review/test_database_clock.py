@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from sidecar.ledger import database
 from sidecar.ledger.store import Ledger
-from sidecar.service.review.leasing import Wanted
+from sidecar.service.review.lease import Wanted
 from sidecar.service.review.queue import ReviewQueue
 
 

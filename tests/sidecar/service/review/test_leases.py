@@ -6,8 +6,8 @@ from sidecar import errors
 from sidecar.decision.tasks import TaskState
 from sidecar.policy.actions import TaskKind
 from sidecar.service.principals import ANONYMOUS
-from sidecar.service.review.completing import Finding
-from sidecar.service.review.leasing import DEFAULT_LEASE_SECONDS, LONGEST_HOLD_SECONDS
+from sidecar.service.review.completion import Finding
+from sidecar.service.review.lease import DEFAULT_LEASE_SECONDS, LONGEST_HOLD_SECONDS
 
 
 def state(desk, held):

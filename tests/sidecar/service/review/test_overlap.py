@@ -5,7 +5,7 @@ import pytest
 from sidecar.decision.labels import LabelState
 from sidecar.decision.tasks import TaskState, task_id
 from sidecar.policy.actions import TaskKind
-from sidecar.service.review.leasing import DEFAULT_LEASE_SECONDS
+from sidecar.service.review.lease import DEFAULT_LEASE_SECONDS
 from tests import builders
 
 

@@ -20,7 +20,7 @@ from sidecar import errors
 from sidecar.decision.labels import LabelState
 from sidecar.decision.tasks import TaskState
 from sidecar.policy.actions import TaskKind
-from sidecar.service.review.leasing import LONGEST_HOLD_SECONDS
+from sidecar.service.review.lease import LONGEST_HOLD_SECONDS
 
 REVIEWERS = 16
 WILLING = 6

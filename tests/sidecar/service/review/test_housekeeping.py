@@ -8,8 +8,8 @@ from sidecar import errors
 from sidecar.decision.labels import LabelState
 from sidecar.decision.tasks import TaskState
 from sidecar.policy.actions import TaskKind
-from sidecar.service.review.expiry import ExpiryWatch
-from sidecar.service.review.leasing import DEFAULT_LEASE_SECONDS
+from sidecar.service.review.housekeeping import ExpiryWatch
+from sidecar.service.review.lease import DEFAULT_LEASE_SECONDS
 
 
 def test_a_hold_past_its_time_expires_and_permits_nothing(desk, make_person):

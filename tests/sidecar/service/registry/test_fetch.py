@@ -1,4 +1,4 @@
-"""Admission: what may go in force, and in which slot."""
+"""A fetch: what may go in force, and in which slot."""
 
 import json
 from collections.abc import Callable
@@ -9,7 +9,7 @@ import pytest
 import calibrators
 from calibrators import Calibrator, CalibratorRefused, Platt
 from sidecar.policy import loading
-from sidecar.service.registry import Expectation, Resolved, Slot, admission, expectations
+from sidecar.service.registry import Expectation, Resolved, Slot, expectations, fetch
 
 EXPECTED = Expectation(uri="models:/cal@champion", evidence="score")
 SLOT = Slot("m")
@@ -20,7 +20,7 @@ def admit(
     calibrator: Calibrator | bytes, *, slot: Slot = SLOT, expected: Expectation = EXPECTED, **resolved: object
 ) -> Calibrator:
     data = calibrator if isinstance(calibrator, bytes) else calibrators.dumps(calibrator).encode()
-    return admission.admit(data, slot=slot, expected=expected, resolved=replace(RESOLVED, **resolved))
+    return fetch.admit(data, slot=slot, expected=expected, resolved=replace(RESOLVED, **resolved))
 
 
 def refusal(calibrator: Calibrator | bytes, **options: object) -> CalibratorRefused:
@@ -137,7 +137,7 @@ def test_every_calibrator_that_is_admitted_can_serve_a_request(
     ]
     for variant in variants:
         calibrator = make_calibrator(**variant)
-        problem = admission.mismatch(
+        problem = fetch.mismatch(
             calibrator.applies_to, slot=Slot("m", "v8"), expected=replace(EXPECTED, model_version="v8")
         )
         served = calibrators.matches(

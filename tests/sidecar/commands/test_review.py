@@ -2,12 +2,12 @@
 
 from trueband.v1 import review_pb2
 
-from sidecar.commands import review_screen
+from sidecar.commands import review
 
 
 def answer_line(**fields):
     task = review_pb2.Task(predicted_class="interested", **fields)
-    return next(line for line in review_screen.lines(task, now=0.0) if line.startswith("answer"))
+    return next(line for line in review.lines(task, now=0.0) if line.startswith("answer"))
 
 
 def test_the_lower_bound_stands_beside_the_confidence_where_there_is_one():

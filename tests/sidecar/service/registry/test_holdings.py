@@ -1,4 +1,4 @@
-"""The cache on disk."""
+"""What holdings keep on disk."""
 
 import json
 import os
@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.service.registry import cache
-from sidecar.service.registry.cache import Cached, CacheUnusable, CalibratorCache
+from sidecar.service.registry import holdings
+from sidecar.service.registry.holdings import Cached, CacheUnusable, CalibratorCache
 from sidecar.service.registry.slots import Slot
 
 SLOT = Slot("lead-classifier", "v8")
@@ -81,7 +81,7 @@ def test_one_flipped_bit_is_noticed(
 
 def _sealed(fields: object) -> str:
     body = json.dumps(fields)
-    return json.dumps({"sha256": cache._checksum(body), "body": body})
+    return json.dumps({"sha256": holdings._checksum(body), "body": body})
 
 
 FIELDS = {"schema": 1, "slot": list(SLOT), **{name: getattr(CACHED, name) for name in Cached.__slots__}}
@@ -104,7 +104,7 @@ FIELDS = {"schema": 1, "slot": list(SLOT), **{name: getattr(CACHED, name) for na
         _sealed({**FIELDS, "confirmed_at": "yesterday"}),
         _sealed({**FIELDS, "confirmed_at": float("inf")}),
         _sealed({**FIELDS, "document": None}),
-        " " * (cache.MAX_CACHED_BYTES + 1),
+        " " * (holdings.MAX_CACHED_BYTES + 1),
     ],
 )
 def test_a_file_that_is_none_of_ours_is_refused_and_named(directory: Path, text: str) -> None:
