@@ -52,7 +52,7 @@ class ReviewQueue:
         Args:
             ledger: where the queue is.
             review: what the policy in force says about it.
-            classes: see `showing.shown`.
+            classes: see `screen.shown`.
             sidecar_id: who records.
         """
         self._ledger = ledger
@@ -66,17 +66,17 @@ class ReviewQueue:
         return screen.shown(task, self._classes(task))
 
     def lease(self, principal: Principal, wanted: Wanted) -> list[Held]:
-        """Takes the most urgent tasks that the principal may and wants to take; see `leasing.lease`."""
+        """Takes the most urgent tasks that the principal may and wants to take; see `lease.lease`."""
         return self._ledger.review(lambda transaction: lease.lease(transaction, principal, wanted))
 
     def extend(self, principal: Principal, task_id: str, fence: int, lease_seconds: float) -> Held:
-        """Keeps a lease longer; see `leasing.extend`."""
+        """Keeps a lease longer; see `lease.extend`."""
         return self._ledger.review(
             lambda transaction: lease.extend(transaction, principal, task_id, fence, lease_seconds)
         )
 
     def decline(self, principal: Principal, task_id: str, fence: int, explanation: str) -> Task:
-        """Gives a task back for good; see `leasing.give_back`."""
+        """Gives a task back for good; see `lease.give_back`."""
         return self._ledger.review(
             lambda transaction: lease.give_back(
                 transaction, principal, task_id, fence, "DECLINED", explanation
@@ -84,7 +84,7 @@ class ReviewQueue:
         )
 
     def release(self, principal: Principal, task_id: str, fence: int) -> Task:
-        """Gives a task back for anybody; see `leasing.give_back`."""
+        """Gives a task back for anybody; see `lease.give_back`."""
         return self._ledger.review(
             lambda transaction: lease.give_back(transaction, principal, task_id, fence, "RELEASED", "")
         )
