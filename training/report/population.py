@@ -21,7 +21,7 @@ SUBJECTS = {AnswerSource.PRIMARY: "PRIMARY", AnswerSource.SECONDARY: "SECONDARY"
 
 
 class StratumKey(NamedTuple):
-    """What the decisions of a stratum have in common: DESIGN.md's stratum, and whether they acted."""
+    """What the decisions of a stratum have in common: that of an audit, and whether they acted."""
 
     model_version: str
     source: AnswerSource

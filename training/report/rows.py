@@ -1,11 +1,11 @@
 """The rows of a report: domains of decisions, what labels show of each, and the verdict on what it promises."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
 from enum import StrEnum
 from statistics import median
+from typing import Literal
 
 import numpy as np
 
@@ -17,8 +17,10 @@ from sidecar.policy.model import Band, Category, Model, Promise
 from training.measure import post_stratified, verdict
 from training.measure.post_stratified import Estimate
 from training.measure.verdict import LEAST_EFFECTIVE, Verdict
-from training.report.population import Domain, Population, did_act, facet_of
+from training.report.population import Facet, Population, did_act, facet_of
 from training.report.window import WindowFacts
+
+RowKind = Literal["answers", "acted", "band", "category", "cell", "rest"]
 
 MOST_CATEGORIES = 50
 """Rows of categories, by their decisions; a policy that lists none takes any name that a caller sends."""
@@ -61,6 +63,30 @@ class Maturity:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """What a row is about; the attributes as in `Row`."""
+
+    kind: RowKind
+    band: str = ""
+    category: str = ""
+    action: str = ""
+    without: tuple[str, ...] = ()
+
+    def has(self, facet: Facet) -> bool:
+        """Whether an answer is one of its decisions."""
+        if self.kind == "answers":
+            return True
+        if self.kind == "rest":
+            return not facet.acted and facet.band == self.band and facet.action == self.action
+        return (
+            facet.acted
+            and (self.kind in ("acted", "category") or facet.band == self.band)
+            and (self.kind not in ("category", "cell") or facet.category == self.category)
+            and facet.category not in self.without
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
     """A domain of decisions.
 
@@ -85,7 +111,7 @@ class Row:
         worst: the estimate if all of them said wrong, and if all said right; None where nothing was planned.
     """
 
-    kind: str
+    kind: RowKind
     band: str
     category: str
     action: str
@@ -128,48 +154,36 @@ class Tables:
 
 def build(facts: WindowFacts, population: Population) -> Tables:
     """The rows of a population."""
-    make = _maker(facts, population)
     entry = facts.entry
     listed = policy_model.listed(entry)
-    apart = frozenset(
-        name for name, each in listed.items() if each.promise is not None or each.bands is not None
-    )
     volume: Counter[str] = Counter()
     for count in population.counts:
         if did_act(count, population.observes):
             volume[count.category] += count.n
     ranked = sorted(volume, key=lambda name: (-volume[name], name))
-    shown = sorted({*ranked[:MOST_CATEGORIES], *(apart & volume.keys())})
+    apart = frozenset(
+        name
+        for name, each in listed.items()
+        if name in volume and (each.promise is not None or each.bands is not None)
+    )
+    shown = sorted({*ranked[:MOST_CATEGORIES], *apart})
     return Tables(
-        answers=make(lambda _: True, kind="answers"),
-        acted=make(lambda facet: facet.acted, kind="acted"),
-        bands=tuple(
-            _band(make, band, promise, apart & volume.keys()) for band, promise in _acting(entry, population)
+        answers=row(facts, population, Subject(kind="answers")),
+        acted=row(facts, population, Subject(kind="acted")),
+        bands=tuple(_band(facts, population, name, band, apart) for name, band in _acting(entry, population)),
+        categories=tuple(
+            row(
+                facts,
+                population,
+                Subject(kind="category", category=name),
+                promise=listed[name].promise if name in listed else None,
+            )
+            for name in shown
         ),
-        categories=tuple(_category(make, name, listed.get(name)) for name in shown),
-        cells=tuple(_cells(make, entry, shown, listed, apart, population))
-        if len(volume) > 1 or apart & volume.keys()
-        else (),
-        rest=tuple(_rest(make, population)),
+        cells=tuple(_cells(facts, population, shown, listed, apart)) if len(volume) > 1 or apart else (),
+        rest=tuple(_rest(facts, population)),
         unshown=len(volume) - len(shown),
     )
-
-
-Maker = Callable[..., Row]
-
-
-def _maker(facts: WindowFacts, population: Population) -> Maker:
-    def make(domain: Domain, **about: object) -> Row:
-        return row(
-            population,
-            domain,
-            as_of=facts.window.as_of,
-            today=facts.window.today,
-            unlabelled=facts.unlabelled,
-            **about,  # type: ignore[arg-type]
-        )
-
-    return make
 
 
 def _acting(entry: Model, population: Population) -> Iterator[tuple[str, Band | None]]:
@@ -182,133 +196,94 @@ def _acting(entry: Model, population: Population) -> Iterator[tuple[str, Band | 
         yield name, None
 
 
-def _band(make: Maker, name: str, band: Band | None, apart: frozenset[str]) -> Row:
-    return make(
-        lambda facet: facet.acted and facet.band == name and facet.category not in apart,
-        kind="band",
-        band=name,
-        without=sorted(apart),
-        edge=None if band is None else float(band.from_),
-        promise=None if band is None else policy_model.promise_of(band, None),
-    )
-
-
-def _category(make: Maker, name: str, category: Category | None) -> Row:
-    return make(
-        lambda facet: facet.acted and facet.category == name,
-        kind="category",
-        category=name,
-        promise=None if category is None else category.promise,
-    )
+def _band(
+    facts: WindowFacts, population: Population, name: str, band: Band | None, apart: frozenset[str]
+) -> Row:
+    subject = Subject(kind="band", band=name, without=tuple(sorted(apart)))
+    if band is None:
+        return row(facts, population, subject)
+    promise = policy_model.promise_of(band, None)
+    return row(facts, population, subject, edge=float(band.from_), promise=promise)
 
 
 def _cells(
-    make: Maker,
-    entry: Model,
-    shown: list[str],
-    listed: dict[str, Category],
-    apart: frozenset[str],
+    facts: WindowFacts,
     population: Population,
+    shown: Sequence[str],
+    listed: Mapping[str, Category],
+    apart: frozenset[str],
 ) -> Iterator[Row]:
     present = {
         (count.category, count.band) for count in population.counts if did_act(count, population.observes)
     }
     for name in shown:
         category = listed.get(name)
-        for band in policy_model.bands_of(entry, category):
+        for band in policy_model.bands_of(facts.entry, category):
             if (name, band.name) not in present:
                 continue
-            found = make(
-                lambda facet, name=name, band=band: (
-                    facet.acted and facet.category == name and facet.band == band.name
-                ),
-                kind="cell",
-                band=band.name,
-                category=name,
-                edge=float(band.from_),
-                promise=policy_model.promise_of(band, category),
-            )
-            if name in apart or found.estimate.n_effective >= LEAST_EFFECTIVE:
-                yield found
+            subject = Subject(kind="cell", band=band.name, category=name)
+            promise = policy_model.promise_of(band, category)
+            cell = row(facts, population, subject, edge=float(band.from_), promise=promise)
+            if name in apart or cell.estimate.n_effective >= LEAST_EFFECTIVE:
+                yield cell
 
 
-def _rest(make: Maker, population: Population) -> Iterator[Row]:
+def _rest(facts: WindowFacts, population: Population) -> Iterator[Row]:
     present = {
         (count.band, count.action) for count in population.counts if not did_act(count, population.observes)
     }
     for name, action in sorted(present):
-        yield make(
-            lambda facet, name=name, action=action: (
-                not facet.acted and facet.band == name and facet.action is action
-            ),
-            kind="rest",
-            band=name,
-            action=action.value,
-        )
+        yield row(facts, population, Subject(kind="rest", band=name, action=action.value))
 
 
 def row(
+    facts: WindowFacts,
     population: Population,
-    domain: Domain,
+    subject: Subject,
     *,
-    kind: str,
-    as_of: float,
-    today: date,
-    unlabelled: dict[str, Unlabelled],
-    band: str = "",
-    category: str = "",
-    action: str = "",
-    without: Sequence[str] = (),
     edge: float | None = None,
     promise: Promise | None = None,
 ) -> Row:
-    """The row of a domain.
+    """The row of a subject.
 
     Args:
-        population: of which it is a part.
-        domain: which decisions.
-        kind: of the row.
-        as_of: in seconds since the epoch, for ages.
-        today: for promises with a day.
-        unlabelled: why completed reviews tell nothing.
-        band: as in `Row`; the remaining ones likewise.
-        category: see there.
-        action: see there.
-        without: see there.
-        edge: see there.
-        promise: what is promised of the domain; None: nothing.
+        facts: of the window.
+        population: of which the subject's decisions are a part.
+        subject: which decisions.
+        edge: as in `Row`.
+        promise: what is promised of them; None: nothing.
     """
-    part = population.part(domain)
-    found = post_stratified.estimate(population.sample, part.labels, part.sizes)
-    told = [float(population.labelled[position].correct) for position in np.flatnonzero(part.labels)]
-    told += [float(each.correct) for each in part.undrawn]
+    part = population.part(subject.has)
+    estimate = post_stratified.estimate(population.sample, part.labels, part.sizes)
+    outcomes = [float(population.labelled[position].correct) for position in np.flatnonzero(part.labels)]
+    outcomes += [float(each.correct) for each in part.undrawn]
     primary = [count for count in part.counts if count.source is AnswerSource.PRIMARY]
     calibrated = sum(count.n_calibrated for count in primary)
-    reviews = [
+    audits = [
         each
         for each in population.reviews
-        if each.kind is TaskKind.AUDIT and domain(facet_of(each, population.observes))
+        if each.kind is TaskKind.AUDIT and subject.has(facet_of(each, population.observes))
     ]
     reasons = Counter(
-        no_answer(each, unlabelled)
+        no_answer(each, facts.unlabelled)
         for each, inside in zip(population.silent, part.missing, strict=True)
         if inside
     )
     return Row(
-        kind=kind,
-        band=band,
-        category=category,
-        action=action,
-        without=tuple(without),
+        kind=subject.kind,
+        band=subject.band,
+        category=subject.category,
+        action=subject.action,
+        without=subject.without,
         decisions=sum(count.n for count in part.counts),
         drawn=sum(count.n_drawn for count in part.counts),
-        maturity=maturity(reviews, as_of=as_of),
-        estimate=found,
-        naive=float(np.mean(told)) if told else None,
-        naive_labels=len(told),
+        maturity=maturity(audits, as_of=facts.window.as_of),
+        estimate=estimate,
+        naive=float(np.mean(outcomes)) if outcomes else None,
+        naive_labels=len(outcomes),
         edge=edge,
         mean_confidence=sum(count.calibrated_sum for count in primary) / calibrated if calibrated else None,
-        verdict=None if promise is None else verdict.judge(found, promise, today=today),
+        verdict=None if promise is None else verdict.judge(estimate, promise, today=facts.window.today),
         no_answers={reason: reasons[reason] for reason in NoAnswer if reasons[reason]},
         worst=post_stratified.bounds(population.sample, population.missing, part.labels, part.missing),
     )
