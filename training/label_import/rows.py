@@ -11,7 +11,6 @@ from sidecar import times
 from training import errors
 from training.data import files
 from training.data.dataset import LAST_SECOND
-from training.label_import import rows
 
 Channel = Literal["IMPORTED", "OUTCOME", "VOLUNTEERED", "REVIEW_TASK", "AUDIT_TASK"]
 About = Literal["FINAL", "PRIMARY", "SECONDARY", "RULE"]
@@ -77,7 +76,7 @@ def read(
 
     Args:
         path: ends in .csv, .parquet or .pq.
-        renamed: column by field; see `rows.fields_of`.
+        renamed: column by field; see `fields_of`.
         ignored: columns that are left out.
 
     Raises:
@@ -96,7 +95,7 @@ def read(
         )
     try:
         kept = [name for name in header if name not in ignored]
-        places = {field: header.index(kept[place]) for field, place in rows.fields_of(kept, renamed).items()}
+        places = {field: header.index(kept[place]) for field, place in fields_of(kept, renamed).items()}
     except errors.DataRefused as error:
         raise errors.DataRefused(f"{path}: {error}") from error
     if not cells:
