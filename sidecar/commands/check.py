@@ -47,8 +47,9 @@ def run(arguments: argparse.Namespace) -> int:
     for name, table in tables.items():
         cells = list(proofs.cells(table))
         mandatory = sum(cell.mandatory for cell in cells)
-        told = f"{len(cells)} cells enumerated, {mandatory} mandatory, every one of them ends with a person"
-        print(f"{name}: {told}")
+        print(
+            f"{name}: {len(cells)} cells enumerated, {mandatory} mandatory, every one of them ends with a person"
+        )
     for name, entry in loaded.policy.models.items():
         for note in _without_lower_bound(name, entry):
             print(f"note: {note}")
@@ -76,11 +77,11 @@ def _without_lower_bound(name: str, entry: model.Model) -> Iterator[str]:
         if not uri.startswith("file:"):
             continue
         try:
-            found = calibrators.loads(file_path(uri).read_bytes())
+            calibrator = calibrators.loads(file_path(uri).read_bytes())
         except (OSError, errors.TruebandError) as error:
             yield f"{name}: {uri} of {whose} cannot be read here, so its lower curve was not looked for: {error}"
             continue
-        if found.lower is None:
+        if calibrator.lower is None:
             yield (
                 f"{name}: band_on is lower_bound, but {uri} of {whose} carries no lower curve, so every answer holds "
                 "(NO_LOWER_BOUND): fit it with --lower 0.95"

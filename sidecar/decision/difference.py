@@ -79,13 +79,13 @@ def settings(old: Side, new: Side) -> list[Setting]:
 
 def cells(old: Side, new: Side) -> list[CellChange]:
     """Every cell of the models that both have whose action differs; alike neighbours are one."""
-    found: list[CellChange] = []
+    changes: list[CellChange] = []
     for before, after, category, lower, upper in _intervals(old.tables(), new.tables()):
         changed: dict[tuple[Action, Action], list[str]] = {}
         for state in (None, *proofs.PROBLEMS):
             pair = _action(before, category, lower, state), _action(after, category, lower, state)
             if pair[0] is not pair[1]:
-                changed.setdefault(pair, []).append("in force" if state is None else state.value)
+                changed.setdefault(pair, []).append(proofs.IN_FORCE if state is None else state.value)
         for (action, instead), states in changed.items():
             change = CellChange(
                 model=before.name,
@@ -96,29 +96,29 @@ def cells(old: Side, new: Side) -> list[CellChange]:
                 old=action,
                 new=instead,
             )
-            _join(found, change)
-    return found
+            _join(changes, change)
+    return changes
 
 
 def mandatory(old: Side, new: Side) -> list[MandatoryChange]:
     """Where review becomes mandatory, or is not any more, in the models that both have."""
-    found: list[MandatoryChange] = []
+    changes: list[MandatoryChange] = []
     for before, after, category, lower, upper in _intervals(old.tables(), new.tables()):
         was, becomes = (proofs.mandatory_at(table, category, lower) for table in (before, after))
         if was is becomes:
             continue
         name = category or proofs.UNLISTED
-        last = found[-1] if found else None
+        last = changes[-1] if changes else None
         if (
             last is not None
             and (last.model, last.category, last.gained) == (before.name, name, becomes)
             and last.upper == lower
         ):
-            lower = found.pop().lower
-        found.append(
+            lower = changes.pop().lower
+        changes.append(
             MandatoryChange(model=before.name, category=name, lower=lower, upper=upper, gained=becomes)
         )
-    return found
+    return changes
 
 
 def modes(old: Side, new: Side) -> list[tuple[str, bool]]:
@@ -138,8 +138,8 @@ def lost_detectors(old: Side, new: Side) -> list[Detector]:
 
 
 def _detectors(side: Side) -> tuple[Detector, ...]:
-    given = () if side.floors is None else side.floors.floors.detectors
-    return (*given, *side.policy.policy.detectors)
+    floors = () if side.floors is None else side.floors.floors.detectors
+    return (*floors, *side.policy.policy.detectors)
 
 
 def _intervals(
@@ -156,15 +156,15 @@ def _action(table: ModelTable, category: str, confidence: float, state: Reason |
     return settle(proofs.assessed(confidence, state), category, Intent.LIVE, table).action
 
 
-def _join(found: list[CellChange], change: CellChange) -> None:
+def _join(changes: list[CellChange], change: CellChange) -> None:
     """Adds a change, as one with an earlier one that ends where it begins."""
-    for position in range(len(found) - 1, -1, -1):
-        earlier = found[position]
+    for position in range(len(changes) - 1, -1, -1):
+        earlier = changes[position]
         if (earlier.model, earlier.category) != (change.model, change.category):
             break
         same = (earlier.states, earlier.old, earlier.new) == (change.states, change.old, change.new)
         if same and earlier.upper == change.lower:
-            found[position] = CellChange(
+            changes[position] = CellChange(
                 model=change.model,
                 category=change.category,
                 lower=earlier.lower,
@@ -174,14 +174,14 @@ def _join(found: list[CellChange], change: CellChange) -> None:
                 new=change.new,
             )
             return
-    found.append(change)
+    changes.append(change)
 
 
 def _flat(side: Side) -> dict[str, str]:
-    found = dict(_leaves("", json.loads(side.policy.canonical)))
+    leaves = dict(_leaves("", json.loads(side.policy.canonical)))
     if side.floors is not None:
-        found |= dict(_leaves("floors", json.loads(side.floors.canonical)))
-    return found
+        leaves |= dict(_leaves("floors", json.loads(side.floors.canonical)))
+    return leaves
 
 
 def _leaves(key: str, value: object) -> Iterator[tuple[str, str]]:

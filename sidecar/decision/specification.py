@@ -30,8 +30,8 @@ MEANING = {
 
 def render(loaded: LoadedPolicy, floors: LoadedFloors | None = None) -> str:
     """A policy under its floors as Markdown: bands, mandatory review, and what happens in every cell."""
-    given = None if floors is None else floors.floors
-    tables = floors_file.merge(loaded.policy, given)
+    binding = None if floors is None else floors.floors
+    tables = floors_file.merge(loaded.policy, binding)
     parts = [
         "# Routing policy",
         "",
@@ -44,7 +44,7 @@ def render(loaded: LoadedPolicy, floors: LoadedFloors | None = None) -> str:
         ),
     ]
     for name, entry in loaded.policy.models.items():
-        parts += ["", *_model(name, entry, tables[name], given)]
+        parts += ["", *_model(name, entry, tables[name], binding)]
     parts += ["", *_floors(loaded, floors), "", *_review(loaded.policy.review), ""]
     return "\n".join(parts)
 
@@ -341,8 +341,8 @@ def _floors(loaded: LoadedPolicy, floors: LoadedFloors | None) -> Iterator[str]:
     yield ""
     yield "### Detectors"
     yield ""
-    given = () if floors is None else floors.floors.detectors
-    if not given and not loaded.policy.detectors:
+    detectors = () if floors is None else floors.floors.detectors
+    if not detectors and not loaded.policy.detectors:
         yield "None: nothing is looked for in the context."
         return
     yield (
@@ -352,7 +352,7 @@ def _floors(loaded: LoadedPolicy, floors: LoadedFloors | None) -> Iterator[str]:
     yield ""
     yield "| detector | from | stands for | looks at | pattern |"
     yield "|---|---|---|---|---|"
-    yield from (_detector_row(detector, "floors") for detector in given)
+    yield from (_detector_row(detector, "floors") for detector in detectors)
     yield from (_detector_row(detector, "policy") for detector in loaded.policy.detectors)
 
 

@@ -26,10 +26,10 @@ def mistakes(scope: Scope, tables: Mapping[str, ModelTable]) -> tuple[Violation,
         known = ", ".join(sorted(tables))
         return (Violation("scope.model", f"the policy has no model {scope.model!r}; it has: {known}"),)
     chosen = [tables[scope.model]] if scope.model else list(tables.values())
-    found = []
+    unknown = []
     if scope.category and not any(_knows(table, scope.category) for table in chosen):
         named = sorted({name for table in chosen for name in table.listed})
-        found.append(
+        unknown.append(
             Violation(
                 "scope.category",
                 f"{scope.category!r} is not listed, so that it waits for a person anyway; listed: "
@@ -38,10 +38,10 @@ def mistakes(scope: Scope, tables: Mapping[str, ModelTable]) -> tuple[Violation,
         )
     bands = sorted({name for table in chosen for name in _bands(table, scope.category)})
     if scope.band and scope.band not in bands:
-        found.append(
+        unknown.append(
             Violation("scope.band", f"no band is called {scope.band!r}; there are: {', '.join(bands)}")
         )
-    return tuple(found)
+    return tuple(unknown)
 
 
 def malformed(scope: Scope) -> tuple[Violation, ...]:
@@ -72,12 +72,12 @@ def loosened(
     nothing any more, so a suspension of it is not missed.
     """
     return [
-        f"suspension {each.suspension_id} ({suspensions.text(each.scope)}) would bind nothing: "
+        f"suspension {suspension.suspension_id} ({suspensions.text(suspension.scope)}) would bind nothing: "
         f"{mistake.description}"
-        for each in active
-        if not each.scope.model or each.scope.model in new
-        if not mistakes(each.scope, old)
-        for mistake in mistakes(each.scope, new)
+        for suspension in active
+        if not suspension.scope.model or suspension.scope.model in new
+        if not mistakes(suspension.scope, old)
+        for mistake in mistakes(suspension.scope, new)
     ]
 
 
@@ -89,4 +89,4 @@ def _bands(table: ModelTable, category: str) -> Iterable[str]:
     chosen: Iterable[CategoryTable] = (
         (table.category(category),) if category else (*table.listed.values(), table.unlisted)
     )
-    return {cell.name for each in chosen for cell in each.cells}
+    return {cell.name for category_table in chosen for cell in category_table.cells}

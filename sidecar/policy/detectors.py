@@ -87,7 +87,7 @@ def hits(detectors: Sequence[CompiledDetector], context: Mapping[str, str]) -> t
     if not detectors or not context:
         return ()
     readable: dict[str, tuple[str, ...] | None] = {}
-    found = []
+    raised = []
     for detector in detectors:
         for field in detector.fields or context:
             text = context.get(field)
@@ -97,9 +97,9 @@ def hits(detectors: Sequence[CompiledDetector], context: Mapping[str, str]) -> t
                 readable[field] = _forms(text)
             forms = readable[field]
             if forms is None or any(detector.pattern.found_in(form) for form in forms):
-                found.append(detector.floor)
+                raised.append(detector.floor)
                 break
-    return tuple(found)
+    return tuple(raised)
 
 
 def _forms(text: str) -> tuple[str, ...] | None:

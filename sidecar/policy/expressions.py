@@ -149,13 +149,13 @@ class Language:
         Raises:
             EvaluationFailed: INPUT_TOO_LARGE, or a text is not UTF-8.
         """
-        given = {name: values[name] for name in self._names if values.get(name) is not None}
-        if sum(_length(value) for value in given.values()) > MAX_INPUT_CHARACTERS:
+        present = {name: values[name] for name in self._names if values.get(name) is not None}
+        if sum(_length(value) for value in present.values()) > MAX_INPUT_CHARACTERS:
             raise EvaluationFailed(
                 f"the values have more than {MAX_INPUT_CHARACTERS:,} characters", code="INPUT_TOO_LARGE"
             )
         try:
-            return Bound(self._environment.Activation(given))
+            return Bound(self._environment.Activation(present))
         except Exception as error:
             raise EvaluationFailed(f"the values cannot be bound: {error}", code="EVALUATION_ERROR") from error
 

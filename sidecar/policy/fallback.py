@@ -73,7 +73,7 @@ class RulesStep(Strict):
         return self
 
 
-class Breaker(Strict):
+class BreakerSettings(Strict):
     """After `failures` in a row the secondary model is left alone for `open_for`, then tried once."""
 
     failures: int = Field(5, ge=1, le=1000)
@@ -97,7 +97,7 @@ class SecondaryStep(Strict):
     calibrator: CalibratorUri | None = None
     deadline_share: Annotated[float, Field(allow_inf_nan=False), AfterValidator(_share)] = 0.5
     timeout: Annotated[Duration, AfterValidator(_timeout)] = 0.2
-    breaker: Breaker = Breaker()
+    breaker: BreakerSettings = BreakerSettings()
     tls: Tls | None = None
 
     @model_validator(mode="after")
@@ -194,15 +194,15 @@ class StepCalibrator:
 
 def calibrators(chain: tuple[Step, ...]) -> dict[str, StepCalibrator]:
     """The calibrators that a chain names, by source: `rules/NAME` for a rule, `secondary` for the model."""
-    found: dict[str, StepCalibrator] = {}
+    named: dict[str, StepCalibrator] = {}
     for step in chain:
         if isinstance(step, RulesStep):
             for rule in step.rules:
                 if rule.calibrator is not None:
-                    found[f"rules/{rule.name}"] = StepCalibrator(rule.calibrator, "score", rule.name)
+                    named[f"rules/{rule.name}"] = StepCalibrator(rule.calibrator, "score", rule.name)
         elif isinstance(step, SecondaryStep) and step.calibrator is not None:
-            found["secondary"] = StepCalibrator(step.calibrator, evidence_kind(step.output))
-    return found
+            named["secondary"] = StepCalibrator(step.calibrator, evidence_kind(step.output))
+    return named
 
 
 def require_fit(

@@ -88,10 +88,10 @@ def parse(text: str, *, name: str = "floors") -> LoadedFloors:
         errors.FloorsRefused: naming each key that is wrong, and what is wrong with it.
     """
     try:
-        given, canonical = loading.checked(text, Floors, name=name, keys=KEYS, schema=SCHEMA_COMMAND)
+        content, canonical = loading.checked(text, Floors, name=name, keys=KEYS, schema=SCHEMA_COMMAND)
     except errors.PolicyRefused as error:
         raise errors.FloorsRefused(str(error)) from error
-    return LoadedFloors(given, canonical, loading.digest_of(canonical))
+    return LoadedFloors(content, canonical, loading.digest_of(canonical))
 
 
 def stored(text: str, digest: str) -> LoadedFloors:
@@ -169,14 +169,14 @@ def _category(
     table: ModelTable, name: str, *, mandatory: bool, ranges: Iterable[ConfidenceRange]
 ) -> CategoryTable:
     """The category's table, narrowed; one that the policy does not list keeps what holds for such."""
-    found = table.listed.get(name) or dataclasses.replace(table.unlisted, name=name)
-    present = {(lower, upper) for lower, upper, _ in found.floored_ranges}
+    listed = table.listed.get(name) or dataclasses.replace(table.unlisted, name=name)
+    present = {(lower, upper) for lower, upper, _ in listed.floored_ranges}
     added = tuple(
         (lower, upper, floors.mandatory_range(name, lower, upper))
         for lower, upper in ((float(item.from_), float(item.to)) for item in ranges)
         if (lower, upper) not in present
     )
-    floor = found.floor
+    floor = listed.floor
     # A table has one floor for all confidences. Where one of another kind stands already, ranges could not be
     # told from it, and nothing acts there anyway: so all of the category is mandatory then.
     if mandatory or (added and floor is not None and floor.reason is not Reason.MANDATORY_REVIEW):
@@ -185,4 +185,4 @@ def _category(
         floor = msgspec.structs.replace(
             own, permitted=tuple(action for action in own.permitted if action in kept)
         )
-    return dataclasses.replace(found, floor=floor, floored_ranges=(*found.floored_ranges, *added))
+    return dataclasses.replace(listed, floor=floor, floored_ranges=(*listed.floored_ranges, *added))

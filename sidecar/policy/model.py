@@ -28,7 +28,7 @@ from sidecar.policy.fields import (
     Word,
     as_tuple,
 )
-from sidecar.policy.upkeep import Admission, Retrain, Review, Watch
+from sidecar.policy.upkeep import Admission, Retrain, Review, WatchSettings
 
 OnBreach = Literal["alarm", "hold"]
 """`hold`: an alarm on the band suspends it, and only a person lifts that."""
@@ -260,7 +260,7 @@ class Model(Strict):
     expires_after: Duration = 86400.0
     fallback: Chain = PERSON_ONLY
     costs: Costs | None = None
-    watch: Watch = Watch()
+    watch: WatchSettings = WatchSettings()
     retrain: Retrain = Retrain()
     admission: Admission = Admission()
     shadow: bool = True

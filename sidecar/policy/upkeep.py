@@ -74,7 +74,7 @@ FalseAlarmRate = Annotated[Rate, Field(gt=0, le=0.5)]
 Index = Annotated[float, Field(gt=0, le=10, allow_inf_nan=False)]
 
 
-class Watch(Strict):
+class WatchSettings(Strict):
     """How `python -m training watch` decides.
 
     Attributes:

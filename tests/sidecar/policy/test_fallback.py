@@ -66,7 +66,7 @@ def test_the_whole_section_is_read() -> None:
     assert [step.step for step in rest] == ["review", "uncertain"]
     assert first.rules[0].action is Action.AUTO_ROUTE_FLAGGED
     assert second.timeout == 0.15
-    assert second.breaker == fallback.Breaker(failures=3, open_for="20s")  # type: ignore[arg-type]
+    assert second.breaker == fallback.BreakerSettings(failures=3, open_for="20s")  # type: ignore[arg-type]
     assert [item.dimensions for item in second.inputs] == [(1,), (1, 2), (1, 1)]
     assert {source: step.uri for source, step in fallback.calibrators(chain).items()} == {
         "rules/unsubscribe_words": "models:/rule-unsubscribe@champion",
