@@ -6,7 +6,17 @@ import time
 
 from tests.statistics.check import Check, Effort
 
-STUDIES = ("estimates", "weighting", "alarms", "cut_offs", "selection", "score_shift", "lower_curve", "gate")
+STUDIES = (
+    "estimates",
+    "weighting",
+    "alarms",
+    "cut_offs",
+    "selection",
+    "score_shift",
+    "lower_curve",
+    "gate",
+    "challenger",
+)
 
 
 def main(chosen: list[str]) -> int:

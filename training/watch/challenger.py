@@ -47,7 +47,7 @@ class ChallengerEvidence:
 
     Where the challenger means what it says, and the champion is off by p - q, the mean of d is (p - q)^2 and the
     best bet about 1/(4 q (1 - q)), which is 1 or more: no bet below 1 is much too large, and a pair that differs
-    little needs many labels. Measured (tests/training/watch/test_challenger.py) with scores from Beta(6, 2),
+    little needs many labels. Measured (tests/statistics/challenger.py) with scores from Beta(6, 2),
     a calibrated challenger and a champion that is too confident by a constant in logits: 40 : 1 is reached after
     about 340 labels in the median for 1 logit, 1,030 for a half, 3,800 for a quarter. Where neither is better it
     was reached within 3,000 labels in 2 % of 4,000 runs, where 2.5 % may. Weighted labels (`weight`) need more,
