@@ -9,6 +9,7 @@ from scipy import special, stats
 
 from tests.statistics import paths
 from tests.statistics.check import Check, Effort
+from training.watch import score_shift
 from training.watch.breach import BetaMixture, ShiryaevRoberts, Thresholds, log_mixture_threshold
 from training.watch.calibration_drift import CalibrationDrift
 
@@ -17,6 +18,8 @@ RATE = 0.05
 LABELS = 2000
 GOOD_LABELS = 1000
 NEVER = 10**9
+SCORES = ((300, 100), (5_000, 60), (200, 5_000), (1_000, 1_000), (40, 20))
+"""Of the reference, and of now."""
 PROMISES = (0.95, 0.90, 0.70)
 CONFIDENCES = ((0.90, 0.99), (0.50, 0.90))
 MISCALIBRATIONS = (
@@ -65,6 +68,7 @@ def run(effort: Effort) -> list[Check]:
         *_calibration(streams, CONFIDENCES if full else CONFIDENCES[:1]),
         *_miscalibration(streams, MISCALIBRATIONS if full else MISCALIBRATIONS[-1:]),
         _contrast(streams),
+        *_score_shifts(300 if full else 12),
     ]
 
 
@@ -183,6 +187,21 @@ def _contrast(streams: int) -> Check:
         measured=f"{every:.1%} (looked at after every 50 labels: {fifty:.1%})",
         holds=bool(every > 0.2),
     )
+
+
+def _score_shifts(draws: int) -> Iterator[Check]:
+    for reference_n, n in SCORES:
+        rng = _generator("score shift", reference_n, n)
+        shifts = [score_shift.from_scores(rng.random(reference_n), rng.random(n)) for _ in range(draws)]
+        warned = sum(shift.warns for shift in shifts)
+        plain = float(np.mean([shift.psi >= score_shift.STABILITY_WARNING for shift in shifts]))
+        yield Check(
+            claim=f"{n} scores beside {reference_n} of the same distribution are called shifted in at most 1 % of the "
+            "draws, or once",
+            measured=f"{warned} of {draws}; a fixed bound of .1 alone would have in {plain:.0%}",
+            # Where there are few scores the fixed bound alone warns most of the time.
+            holds=warned <= max(1, draws // 100) and (n > 100 or plain > 0.5),
+        )
 
 
 def pair_firsts(promise: float, outcomes: npt.NDArray[np.bool_]) -> Firsts:
