@@ -8,6 +8,7 @@ import msgspec
 
 from calibrators import Calibrator
 from calibrators.errors import EvidenceUnusable, TruebandError
+from sidecar import dialect
 from sidecar.decision import recompute
 from sidecar.decision.conclusion import SOURCES
 from sidecar.decision.decide import Verdict
@@ -100,10 +101,8 @@ def before_it(slots: Mapping[str, Sequence[InForce]], answer: Decision, slot: st
         slot: whose calibrator it was: `primary`, `secondary` or `rules/NAME`.
         digest: of the calibrator.
     """
-    source = "" if slot == "primary" else slot
     names = [
-        ":".join(part for part in ("calibrator", answer.model, version, source) if part)
-        for version in (answer.model_version, "")
+        dialect.slot_name("calibrator", answer.model, version, slot) for version in (answer.model_version, "")
     ]
     rows = next(
         (slots[name] for name in names if any(row.digest == digest for row in slots.get(name, ()))), ()

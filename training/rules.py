@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 import calibrators
+from sidecar import dialect
 from sidecar.ledger.labelled import Labelled
 from sidecar.policy import fallback
 from sidecar.policy.model import Model
@@ -111,14 +112,15 @@ def publish(model: str, entry: Model, accuracy: RuleAccuracy, *, by: str) -> str
         RegistryRefused: the registry cannot be used.
     """
     named = fallback.calibrators(entry.fallback).get(f"rules/{accuracy.rule}")
-    if named is None or not named.uri.startswith("models:/"):
+    registered = None if named is None else dialect.registered(named.uri)
+    if registered is None:
         raise RequestRefused(
             f"the policy names no registered calibrator for rule {accuracy.rule}: give it "
             "`calibrator: models:/NAME@champion`"
         )
     return registry.publish(
         calibrator(model, accuracy, criterion=entry.criterion),
-        name=named.uri.removeprefix("models:/").partition("@")[0].partition("/")[0],
+        name=registered.name,
         alias=registry.CHAMPION,
         metrics={"n": float(accuracy.n), "accuracy": accuracy.accuracy, "lower": accuracy.lower},
         description=f"Rule {accuracy.rule}: right in {accuracy.accuracy:.1%} of {accuracy.n} reviewed decisions.",

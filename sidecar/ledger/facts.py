@@ -5,11 +5,12 @@ A window is half open: decided at or after `since` and before `until`, in second
 
 from collections.abc import Iterator
 from datetime import date, timedelta
+from typing import get_args
 
 import msgspec
 import sqlalchemy as sa
 
-from sidecar import times
+from sidecar import dialect, times
 from sidecar.decision.records import InForce
 from sidecar.ledger import schema
 from sidecar.ledger.queries import Stratum
@@ -127,7 +128,7 @@ def in_force(
     nothing was any more.
     """
     table = schema.in_force.c
-    slots = [f"{kind}:{model}" for kind in ("calibrator", "challenger")]
+    slots = [dialect.slot_name(role, model) for role in get_args(dialect.SlotRole)]
     own = sa.or_(
         table.slot.in_(slots), *(table.slot.startswith(f"{slot}:", autoescape=True) for slot in slots)
     )

@@ -7,7 +7,7 @@ from typing import TypeVar
 import msgspec
 import sqlalchemy as sa
 
-from sidecar import errors, times
+from sidecar import dialect, errors, times
 from sidecar.decision.records import Decision, InForce, Label
 from sidecar.ledger import database, pages, schema
 from sidecar.ledger.pages import Page
@@ -234,7 +234,9 @@ class CalibratorHistory:
         All sidecars together: one that is new has no history of its own.
         """
         table = schema.in_force.c
-        held = sa.select(table.slot).where(table.digest == digest, table.slot.startswith("calibrator:"))
+        held = sa.select(table.slot).where(
+            table.digest == digest, table.slot.startswith(dialect.CALIBRATOR_SLOTS)
+        )
         found: dict[str, list[InForce]] = {}
         with database.reading(self._engine) as connection:
             rows = connection.execute(

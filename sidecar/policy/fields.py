@@ -8,10 +8,8 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 
-from sidecar import times
+from sidecar import dialect, times
 from sidecar.policy.actions import Action
-
-CALIBRATOR_URI = re.compile(r"models:/[^/@]+(/[1-9][0-9]*|@[A-Za-z0-9_-]+)|file:.+")
 
 
 def _file_version(value: object) -> object:
@@ -44,10 +42,8 @@ def _person_action(value: object) -> object:
 
 
 def _calibrator_uri(value: str) -> str:
-    if not CALIBRATOR_URI.fullmatch(value):
-        raise ValueError(
-            f"{value!r} is no calibrator source: write models:/NAME@champion, models:/NAME/3 or file:PATH"
-        )
+    if not re.fullmatch("file:.+", value) and dialect.registered(value) is None:
+        raise ValueError(f"{value!r} is no calibrator source: write {dialect.SOURCE_FORMS}")
     return value
 
 

@@ -1,5 +1,6 @@
 """What policies in the ledger say to a retrain: by their digest, with their floors, and which calibrator they name."""
 
+from sidecar import dialect
 from sidecar.decision.records import Decision
 from sidecar.ledger import artifacts
 from sidecar.ledger.store import Ledger
@@ -74,12 +75,12 @@ def registered_name(entry: policy_model.Model, source: Source, model_versions: t
         uri = step.calibrator
     elif len(model_versions) == 1:
         uri = entry.versions.get(model_versions[0], uri)
-    scheme, _, rest = uri.partition("models:/")
-    if scheme:
+    registered = dialect.registered(uri)
+    if registered is None:
         raise errors.RequestRefused(
             f"the policy's calibrator is {uri}, which is not in a registry: name the registered model with --name"
         )
-    return rest.partition("@")[0].partition("/")[0]
+    return registered.name
 
 
 def answered_elsewhere(ledger: Ledger, digest: str, model: str, step: SecondaryStep) -> bool:

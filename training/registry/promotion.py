@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from calibrators import errors
-from sidecar import times
-from training.registry import alias_history, versions
-from training.registry.alias_history import Move, MoveKind, Standing
-from training.registry.versions import CHAMPION, PREVIOUS, REVOKED_TAG, RegistryRefused
+from sidecar import dialect, times
+from sidecar.dialect import APPROVED_TAG, CHAMPION, PREVIOUS, REVOKED_TAG, Move, MoveKind, Standing
+from training.registry import versions
+from training.registry.versions import RegistryRefused
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -60,16 +60,15 @@ def promote(
         clock: seconds since the epoch.
 
     Raises:
-        RegistryRefused: there is no such version, it was revoked, it cannot be verified, or its gate says that it
-            needs an approval and it has none.
-        CalibratorRefused: its document is bad.
+        RegistryRefused: there is no such version, or its gate says that it needs an approval and it has none.
+        CalibratorRefused: it was revoked, or it cannot be verified.
     """
     _require_reason(by, reason)
     registry = versions.client()
     with versions.asking(name, version):
         versions.verified(registry, name, version)
         if approve:
-            mark(registry, name, version, versions.APPROVED_TAG, by=by, reason=reason, clock=clock)
+            mark(registry, name, version, APPROVED_TAG, by=by, reason=reason, clock=clock)
         else:
             _require_approval(registry, name, version)
         moved = move(registry, name, alias, version, kind=kind, by=by, reason=reason, clock=clock)
@@ -120,7 +119,7 @@ def rollback(
                 code="HISTORY_MISSING",
             )
         # The brake must not wait for an approval, however much the way back shifts.
-        mark(registry, name, place, versions.APPROVED_TAG, by=by, reason=reason, clock=clock)
+        mark(registry, name, place, APPROVED_TAG, by=by, reason=reason, clock=clock)
         moved = move(registry, name, alias, place, kind="rollback", by=by, reason=reason, clock=clock)
         mark(registry, name, current, REVOKED_TAG, by=by, reason=reason, clock=clock)
         keep_previous(registry, name)
@@ -160,17 +159,19 @@ def move(
     promotion = Promotion(name=name, alias=alias, from_version=origin, to_version=version)
     if origin == version and kind != "promote":
         return promotion
-    past = alias_history.moves(each.tags for each in versions.all_versions(registry, name))
-    if origin == version and alias_history.standing(past, alias, origin) is None:
+    past = dialect.history(each.tags for each in versions.all_versions(registry, name))
+    if origin == version and dialect.standing(past, alias, origin) is None:
         return promotion
+    at = dialect.next_time(clock(), past)
     planned = Move(
+        key=dialect.move_key(at),
         alias=alias,
         kind=kind,
-        from_version=origin,
+        from_version=origin or "",
         to_version=version,
         by=by,
         reason=reason,
-        at=alias_history.next_time(clock(), past),
+        at=at,
         evidence=registry.get_model_version(name, version).run_id or "",
     )
     # The intention first, so that no move is without a trace; what did not happen is never marked as done.
@@ -193,7 +194,7 @@ def move(
 
 
 def standing(name: str, alias: str = CHAMPION) -> Standing | None:
-    """What keeps a retrain from moving an alias; see `alias_history.standing`.
+    """What keeps a retrain from moving an alias; see `dialect.standing`.
 
     Raises:
         RegistryRefused: the registry cannot be read.
@@ -202,12 +203,12 @@ def standing(name: str, alias: str = CHAMPION) -> Standing | None:
     try:
         with versions.asking(name):
             current = versions.alias_version(registry, name, alias)
-            past = alias_history.moves(each.tags for each in versions.all_versions(registry, name))
+            past = dialect.history(each.tags for each in versions.all_versions(registry, name))
     except RegistryRefused as refusal:
         if refusal.code == "REGISTERED_MODEL_UNKNOWN":
             return None
         raise
-    return alias_history.standing(past, alias, current)
+    return dialect.standing(past, alias, current)
 
 
 def mark(
@@ -241,8 +242,8 @@ def keep_previous(registry: "MlflowClient", name: str) -> None:
 
 def _way_back(registry: "MlflowClient", name: str, alias: str, current: str) -> str | None:
     """The last version that an alias was at before and that a sidecar would still take."""
-    past = alias_history.moves(version.tags for version in versions.all_versions(registry, name))
-    for place in alias_history.earlier_places(past, alias, current):
+    past = dialect.history(version.tags for version in versions.all_versions(registry, name))
+    for place in dialect.earlier_places(past, alias, current):
         if _usable(registry, name, place):
             return place
     return None
@@ -257,7 +258,7 @@ def _usable(registry: "MlflowClient", name: str, version: str) -> bool:
     except errors.TruebandError:
         return False
     except MlflowException as error:
-        if error.error_code in versions.UNKNOWN:  # it was deleted
+        if error.error_code in dialect.UNKNOWN_CODES:  # it was deleted
             return False
         raise
     return True
@@ -265,8 +266,8 @@ def _usable(registry: "MlflowClient", name: str, version: str) -> bool:
 
 def _require_approval(registry: "MlflowClient", name: str, version: str) -> None:
     tags = registry.get_model_version(name, version).tags
-    told = tags.get(versions.GATE_REASONS_TAG, "").replace(" ", "").split(",")
-    if "SHIFT_NEEDS_APPROVAL" in told and not tags.get(versions.APPROVED_TAG, "").strip():
+    reasons = tags.get(versions.GATE_REASONS_TAG, "").replace(" ", "").split(",")
+    if "SHIFT_NEEDS_APPROVAL" in reasons and not tags.get(APPROVED_TAG, "").strip():
         raise RegistryRefused(
             f"version {version} of {name} changes the automatic share by more than the policy admits, and "
             "sidecars refuse it until a person approves: read its evidence, then `promote --approve`",

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from calibrators import Calibrator, mlflow_flavor
-from training.registry import alias_history, promotion, versions
+from sidecar import dialect
+from training.registry import promotion, versions
 from training.registry.versions import RegistryRefused
 
 if TYPE_CHECKING:
@@ -15,11 +16,11 @@ if TYPE_CHECKING:
 
 
 OWN_TAGS = (
-    versions.DIGEST_TAG,
-    versions.REVOKED_TAG,
-    versions.KIND_TAG,
-    versions.APPROVED_TAG,
-    alias_history.MOVE_TAG,
+    dialect.DIGEST_TAG,
+    dialect.REVOKED_TAG,
+    dialect.KIND_TAG,
+    dialect.APPROVED_TAG,
+    dialect.MOVE_TAG,
 )
 
 EVIDENCE_FOLDER = "evidence"
@@ -91,8 +92,8 @@ def publish(
                     model_id=info.model_id,
                     tags={
                         **tags,
-                        versions.DIGEST_TAG: calibrator.digest,
-                        versions.KIND_TAG: calibrator.kind,
+                        dialect.DIGEST_TAG: calibrator.digest,
+                        dialect.KIND_TAG: calibrator.kind,
                     },
                     description=description or None,
                     await_creation_for=0,

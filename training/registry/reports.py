@@ -50,9 +50,7 @@ def log(
         RegistryRefused: the tracking server does not do it.
     """
     # A server that is away would hold up the report for minutes.
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
-    registry = versions.client()
+    registry = versions.client(seconds=30, retries=1)
     run_ids = []
     for run in runs:
         with versions.asking(run.name):

@@ -7,31 +7,23 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, ClassVar
 
 from calibrators import Calibrator, errors, mlflow_flavor
+from sidecar import dialect
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
 
-DIGEST_TAG = "trueband.sha256"
-REVOKED_TAG = "trueband.revoked"
-KIND_TAG = "trueband.kind"
-APPROVED_TAG = "trueband.approved"
-"""Lets a version change the routing by more than the policy's `admission.max_auto_shift`."""
 UNDRAWN_TAG = "trueband.undrawn_labels"
 """How many labels that nobody drew the version was fitted to."""
 GATE_REASONS_TAG = "gate_reasons"
-CHAMPION = "champion"
-PREVIOUS = "previous"
 PAGE = 200
-UNKNOWN = ("RESOURCE_DOES_NOT_EXIST", "NOT_FOUND")
 
 
 class RegistryRefused(errors.TruebandError):
     """The registry, or the state that it is in, does not allow what was asked.
 
     `code` on the instance narrows the reason: REGISTRY_UNAVAILABLE, REGISTERED_MODEL_UNKNOWN,
-    VERSION_UNKNOWN, ALIAS_UNKNOWN, ALIAS_MOVED, APPROVAL_NEEDED, DIGEST_TAG_MISSING, DIGEST_MISMATCH,
-    CALIBRATOR_REVOKED, HISTORY_MISSING or REQUEST_REFUSED.
+    VERSION_UNKNOWN, ALIAS_UNKNOWN, ALIAS_MOVED, APPROVAL_NEEDED, HISTORY_MISSING or REQUEST_REFUSED.
     """
 
     code: ClassVar[str] = "REGISTRY_REFUSED"
@@ -49,21 +41,14 @@ def person() -> str:
         return f"user {os.getuid()}"
 
 
-CLIENT_ENVIRONMENT = {
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-    # MLflow would print run addresses between the lines, or into the JSON, that a command writes.
-    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-    # Its own, 120 seconds and 7 retries, take four minutes to say that nobody listens.
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
-}
-"""What we set for MLflow where the user did not."""
+def client(*, seconds: int = 10, retries: int = 2) -> "MlflowClient":
+    """MLflow's client, for the registry that MLflow's own settings name.
 
-
-def client() -> "MlflowClient":
-    """MLflow's client, for the registry that MLflow's own settings name."""
-    for key, value in CLIENT_ENVIRONMENT.items():
+    Args:
+        seconds: that a request may take, unless the environment says otherwise.
+        retries: of a request, likewise.
+    """
+    for key, value in dialect.client_environment(seconds=seconds, retries=retries).items():
         os.environ.setdefault(key, value)
     from mlflow import MlflowClient
 
@@ -96,12 +81,12 @@ def asking(name: str, version: str | None = None) -> Iterator[None]:
     try:
         yield
     except MlflowException as error:
-        if error.error_code in UNKNOWN and version is not None:
+        if error.error_code in dialect.UNKNOWN_CODES and version is not None:
             raise RegistryRefused(
                 f"the registry has no version {version} of {name}: look which versions there are",
                 code="VERSION_UNKNOWN",
             ) from error
-        if error.error_code in UNKNOWN:
+        if error.error_code in dialect.UNKNOWN_CODES:
             raise RegistryRefused(
                 f"the registry has no registered model {name}: register a calibrator under that name first, "
                 f"`fit ... --register {name}`",
@@ -146,44 +131,33 @@ def verified(registry: "MlflowClient", name: str, version: str) -> Calibrator:
     """The calibrator of a version, if a sidecar would take it too.
 
     Raises:
-        RegistryRefused: it was revoked, or is not what was registered.
-        CalibratorRefused: its document is bad.
+        CalibratorRefused: it was revoked, or is not what was registered, or its document is bad.
         MlflowException: there is no such version, or the registry cannot be read.
     """
     tags = registry.get_model_version(name, version).tags
-    if REVOKED_TAG in tags:
-        raise RegistryRefused(
-            f"version {version} of {name} was revoked: {tags[REVOKED_TAG]}; fit and register a new one",
-            code="CALIBRATOR_REVOKED",
-        )
-    if DIGEST_TAG not in tags:
-        raise RegistryRefused(
-            f"version {version} of {name} has no tag {DIGEST_TAG}, without which no sidecar takes it: "
-            "register it with `fit ... --register`, or `retrain`, which set it",
-            code="DIGEST_TAG_MISSING",
-        )
-    calibrator = mlflow_flavor.load_model(f"models:/{name}/{version}")
-    if calibrator.digest != tags[DIGEST_TAG]:
-        raise RegistryRefused(
-            f"version {version} of {name} holds a document with digest {calibrator.digest}, but was "
-            f"registered with {tags[DIGEST_TAG]}: its bytes were changed; register the calibrator again",
-            code="DIGEST_MISMATCH",
-        )
+    subject = f"{name} version {version}"
+    if dialect.REVOKED_TAG in tags:
+        raise dialect.revoked(subject, tags[dialect.REVOKED_TAG])
+    if dialect.DIGEST_TAG not in tags:
+        raise dialect.without_digest(subject)
+    calibrator = mlflow_flavor.load_model(dialect.Registered(name, version=version).uri)
+    if calibrator.digest != tags[dialect.DIGEST_TAG]:
+        raise dialect.altered(subject, calibrator.digest, tags[dialect.DIGEST_TAG])
     return calibrator
 
 
-def champion(name: str, alias: str = CHAMPION) -> tuple[str, Calibrator] | None:
+def champion(name: str, alias: str = dialect.CHAMPION) -> tuple[str, Calibrator] | None:
     """The version that an alias names and its calibrator; None where there is none, or where it was revoked.
 
     Raises:
-        RegistryRefused: the registry cannot be read, or the version cannot be verified.
-        CalibratorRefused: its document is bad.
+        RegistryRefused: the registry cannot be read.
+        CalibratorRefused: the version cannot be verified.
     """
     registry = client()
     try:
         with asking(name):
             version = alias_version(registry, name, alias)
-            if version is None or REVOKED_TAG in registry.get_model_version(name, version).tags:
+            if version is None or dialect.REVOKED_TAG in registry.get_model_version(name, version).tags:
                 return None
             return version, verified(registry, name, version)
     except RegistryRefused as refusal:

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from datetime import date
 
-from sidecar import times
+from sidecar import dialect, times
 from sidecar.decision import suspensions as suspension_set
 from sidecar.decision.records import Governance, InForce
 from sidecar.decision.suspensions import Resumption, Suspension, Suspensions
@@ -179,7 +179,7 @@ def gather(
             and (each.kind is TaskKind.AUDIT or each.state is TaskState.COMPLETED)
         )
     )
-    registered = entry.calibrator.removeprefix("models:/").partition("@")[0].partition("/")[0]
+    registered = dialect.registered(entry.calibrator)
     return WindowFacts(
         model=model,
         entry=entry,
@@ -201,7 +201,8 @@ def gather(
         governance=tuple(
             event
             for event in ledger.governance(since)
-            if event.happened_at < until and _concerns(event.subject, registered)
+            if event.happened_at < until
+            and _concerns(event.subject, "" if registered is None else registered.name)
         ),
     )
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import calibrators
+from sidecar import dialect
 from sidecar.decision import shift as shift_module
 from sidecar.decision import suspensions
 from sidecar.decision.records import Decision
@@ -88,8 +89,7 @@ class Rerouted:
             f"{self.shift.before:.1%} before, {self.shift.after:.1%} after"
         )
         reasons = [GateReason(code="ROUTING_SHIFT", text=text)]
-        # A hair of room: shares are fractions, and a shift of exactly the limit is admitted.
-        if limit is not None and self.shift.size > limit + 1e-12:
+        if limit is not None and not dialect.goes_live(self.shift.size, limit):
             needs = (
                 f"the automatic share changes by {self.shift.size:.1%}, and admission.max_auto_shift is "
                 f"{limit:.1%}: sidecars refuse it until a person approves, `promote VERSION --approve`"

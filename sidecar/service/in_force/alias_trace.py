@@ -5,18 +5,24 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from sidecar import dialect
-from sidecar.decision.records import Governance
-from sidecar.dialect import Move, Place, Step
+from sidecar.decision.records import Governance, GovernanceKind
+from sidecar.dialect import AliasStep, Move, MoveKind, Place
 from sidecar.service.in_force.governance import UNKNOWN, GovernanceLog
-from sidecar.service.registry import Resolved, Source, mlflow_source
+from sidecar.service.registry import Resolved, Source
 from sidecar.service.registry.fetch import Fetch
-from sidecar.service.registry.mlflow_source import REVOKED_TAG
 
 UNFINISHED_SECONDS = 60.0
 """How long whoever moved an alias may take to say that the move is done."""
 
 REVOCATION_LOOKS = 6
 """How often a version that a rollback has left is looked at for its mark, which follows the move."""
+
+KINDS: Mapping[MoveKind, GovernanceKind] = {
+    "publish": "PROMOTED",
+    "promote": "PROMOTED",
+    "retrain": "RETRAINED",
+    "rollback": "ROLLED_BACK",
+}
 
 MOST_VERSIONS = 10
 """How many versions are asked about the way of an alias that moved more than once."""
@@ -47,16 +53,16 @@ class AliasTrace:
 
     def seen(self, uri: str, resolved: Resolved | None, source: Source) -> None:
         """Follows the alias of a URI, and tells of a version that was revoked."""
-        named = mlflow_source.alias_of(uri)
-        if named is not None:
-            self._follow(*named, resolved, source)
+        registered = dialect.registered(uri)
+        if registered is not None and registered.alias:
+            self._follow(registered.name, registered.alias, resolved, source)
         if resolved is not None and resolved.revoked:
             self._tell_revoked(resolved.name, resolved.version, resolved.tags)
         left = self._left.get(uri)
         if left is not None:
             tags, left.looks = source.tags(left.version), left.looks - 1
             self._tell_revoked(left.name, left.version, tags)
-            if not left.looks or REVOKED_TAG in tags:
+            if not left.looks or dialect.REVOKED_TAG in tags:
                 del self._left[uri]
 
     def withdrawn(self, known: Resolved, source: Source) -> None:
@@ -85,7 +91,7 @@ class AliasTrace:
     def _follow(self, name: str, alias: str, resolved: Resolved | None, source: Source) -> None:
         subject = f"{name}@{alias}"
         current = "" if resolved is None else resolved.version
-        own = {} if resolved is None else dialect.told(resolved.tags, alias)
+        own = {} if resolved is None else dialect.moves_of(resolved.tags, alias)
         place = self._log.place(subject)
         if place is None:
             self._meet(subject, current, own)
@@ -103,8 +109,8 @@ class AliasTrace:
         note = "" if begun is None else f"{begun.by} began this move, and it was never marked as done"
         events = [self._moved(subject, step, note if step is steps[-1] else "") for step in steps]
         for step in steps:
-            if step.move is not None and step.move.kind == "ROLLED_BACK":
-                self._left[f"models:/{subject}"] = _Left(name, step.from_version)
+            if step.move is not None and step.move.kind == "rollback":
+                self._left[dialect.Registered(name, alias).uri] = _Left(name, step.from_version)
         reached = Place(version=current, move=max(place.move, _newest(known)))
         self._log.keep(events, places={subject: reached})
 
@@ -114,9 +120,9 @@ class AliasTrace:
         A sidecar may have lost its disk; the event is the same as any other sidecar's account of it.
         """
         last = own.get(_newest(own))
-        told = last is not None and last.to_version == current
-        step = Step(from_version="", to_version=current, move=last)
-        events = [self._moved(subject, step, "")] if told else []
+        led_here = last is not None and last.to_version == current
+        step = AliasStep(from_version="", to_version=current, move=last)
+        events = [self._moved(subject, step, "")] if led_here else []
         self._log.keep(events, places={subject: Place(version=current, move=_newest(own))})
 
     def _known(
@@ -129,12 +135,12 @@ class AliasTrace:
         while wanted and len(accounts) <= MOST_VERSIONS:
             version = wanted.pop(0)
             if version not in accounts:
-                accounts[version] = dialect.told(source.tags(version), alias) if version else {}
+                accounts[version] = dialect.moves_of(source.tags(version), alias) if version else {}
                 news = [move for key, move in accounts[version].items() if key > place.move and move.done]
                 wanted += [end for move in news for end in (move.from_version, move.to_version)]
         return dialect.merged(accounts.values())
 
-    def _moved(self, subject: str, step: Step, note: str) -> Governance:
+    def _moved(self, subject: str, step: AliasStep, note: str) -> Governance:
         move = step.move
         if move is None and step.before:  # known from the move after it, whichever sidecar looks
             return self._log.event(
@@ -150,7 +156,7 @@ class AliasTrace:
             )
         return self._log.event(
             ("MOVE", subject, move.key),
-            move.kind,
+            KINDS[move.kind],
             subject,
             from_=move.from_version,
             to=move.to_version,
@@ -161,7 +167,7 @@ class AliasTrace:
         )
 
     def _tell_revoked(self, name: str, version: str, tags: Mapping[str, str]) -> None:
-        mark = tags.get(REVOKED_TAG)
+        mark = tags.get(dialect.REVOKED_TAG)
         if mark is None:
             return
         by, reason = _signed(mark)
@@ -174,8 +180,8 @@ class AliasTrace:
         )
 
 
-def _newest(told: Mapping[str, Move]) -> str:
-    return max((key for key, move in told.items() if move.done), default="")
+def _newest(moves: Mapping[str, Move]) -> str:
+    return max((key for key, move in moves.items() if move.done), default="")
 
 
 def _signed(mark: str) -> tuple[str, str]:

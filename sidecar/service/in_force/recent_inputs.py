@@ -10,6 +10,7 @@ import msgspec
 
 from calibrators import Calibrator
 from calibrators.errors import CalibratorRefused
+from sidecar import dialect
 from sidecar.decision.records import Decision
 from sidecar.decision.shift import Shift, shift
 from sidecar.errors import TruebandError
@@ -100,7 +101,11 @@ class RecentInputs:
         found = shift(inputs, table, before=held.calibrator, after=newcomer, suspended=snapshot.suspensions)
         fields |= {"auto_before": found.before, "auto_after": found.after, "approved": resolved.approved}
         logger.info("calibrator_judged", extra={"fields": fields})
-        if found.size <= admission.max_auto_shift or resolved.approved or not resolved.version:
+        if (
+            dialect.goes_live(found.size, admission.max_auto_shift)
+            or resolved.approved
+            or not resolved.version
+        ):
             return None
         return CalibratorRefused(_told(found, resolved, admission), code=SHIFTS_ROUTING)
 

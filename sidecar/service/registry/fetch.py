@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import calibrators
 from calibrators import AppliesTo, Calibrator, evidence
 from calibrators.errors import CalibratorRefused
+from sidecar import dialect
 from sidecar.errors import RegistryFailure
 from sidecar.service.registry import sources
 from sidecar.service.registry.slots import CalibratorInForce, Expectation, Slot
@@ -65,7 +66,7 @@ def ask(
     resolved = source.current()
     for _ in range(ROUNDS):
         if resolved.revoked:
-            return Fetch(resolved=resolved, refusal=_revocation(resolved))
+            return Fetch(resolved=resolved, refusal=dialect.revoked(_label(resolved)))
         if resolved == known:
             return Fetch(resolved=resolved)
         if refused is not None and resolved == refused.resolved:
@@ -110,14 +111,10 @@ def admit(data: bytes, *, slot: Slot, expected: Expectation, resolved: Resolved)
             is bad (the codes of `calibrators.loads`).
     """
     if resolved.revoked:
-        raise _revocation(resolved)
+        raise dialect.revoked(_label(resolved))
     calibrator = calibrators.loads(data)
     if resolved.digest is not None and resolved.digest != calibrator.digest:
-        raise CalibratorRefused(
-            f"{_label(resolved)} holds a document with digest {calibrator.digest}, but was registered with "
-            f"{resolved.digest}: its bytes were changed; register the calibrator again",
-            code="DIGEST_MISMATCH",
-        )
+        raise dialect.altered(_label(resolved), calibrator.digest, resolved.digest)
     problem = mismatch(calibrator.applies_to, slot=slot, expected=expected)
     if problem is not None:
         raise CalibratorRefused(f"{_label(resolved)} {problem}", code="EVIDENCE_MISMATCH")
@@ -182,13 +179,6 @@ def revoked(source: Source, known: Resolved | None, answer: Fetch | None, failur
         return source.revoked(known.version)
     except RegistryFailure:
         return False
-
-
-def _revocation(resolved: Resolved) -> CalibratorRefused:
-    """The refusal of a version that somebody revoked."""
-    return CalibratorRefused(
-        f"{_label(resolved)} was revoked: move the alias to another version", code="CALIBRATOR_REVOKED"
-    )
 
 
 def _label(resolved: Resolved) -> str:

@@ -14,29 +14,22 @@ from typing import Any, NoReturn, cast
 from urllib import parse
 
 from calibrators.errors import CalibratorRefused
+from sidecar import dialect
 from sidecar.errors import RegistryFailure
 from sidecar.service.registry import sources
 from sidecar.service.registry.sources import FileSource, Resolved, Source
 
 DOCUMENT = "calibrator.json"
-DIGEST_TAG = "trueband.sha256"
-REVOKED_TAG = "trueband.revoked"
-APPROVED_TAG = "trueband.approved"
-OWN_TAGS = "trueband."
 DOWNLOAD_SECONDS = 10.0
 CHUNK_BYTES = 64 * 1024
-MODELS_URI = re.compile(r"models:/([^/@]+)(?:@([A-Za-z0-9_-]+)|/([1-9][0-9]*))")
 USERINFO = re.compile(r"(?<=//)[^/@\s'\"]+@")
 MAX_MESSAGE = 400
 
 CLIENT_ENVIRONMENT = {
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "2",
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
+    **dialect.client_environment(seconds=2, retries=0),
     "MLFLOW_HTTP_RESPECT_RETRY_AFTER_HEADER": "false",
-    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-    "MLFLOW_DISABLE_TELEMETRY": "true",
 }
-"""What we set for MLflow where the user did not: the next poll is the retry, and nothing phones home."""
+"""What we set for MLflow where the user did not: the next poll is the retry."""
 
 
 def open_source(uri: str, *, registry_uri: str | None = None, scratch: Path | None = None) -> Source:
@@ -52,22 +45,18 @@ def open_source(uri: str, *, registry_uri: str | None = None, scratch: Path | No
     """
     if uri.startswith("file:"):
         return FileSource(sources.file_path(uri))
-    match = MODELS_URI.fullmatch(uri)
-    if match is None:
+    registered = dialect.registered(uri)
+    if registered is None:
         raise RegistryFailure(
-            f"{uri!r} is no calibrator source: write models:/NAME@champion, models:/NAME/3 or file:PATH",
-            code="SOURCE_UNKNOWN",
+            f"{uri!r} is no calibrator source: write {dialect.SOURCE_FORMS}", code="SOURCE_UNKNOWN"
         )
-    name, alias, version = match.groups()
-    return MlflowSource(name=name, alias=alias, version=version, registry_uri=registry_uri, scratch=scratch)
-
-
-def alias_of(uri: str) -> tuple[str, str] | None:
-    """The registered model and the alias that a URI names; None where it names no alias."""
-    match = MODELS_URI.fullmatch(uri)
-    if match is None or match.group(2) is None:
-        return None
-    return match.group(1), match.group(2)
+    return MlflowSource(
+        name=registered.name,
+        alias=registered.alias or None,
+        version=registered.version or None,
+        registry_uri=registry_uri,
+        scratch=scratch,
+    )
 
 
 class MlflowSource:
@@ -120,7 +109,7 @@ class MlflowSource:
 
     def revoked(self, version: str) -> bool:
         """Whether a version carries the mark of revocation. One that was deleted carries none."""
-        return REVOKED_TAG in self.tags(version)
+        return dialect.REVOKED_TAG in self.tags(version)
 
     def tags(self, version: str) -> Mapping[str, str]:
         """The tags of a version, as far as they are Trueband's."""
@@ -138,11 +127,7 @@ class MlflowSource:
     def fetch(self, resolved: Resolved) -> bytes:
         """The document of a version, by its number, never by the alias."""
         if resolved.digest is None:
-            raise CalibratorRefused(
-                f"{resolved.name} version {resolved.version} has no tag {DIGEST_TAG}: register it with "
-                "`python -m training fit --register`, which sets it",
-                code="DIGEST_TAG_MISSING",
-            )
+            raise dialect.without_digest(f"{resolved.name} version {resolved.version}")
         registry, client = self._client()
         try:
             location = client.get_model_version_download_uri(self._name, resolved.version)
@@ -171,13 +156,13 @@ class MlflowSource:
             raise RegistryFailure(
                 f"the registry calls a version {version[:40]!r}: that is no MLflow registry"
             )
-        own = {key: value for key, value in found.tags.items() if key.startswith(OWN_TAGS)}
+        own = {key: value for key, value in found.tags.items() if key.startswith(dialect.OWN_TAGS)}
         return Resolved(
             name=self._name,
             version=version,
-            digest=own.get(DIGEST_TAG),
-            revoked=REVOKED_TAG in own,
-            approved=bool(own.get(APPROVED_TAG, "").strip()),
+            digest=own.get(dialect.DIGEST_TAG),
+            revoked=dialect.REVOKED_TAG in own,
+            approved=bool(own.get(dialect.APPROVED_TAG, "").strip()),
             tags=own,
         )
 
@@ -289,7 +274,7 @@ def failure_of(
     """
     text = str(error)
     status = _status(error)
-    unknown = getattr(error, "error_code", "") in ("RESOURCE_DOES_NOT_EXIST", "NOT_FOUND")
+    unknown = getattr(error, "error_code", "") in dialect.UNKNOWN_CODES
     if status == 400 and alias is not None:
         return RegistryFailure(
             f"the registered model {name} has no alias {alias}: promote a version, "
@@ -305,7 +290,7 @@ def failure_of(
     if unknown:
         return RegistryFailure(
             f"the registry {readable(registry)} has no registered model {name}: register a calibrator, "
-            f"`python -m training fit ... --register {name} --alias {alias or 'champion'}`",
+            f"`python -m training fit ... --register {name} --alias {alias or dialect.CHAMPION}`",
             code="REGISTERED_MODEL_UNKNOWN",
         )
     return failure_of_status(status, text, registry=registry)

@@ -5,12 +5,10 @@ from typing import NamedTuple
 
 from calibrators import Calibrator
 from calibrators.evidence import Aggregation, EvidenceKind
+from sidecar import dialect
 from sidecar.decision import records
 from sidecar.policy import fallback
 from sidecar.policy import model as policy_model
-
-CHAMPION, CHALLENGER = "@champion", "@challenger"
-"""The ends of the URIs of what decides, and of what is only evaluated."""
 
 
 class Slot(NamedTuple):
@@ -27,11 +25,7 @@ class Slot(NamedTuple):
     @property
     def name(self) -> str:
         """The name by which the ledger keeps the slot's history: `calibrator:MODEL[:VERSION][:SOURCE]`."""
-        return self._named("calibrator")
-
-    def _named(self, role: str) -> str:
-        source = "" if self.source == "primary" else self.source
-        return ":".join(part for part in (role, self.model, self.model_version, source) if part)
+        return dialect.slot_name("calibrator", *self)
 
 
 class ChallengerSlot(Slot):
@@ -42,7 +36,7 @@ class ChallengerSlot(Slot):
     @property
     def name(self) -> str:
         """The name by which the ledger keeps the slot's history: `challenger:MODEL[:VERSION]`."""
-        return self._named("challenger")
+        return dialect.slot_name("challenger", *self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,19 +108,19 @@ class SlotStatus:
 
 def expectations(policy: policy_model.Policy) -> dict[Slot, Expectation]:
     """The slots of a policy: one for each model, and one for each version with a calibrator of its own."""
-    found: dict[Slot, Expectation] = {}
+    slots: dict[Slot, Expectation] = {}
     for name, model in policy.models.items():
         fixed = _fixed_version(model)
         for version, uri in (("", model.calibrator), *model.versions.items()):
-            found[Slot(name, version)] = _primary(model, uri, version or fixed)
+            slots[Slot(name, version)] = _primary(model, uri, version or fixed)
         for source, step in fallback.calibrators(model.fallback).items():
-            found[Slot(name, "", source)] = Expectation(
+            slots[Slot(name, "", source)] = Expectation(
                 uri=step.uri,
                 evidence=step.evidence,
                 criterion=model.criterion,
                 model_version=step.model_version,
             )
-    return found
+    return slots
 
 
 def challengers(policy: policy_model.Policy) -> dict[Slot, Expectation]:
@@ -134,16 +128,17 @@ def challengers(policy: policy_model.Policy) -> dict[Slot, Expectation]:
 
     A model whose policy says `shadow: false` has none, nor has what a file or a fixed version fills.
     """
-    found: dict[Slot, Expectation] = {}
+    slots: dict[Slot, Expectation] = {}
     for name, model in policy.models.items():
         if not model.shadow:
             continue
         for version, uri in (("", model.calibrator), *model.versions.items()):
-            if uri.startswith("models:/") and uri.endswith(CHAMPION):
-                challenger = uri.removesuffix(CHAMPION) + CHALLENGER
+            champion = dialect.registered(uri)
+            if champion is not None and champion.alias == dialect.CHAMPION:
+                challenger = champion._replace(alias=dialect.CHALLENGER).uri
                 expected = _primary(model, challenger, version or _fixed_version(model))
-                found[ChallengerSlot(name, version)] = replace(expected, optional=True)
-    return found
+                slots[ChallengerSlot(name, version)] = replace(expected, optional=True)
+    return slots
 
 
 def _primary(model: policy_model.Model, uri: str, model_version: str) -> Expectation:
