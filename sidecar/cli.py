@@ -1,11 +1,9 @@
 """The command line of the sidecar."""
 
 import argparse
-import sys
 from collections.abc import Sequence
 
-from calibrators.errors import TruebandError
-from sidecar import ENGINE_VERSION
+from sidecar import ENGINE_VERSION, shell
 from sidecar.commands import (
     audit,
     check,
@@ -21,7 +19,8 @@ from sidecar.commands import (
     suspend,
 )
 
-COMMANDS = (
+# In the order in which a newcomer needs them.
+COMMANDS: tuple[shell.Command, ...] = (
     serve,
     check,
     policy_spec,
@@ -39,29 +38,14 @@ COMMANDS = (
 
 def parser() -> argparse.ArgumentParser:
     """The parser of every command."""
-    top = argparse.ArgumentParser(
-        prog="python -m sidecar",
-        description="Recalibrates confidences, bands them, routes answers and records what was decided.",
+    return shell.parser(
+        "python -m sidecar",
+        "Recalibrates confidences, bands them, routes answers and records what was decided.",
+        COMMANDS,
+        version=f"trueband {ENGINE_VERSION}",
     )
-    top.add_argument("--version", action="version", version=f"trueband {ENGINE_VERSION}")
-    subparsers = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in COMMANDS:
-        command.add_parser(subparsers)
-    return top
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command; its exit code. A mistake of the user's is one line on standard error, and 2."""
-    given = parser().parse_args(arguments)
-    try:
-        code: int = given.run(given)
-    except TruebandError as error:
-        print(f"error [{error.code}]: {error}", file=sys.stderr)
-        return 2
-    except BrokenPipeError:
-        # The reader of the output, such as `head`, has gone.
-        sys.stderr.close()
-        return 1
-    except KeyboardInterrupt:
-        return 130
-    return code
+def main(words: Sequence[str] | None = None) -> int:
+    """Runs one command; see `shell.run`."""
+    return shell.run(parser(), words)

@@ -1,5 +1,6 @@
-"""A channel to a running sidecar, for the command lines: who calls, and failures as errors of ours."""
+"""The client of the contract: where a sidecar is, who calls it, and failures as errors of ours."""
 
+import argparse
 import contextlib
 import os
 from collections.abc import Callable, Iterator
@@ -10,6 +11,7 @@ import grpc
 
 from calibrators.errors import TruebandError
 
+ADDRESS_VARIABLE, TOKEN_VARIABLE = "TRUEBAND_LISTEN", "TRUEBAND_TOKEN"
 DEFAULT_ADDRESS = "127.0.0.1:50051"
 DEADLINE_SECONDS = 10.0
 
@@ -20,6 +22,28 @@ class CallFailed(TruebandError):
     code: ClassVar[str] = "CALL_FAILED"
 
 
+def add_arguments(parser: argparse.ArgumentParser, *, address: str = DEFAULT_ADDRESS) -> None:
+    """Adds `--address` and `--token-file`.
+
+    Args:
+        parser: of the command.
+        address: where the environment names none; empty: then there is none.
+    """
+    otherwise = f", or {address}" if address else ""
+    parser.add_argument(
+        "--address",
+        default=os.environ.get(ADDRESS_VARIABLE) or address,
+        metavar="HOST:PORT",
+        help=f"of the sidecar, or unix:PATH (default: {ADDRESS_VARIABLE}{otherwise})",
+    )
+    parser.add_argument(
+        "--token-file",
+        type=Path,
+        metavar="FILE",
+        help=f"says who calls, where the sidecar has a principals file (default: {TOKEN_VARIABLE})",
+    )
+
+
 def token_of(token_file: Path | None) -> str:
     """The token in a file, or else in the environment variable TRUEBAND_TOKEN; empty where there is none.
 
@@ -27,7 +51,7 @@ def token_of(token_file: Path | None) -> str:
         CallFailed: the file cannot be read, or is empty.
     """
     if token_file is None:
-        return os.environ.get("TRUEBAND_TOKEN", "").strip()
+        return os.environ.get(TOKEN_VARIABLE, "").strip()
     try:
         token = token_file.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
@@ -73,3 +97,8 @@ def connect(address: str, *, token: str = "") -> Iterator[grpc.Channel]:
             if status is grpc.StatusCode.UNAVAILABLE and "connect" in details.lower():
                 details = f"nothing answers at {address}; start one with `python -m sidecar serve`, or set --address"
             raise CallFailed(f"{status.name}: {details}") from error
+
+
+def connection(arguments: argparse.Namespace) -> contextlib.AbstractContextManager[grpc.Channel]:
+    """A channel as the flags of `add_arguments` say; see `connect`."""
+    return connect(arguments.address, token=token_of(arguments.token_file))

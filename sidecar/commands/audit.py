@@ -4,8 +4,8 @@ import argparse
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from sidecar import errors
-from sidecar.commands import ledger_source
+from sidecar import errors, shell
+from sidecar.commands.explain import audit_keys
 from sidecar.decision import audit
 from sidecar.ledger.audit_view import Standing, recount
 from sidecar.policy.actions import Intent
@@ -32,7 +32,7 @@ def add_parser(subparsers: Any) -> None:
         "--week", type=_week, metavar="WEEK", help="only of this ISO week (UTC), such as 2026-W47"
     )
     parser.add_argument("--recompute", action="store_true", help="draw again from the keys, and compare")
-    ledger_source.add_arguments(parser)
+    shell.add_ledger(parser)
     parser.set_defaults(run=run)
 
 
@@ -40,14 +40,14 @@ def run(arguments: argparse.Namespace) -> int:
     """Prints the list, and what disagrees."""
     keys = None
     if arguments.recompute:
-        keys = ledger_source.audit_keys(arguments)
+        keys = audit_keys(arguments)
         if not keys:
             raise errors.SettingsRefused(
                 f"there is no audit key to draw again with: set TRUEBAND_AUDIT_KEYS, or name with --data-dir the "
                 f"sidecar's directory ({arguments.data_dir} has no keys.json)"
             )
     with (
-        ledger_source.snapshot(arguments) as ledger,
+        shell.snapshot(arguments) as ledger,
         ledger.audits().picture(model=arguments.model, week=arguments.week or "") as (periods, members),
     ):
         found = recount(members, periods, keys)

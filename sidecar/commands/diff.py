@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from calibrators import Calibrator
-from sidecar import errors, times
-from sidecar.commands import ledger_source
+from sidecar import errors, shell, times
 from sidecar.decision import difference, replay
 from sidecar.decision.difference import CellChange, Side
 from sidecar.decision.replay import Compiled
@@ -40,7 +39,7 @@ def add_parser(subparsers: Any) -> None:
         metavar="WHEN",
         help="with --replay: what was decided from then on, so long ago, such as 7d, or a date",
     )
-    ledger_source.add_arguments(parser)
+    shell.add_ledger(parser)
     parser.set_defaults(run=run)
 
 
@@ -53,7 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
     new = Side(policy=loading.read(arguments.new), floors=new_floors)
     print("\n".join(_told(old, new)))
     if arguments.replay:
-        with ledger_source.snapshot(arguments) as ledger:
+        with shell.snapshot(arguments) as ledger:
             print("\n".join(_replayed(ledger, old, new, since)))
     return 0
 

@@ -1,11 +1,11 @@
 """`explain`: why a decision went out, from the ledger, and whether it can be decided again to the last bit."""
 
 import argparse
+import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from sidecar import errors, times
-from sidecar.commands import ledger_source
+from sidecar import errors, shell, times
 from sidecar.decision import draws, recompute
 from sidecar.decision.records import Decision
 from sidecar.ledger import artifacts
@@ -13,6 +13,7 @@ from sidecar.ledger.audit_periods import AuditPeriod
 from sidecar.ledger.audit_view import AuditMember, AuditView
 from sidecar.ledger.queries import StoredDecision
 from sidecar.ledger.store import Ledger
+from sidecar.service.deciding import keys
 
 
 def add_parser(subparsers: Any) -> None:
@@ -25,13 +26,13 @@ def add_parser(subparsers: Any) -> None:
     )
     parser.add_argument("decision_id", metavar="ID", help="a decision id")
     parser.add_argument("--recompute", action="store_true", help="decide again and compare")
-    ledger_source.add_arguments(parser)
+    shell.add_ledger(parser)
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Prints the explanation."""
-    with ledger_source.snapshot(arguments) as ledger:
+    with shell.snapshot(arguments) as ledger:
         stored = ledger.decision(arguments.decision_id)
         if stored is None:
             raise errors.NotFound(f"the ledger has no decision {arguments.decision_id!r}")
@@ -42,7 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
             print(f"label       {said} from {each.label.source}, {each.label.channel}, {each.state}")
         if not arguments.recompute:
             return 0
-        known = ledger_source.audit_keys(arguments)
+        known = audit_keys(arguments)
         found = [difference for answer in stored.answers for difference in _recomputed(answer, ledger, known)]
         missing = sorted(
             {answer.audit_key_id for answer in stored.answers if answer.audit_rate > 0.0} - known.keys()
@@ -56,6 +57,11 @@ def run(arguments: argparse.Namespace) -> int:
             f"not drawn again: no audit key {', '.join(missing)} (TRUEBAND_AUDIT_KEYS, or the data directory's)"
         )
     return 0
+
+
+def audit_keys(arguments: argparse.Namespace) -> dict[str, bytes]:
+    """The audit keys by id, from the environment or the data directory; none is made."""
+    return keys.known_audit(os.environ.get("TRUEBAND_AUDIT_KEYS", ""), arguments.data_dir)
 
 
 def _story(stored: StoredDecision, ledger: Ledger) -> Iterator[str]:

@@ -8,8 +8,7 @@ from typing import Any
 
 import msgspec
 
-from sidecar import times
-from sidecar.commands import ledger_source
+from sidecar import shell, times
 from sidecar.decision import suspensions
 from sidecar.decision.records import Governance
 from sidecar.decision.suspensions import Suspension
@@ -35,14 +34,14 @@ def add_parser(subparsers: Any) -> None:
         help="only what happened from then on: so long ago, such as 30d, or a date (default: all)",
     )
     parser.add_argument("--json", action="store_true", help="as one JSON object")
-    ledger_source.add_arguments(parser)
+    shell.add_ledger(parser)
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Prints the history."""
     since = None if arguments.since is None else arguments.since.seen_from(time.time())
-    with ledger_source.snapshot(arguments) as ledger:
+    with shell.snapshot(arguments) as ledger:
         events, counts = ledger.history(since), ledger.shadow_counts(since=since)
     if arguments.json:
         print(

@@ -9,13 +9,12 @@ import grpc
 from trueband.v1 import decision_pb2, decision_pb2_grpc, label_pb2, label_pb2_grpc
 
 from sidecar import client
-from sidecar.commands.route import add_address
 
 
 def add_parser(subparsers: Any) -> None:
     """Declares the command."""
     parser = subparsers.add_parser("label", help="tell a running sidecar what turned out to be true")
-    add_address(parser)
+    client.add_arguments(parser)
     parser.add_argument("decision_id", metavar="DECISION_ID", help="as Route answered it")
     value = parser.add_mutually_exclusive_group(required=True)
     value.add_argument("--correct", action="store_true", help="the answer was correct")
@@ -51,7 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
         label.cannot_tell.SetInParent()
     else:
         label.correct = arguments.correct
-    with client.connect(arguments.address, token=client.token_of(arguments.token_file)) as channel:
+    with client.connection(arguments) as channel:
         request = label_pb2.RecordLabelRequest(label=label)
         response = label_pb2_grpc.LabelServiceStub(channel).RecordLabel(
             request, timeout=client.DEADLINE_SECONDS

@@ -12,7 +12,6 @@ import grpc
 from trueband.v1 import decision_pb2, review_pb2, review_pb2_grpc
 
 from sidecar import client
-from sidecar.commands.route import add_address
 
 KINDS = ("HOLD", "BATCH", "AUDIT", "ESCALATION", "ADJUDICATION")
 BLOCKING = (review_pb2.TASK_KIND_HOLD, review_pb2.TASK_KIND_ESCALATION)
@@ -29,7 +28,7 @@ def add_parser(subparsers: Any) -> None:
         description="Takes the most urgent task, shows it, and asks for the verdict by one key, and for a held answer "
         "for the disposition: what may be done. Ends when nothing is left, or with q.",
     )
-    add_address(parser)
+    client.add_arguments(parser)
     parser.add_argument(
         "--kind", action="append", choices=KINDS, default=[], help="only this kind; may stand twice"
     )
@@ -53,7 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
         skills=arguments.skill,
         count=1,
     )
-    with client.connect(arguments.address, token=client.token_of(arguments.token_file)) as channel:
+    with client.connection(arguments) as channel:
         desk = Desk(review_pb2_grpc.ReviewServiceStub(channel), Prompt(), explain=arguments.explain)
         while desk.next(wanted):
             pass

@@ -2,8 +2,6 @@
 
 import argparse
 import json
-import os
-from pathlib import Path
 from typing import Any
 
 from google.protobuf import json_format
@@ -15,7 +13,7 @@ from sidecar import client
 def add_parser(subparsers: Any) -> None:
     """Declares the command."""
     parser = subparsers.add_parser("route", help="ask a running sidecar about one answer")
-    add_address(parser)
+    client.add_arguments(parser)
     parser.add_argument("--model", required=True, help="a key of the policy's models")
     parser.add_argument("--model-version", default="", help="version of the primary model")
     parser.add_argument(
@@ -35,21 +33,6 @@ def add_parser(subparsers: Any) -> None:
     parser.set_defaults(run=run)
 
 
-def add_address(parser: argparse.ArgumentParser) -> None:
-    """Declares where the sidecar is, and who calls it."""
-    parser.add_argument(
-        "--address",
-        default=os.environ.get("TRUEBAND_LISTEN") or client.DEFAULT_ADDRESS,
-        help="of the sidecar: HOST:PORT or unix:PATH (default: TRUEBAND_LISTEN, or %(default)s)",
-    )
-    parser.add_argument(
-        "--token-file",
-        type=Path,
-        metavar="FILE",
-        help="says who calls, where the sidecar has a principals file (default: TRUEBAND_TOKEN)",
-    )
-
-
 def run(arguments: argparse.Namespace) -> int:
     """Prints the decision as JSON."""
     request = routing_pb2.RouteRequest(
@@ -63,7 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
         intent=decision_pb2.INTENT_SHADOW if arguments.shadow else decision_pb2.INTENT_LIVE,
         evidence=_evidence(arguments),
     )
-    with client.connect(arguments.address, token=client.token_of(arguments.token_file)) as channel:
+    with client.connection(arguments) as channel:
         answer = routing_pb2_grpc.RoutingServiceStub(channel).Route(request, timeout=client.DEADLINE_SECONDS)
     # may_act first and always: false, the one answer that must not be overlooked, is what JSON leaves out.
     shown = {"may_act": answer.may_act, **json_format.MessageToDict(answer, preserving_proto_field_name=True)}

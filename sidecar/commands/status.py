@@ -10,7 +10,6 @@ from trueband.v1 import admin_pb2, admin_pb2_grpc
 
 from sidecar import client, times
 from sidecar.commands import suspend
-from sidecar.commands.route import add_address
 
 
 def add_parser(subparsers: Any) -> None:
@@ -18,7 +17,7 @@ def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "status", help="say what a running sidecar has in force, how stale, and what failed"
     )
-    add_address(parser)
+    client.add_arguments(parser)
     parser.add_argument("--reload", action="store_true", help="ask policy and registry at once, first")
     parser.add_argument("--json", action="store_true", help="as one JSON object")
     parser.set_defaults(run=run)
@@ -26,7 +25,7 @@ def add_parser(subparsers: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Prints the status; exit code 1 where health is not SERVING."""
-    with client.connect(arguments.address, token=client.token_of(arguments.token_file)) as channel:
+    with client.connection(arguments) as channel:
         admin = admin_pb2_grpc.AdminServiceStub(channel)
         if arguments.reload:
             admin.ReloadNow(admin_pb2.ReloadNowRequest(), timeout=2 * client.DEADLINE_SECONDS)

@@ -6,7 +6,6 @@ from typing import Any
 from trueband.v1 import admin_pb2, admin_pb2_grpc, decision_pb2
 
 from sidecar import client, errors, times
-from sidecar.commands.route import add_address
 
 SOURCES = {
     "primary": decision_pb2.ANSWER_SOURCE_PRIMARY,
@@ -29,7 +28,7 @@ def _add_suspend(subparsers: Any) -> None:
         description="Suspends what all the given flags cover: at once on this sidecar, within seconds on "
         "every other one over the same ledger, and until a person lifts it with `resume`.",
     )
-    add_address(parser)
+    client.add_arguments(parser)
     parser.add_argument(
         "--reason", required=True, metavar="TEXT", help="why; whoever lifts it will read this"
     )
@@ -51,7 +50,7 @@ def _suspend(arguments: argparse.Namespace) -> int:
     request = admin_pb2.SuspendRequest(
         scope=_scope(arguments), explanation=arguments.reason, suspended_by=arguments.by
     )
-    with client.connect(arguments.address, token=client.token_of(arguments.token_file)) as channel:
+    with client.connection(arguments) as channel:
         stub = admin_pb2_grpc.AdminServiceStub(channel)
         suspension = stub.Suspend(request, timeout=client.DEADLINE_SECONDS).suspension
     print("\n".join(lines(suspension)))
@@ -65,7 +64,7 @@ def _add_resume(subparsers: Any) -> None:
         help="lift a suspension",
         description="Lifts one suspension, and no other: what another one covers too stays suspended.",
     )
-    add_address(parser)
+    client.add_arguments(parser)
     parser.add_argument("suspension_id", metavar="ID", help="as `suspend` printed it, and `status` shows it")
     parser.add_argument("--reason", required=True, metavar="TEXT", help="why it may be lifted")
     parser.add_argument(
@@ -79,7 +78,7 @@ def _resume(arguments: argparse.Namespace) -> int:
     request = admin_pb2.ResumeRequest(
         suspension_id=arguments.suspension_id, explanation=arguments.reason, resumed_by=arguments.by
     )
-    with client.connect(arguments.address, token=client.token_of(arguments.token_file)) as channel:
+    with client.connection(arguments) as channel:
         stub = admin_pb2_grpc.AdminServiceStub(channel)
         lifted = stub.Resume(request, timeout=client.DEADLINE_SECONDS).suspension
     why = " ".join(lifted.explanation.split())

@@ -9,7 +9,8 @@ import pydantic
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from sidecar import errors
+from sidecar import client, errors, shell
+from sidecar.ledger import url_in
 from sidecar.service.api import security
 
 MIB = 1 << 20
@@ -27,7 +28,7 @@ class Settings(BaseSettings):
         None, description="The floors file, with an owner of its own; a policy cannot take from it."
     )
     data_dir: Path = Field(
-        Path("trueband-data"),
+        Path(shell.DATA_DIR),
         description="Journal, cached calibrators, keys, and the ledger where it is SQLite.",
     )
     listen: str = Field(
@@ -80,7 +81,7 @@ class Settings(BaseSettings):
 
     def ledger(self) -> str:
         """The ledger's URL."""
-        return self.ledger_url.get_secret_value() or f"sqlite:///{self.data_dir.absolute() / 'ledger.db'}"
+        return self.ledger_url.get_secret_value() or url_in(self.data_dir)
 
 
 def misspelt(variables: Iterable[str]) -> dict[str, str]:
@@ -89,7 +90,7 @@ def misspelt(variables: Iterable[str]) -> dict[str, str]:
     Others of the prefix are left alone: Kubernetes makes some for a Service that is called trueband.
     """
     known = [f"TRUEBAND_{name.upper()}" for name in Settings.model_fields]
-    others = (*known, "TRUEBAND_TOKEN", "TRUEBAND_ADDRESS")  # of the clients
+    others = (*known, client.TOKEN_VARIABLE, "TRUEBAND_ADDRESS")  # of the clients
     found = {}
     for name in sorted(variables):
         if name.startswith("TRUEBAND_") and name not in others:

@@ -8,7 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sidecar import times
+from sidecar import shell, times
 from training.commands import flags, labelled_file, ledger_source
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ def _material(arguments: argparse.Namespace) -> "tuple[LoadedPolicy | None, str,
     loaded = ledger_source.policy(arguments)
     calibrator = None if arguments.calibrator is None else flags.calibrator(arguments.calibrator)
     if not arguments.from_file:
-        with ledger_source.snapshot(arguments) as ledger:
+        with shell.snapshot(arguments) as ledger:
             in_force = loaded or policies.newest(ledger, arguments.model)
             entry = ledger_source.model(in_force, arguments.model)
             gathered = material.from_ledger(

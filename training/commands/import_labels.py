@@ -7,7 +7,8 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
-from training import channel, errors
+from sidecar import client
+from training import errors
 from training.label_import import rows
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         help="send even if the ledger shows none of the first decisions; their labels wait for them",
     )
     parser.add_argument("--outcomes", type=Path, metavar="FILE", help="write what became of each row, as CSV")
-    channel.add_arguments(parser, address=channel.DEFAULT_ADDRESS)
+    client.add_arguments(parser)
     parser.set_defaults(run=run)
 
 
@@ -96,9 +97,9 @@ def _sent(arguments: argparse.Namespace, usable: "Sequence[LabelRow]") -> "list[
     from training.label_import import delivery
 
     outcomes: list[RowOutcome] = []
-    token = channel.token_of(arguments.token_file)
+    token = client.token_of(arguments.token_file)
     try:
-        with channel.connect(arguments.address, token=token) as opened:
+        with client.connect(arguments.address, token=token) as opened:
             looked_up = None if arguments.allow_unknown else delivery.known_decisions(opened, usable)
             if looked_up is not None and looked_up[0] == 0:
                 raise errors.RequestRefused(
@@ -116,8 +117,8 @@ def _sent(arguments: argparse.Namespace, usable: "Sequence[LabelRow]") -> "list[
                         on_sent=lambda count: progress.update(bar, advance=count),
                     )
                 )
-    except channel.CallFailed as error:
-        raise channel.CallFailed(
+    except client.CallFailed as error:
+        raise client.CallFailed(
             f"{error}; {len(outcomes):,} of {len(usable):,} rows were sent before; sending the file again is safe"
         ) from error
     return outcomes

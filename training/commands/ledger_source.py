@@ -2,9 +2,10 @@
 
 import argparse
 import os
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from sidecar import shell
 
 if TYPE_CHECKING:
     from sidecar.ledger.store import Ledger
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds them."""
-    add_ledger_arguments(parser)
+    shell.add_ledger(parser)
     parser.add_argument(
         "--policy",
         type=Path,
@@ -24,39 +25,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_ledger_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds those that say which ledger."""
-    parser.add_argument(
-        "--ledger-url",
-        default=os.environ.get("TRUEBAND_LEDGER_URL", ""),
-        metavar="URL",
-        help="of the ledger (default: TRUEBAND_LEDGER_URL, or SQLite in the data directory)",
-    )
-    parser.add_argument(
-        "--data-dir",
-        type=Path,
-        default=Path(os.environ.get("TRUEBAND_DATA_DIR") or "trueband-data"),
-        metavar="DIR",
-        help="of the sidecar, where its SQLite ledger is (default: TRUEBAND_DATA_DIR, or trueband-data)",
-    )
-
-
-def snapshot(arguments: argparse.Namespace) -> "AbstractContextManager[Ledger]":
-    """A snapshot of the ledger that the flags name."""
-    from sidecar.ledger.snapshot import open_snapshot
-
-    return open_snapshot(_url(arguments))
-
-
 def original(arguments: argparse.Namespace) -> "Ledger":
     """The ledger itself, for what `training` remembers there; open a snapshot first, which says if there is one."""
     from sidecar.ledger.store import Ledger
 
-    return Ledger(_url(arguments))
-
-
-def _url(arguments: argparse.Namespace) -> str:
-    return arguments.ledger_url or f"sqlite:///{arguments.data_dir.absolute() / 'ledger.db'}"
+    return Ledger(shell.ledger_url(arguments))
 
 
 def policy(arguments: argparse.Namespace) -> "LoadedPolicy | None":

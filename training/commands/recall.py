@@ -10,8 +10,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from sidecar import times
-from training.commands import ledger_source
+from sidecar import shell, times
 
 if TYPE_CHECKING:
     from calibrators import Calibrator
@@ -62,7 +61,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         metavar="WHEN",
         help="only decisions from then on: so long ago, such as 12h, or a date",
     )
-    ledger_source.add_ledger_arguments(parser)
+    shell.add_ledger(parser)
     output = parser.add_mutually_exclusive_group()
     output.add_argument("--json", action="store_true", help="one JSON document in place of counts and CSV")
     output.add_argument(
@@ -76,7 +75,7 @@ def run(arguments: argparse.Namespace) -> int:
     from training import recall
 
     since = None if arguments.since is None else arguments.since.seen_from(time.time())
-    with ledger_source.snapshot(arguments) as ledger:
+    with shell.snapshot(arguments) as ledger:
         digest = _digest(ledger, arguments.calibrator, "--calibrator")
         deciding = _deciding(ledger, digest, arguments.instead)
         answers = [

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sidecar import times
+from sidecar import shell, times
 from training.commands import ledger_source
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _report(arguments: argparse.Namespace) -> "Report":
     from training.report import content, window
 
-    with ledger_source.snapshot(arguments) as ledger:
+    with shell.snapshot(arguments) as ledger:
         now = ledger.facts().now()
         wanted = window.of(since=arguments.since, until=arguments.until, as_of=arguments.as_of, now=now)
         given = ledger_source.policy(arguments)

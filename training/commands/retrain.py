@@ -3,7 +3,7 @@
 import argparse
 import time
 
-from sidecar import times
+from sidecar import shell, times
 from training.commands import flags, ledger_source
 
 
@@ -50,7 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
     registration.warn()
     screen = console.console()
     try:
-        with ledger_source.snapshot(arguments) as ledger:
+        with shell.snapshot(arguments) as ledger:
             retrained = pipeline.retrain(
                 ledger,
                 arguments.model,

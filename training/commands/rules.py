@@ -2,6 +2,7 @@
 
 import argparse
 
+from sidecar import shell
 from training.commands import ledger_source
 
 
@@ -27,7 +28,7 @@ def run(arguments: argparse.Namespace) -> int:
     from training.data import policies
 
     screen = console.console()
-    with ledger_source.snapshot(arguments) as ledger:
+    with shell.snapshot(arguments) as ledger:
         loaded = ledger_source.policy(arguments) or policies.newest(ledger, arguments.model)
         entry = ledger_source.model(loaded, arguments.model)
         measured = rules.measure(

@@ -7,8 +7,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sidecar import times
-from training import channel, errors
+from sidecar import client, shell, times
+from training import errors
 from training.commands import ledger_source
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     parser.add_argument("--by", default="", metavar="WHO", help="with --acknowledge: who takes note")
     parser.add_argument("--reason", default="", metavar="TEXT", help="with --acknowledge: what was found")
-    channel.add_arguments(parser)
+    client.add_arguments(parser, address="")
     parser.set_defaults(run=run)
 
 
@@ -75,7 +75,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise errors.RequestRefused("--by and --reason go with --acknowledge")
     now = time.time()
     at = now if arguments.as_of is None else arguments.as_of.seen_from(now)
-    with ledger_source.snapshot(arguments) as ledger, ledger_source.original(arguments) as original:
+    with shell.snapshot(arguments) as ledger, ledger_source.original(arguments) as original:
         view = original.watch()
         loaded = _policy(ledger, arguments)
         if loaded is None:
@@ -109,7 +109,7 @@ def _watch(
             ledger, view, model, loaded, at=at, window_seconds=arguments.shift_window, write=act
         )
         if act:
-            token = channel.token_of(arguments.token_file)
+            token = client.token_of(arguments.token_file)
             followed += consequences.suspend(view, look, loaded, address=arguments.address, token=token)
             if not arguments.no_retrain:
                 followed += consequences.retrain(ledger, view, look, loaded)

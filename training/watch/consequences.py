@@ -11,13 +11,13 @@ import grpc
 from trueband.v1 import admin_pb2, admin_pb2_grpc
 
 from calibrators.errors import TruebandError
+from sidecar import client
 from sidecar.ledger.store import Ledger
 from sidecar.ledger.watch_states import WatchView
 from sidecar.policy import model as policy_model
 from sidecar.policy.actions import AnswerSource
 from sidecar.policy.loading import LoadedPolicy
 from sidecar.policy.model import Model
-from training import channel
 from training.watch import e_values, measurements, store, streams
 from training.watch.model_look import Look
 from training.watch.state import Alarm, StreamState
@@ -55,7 +55,7 @@ def suspend(view: WatchView, look: Look, loaded: LoadedPolicy, *, address: str, 
         stream = state.stream
         try:
             suspension = suspend_once(view, address, token, look.model, state, alarm, now=look.at)
-        except channel.CallFailed as error:
+        except client.CallFailed as error:
             followed += Consequences(
                 undone=(f"{stream.id} ({stream}) is to be suspended and is not: {error}",)
             )
@@ -170,7 +170,7 @@ def suspend_once(
         return ""
     suspension = ""
     try:
-        with channel.connect(address, token=token) as opened:
+        with client.connect(address, token=token) as opened:
             # With a token the sidecar knows who calls, and keeps that name.
             suspension = _suspended(opened, state.stream, alarm, by="" if token else WATCH)
     finally:

@@ -1,0 +1,103 @@
+"""The command-line shell of `python -m sidecar` and `python -m training`: declares commands, and runs one.
+
+A mistake of the user's is one line on standard error and exit code 2.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from calibrators.errors import TruebandError
+from sidecar import ledger
+
+if TYPE_CHECKING:
+    from sidecar.ledger.store import Ledger
+
+REFUSED, READER_GONE, INTERRUPTED = 2, 1, 130
+"""Exit codes; a command that was run gives its own."""
+
+LEDGER_URL_VARIABLE = "TRUEBAND_LEDGER_URL"
+DATA_DIR_VARIABLE = "TRUEBAND_DATA_DIR"
+DATA_DIR = "trueband-data"
+
+
+class Command(Protocol):
+    """A module of commands: its parsers set `run`, from arguments to the exit code."""
+
+    def add_parser(self, subparsers: Any) -> None:
+        """Declares them."""
+
+
+def parser(
+    program: str, description: str, commands: Iterable[Command], *, version: str = ""
+) -> argparse.ArgumentParser:
+    """The parser of a whole program.
+
+    Args:
+        program: as it is called.
+        description: what it does.
+        commands: in the order in which help lists them.
+        version: what `--version` prints; empty: there is no such flag.
+    """
+    top = argparse.ArgumentParser(prog=program, description=description)
+    if version:
+        top.add_argument("--version", action="version", version=version)
+    subparsers = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for command in commands:
+        command.add_parser(subparsers)
+    return top
+
+
+def run(top: argparse.ArgumentParser, words: Sequence[str] | None = None) -> int:
+    """Runs one command; the exit code.
+
+    Args:
+        top: the parser of the program.
+        words: of the command line; None takes the process's own.
+    """
+    arguments = top.parse_args(words)
+    try:
+        code: int = arguments.run(arguments)
+    except TruebandError as error:
+        print(f"error [{error.code}]: {error}", file=sys.stderr)
+        return REFUSED
+    except BrokenPipeError:
+        # The reader of the output, such as `head`, has gone.
+        sys.stderr.close()
+        return READER_GONE
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    return code
+
+
+def add_ledger(to: argparse.ArgumentParser) -> None:
+    """Adds `--ledger-url` and `--data-dir`, which say which ledger a command reads."""
+    to.add_argument(
+        "--ledger-url",
+        default=os.environ.get(LEDGER_URL_VARIABLE, ""),
+        metavar="URL",
+        help=f"of the ledger (default: {LEDGER_URL_VARIABLE}, or SQLite in the data directory)",
+    )
+    to.add_argument(
+        "--data-dir",
+        type=Path,
+        default=Path(os.environ.get(DATA_DIR_VARIABLE) or DATA_DIR),
+        metavar="DIR",
+        help=f"of the sidecar: its ledger, and its keys (default: {DATA_DIR_VARIABLE}, or {DATA_DIR})",
+    )
+
+
+def ledger_url(arguments: argparse.Namespace) -> str:
+    """The URL of the ledger that the flags of `add_ledger` name."""
+    return arguments.ledger_url or ledger.url_in(arguments.data_dir)
+
+
+def snapshot(arguments: argparse.Namespace) -> "AbstractContextManager[Ledger]":
+    """A snapshot of the ledger that the flags of `add_ledger` name."""
+    from sidecar.ledger.snapshot import open_snapshot  # the other commands need not wait for the database
+
+    return open_snapshot(ledger_url(arguments))
