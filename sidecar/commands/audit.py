@@ -7,7 +7,8 @@ from typing import Any
 from sidecar import errors, shell
 from sidecar.commands.explain import audit_keys
 from sidecar.decision import audit
-from sidecar.ledger.audit_view import Standing, recount
+from sidecar.ledger import audit_members, audit_periods
+from sidecar.ledger.audit_members import Standing, recount
 from sidecar.policy.actions import Intent
 
 MOST_TOLD = 20
@@ -48,9 +49,11 @@ def run(arguments: argparse.Namespace) -> int:
             )
     with (
         shell.snapshot(arguments) as ledger,
-        ledger.audits().picture(model=arguments.model, week=arguments.week or "") as (periods, members),
+        ledger.reading() as at,
     ):
-        found = recount(members, periods, keys)
+        only = {"model": arguments.model, "week": arguments.week or ""}
+        periods = audit_periods.periods(at, **only)
+        found = recount(audit_members.members(at, **only), periods, keys)
     if not found:
         print("nothing could have been drawn: no decision has an audit rate above 0")
         return 0

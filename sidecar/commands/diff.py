@@ -12,7 +12,7 @@ from sidecar import errors, shell, times
 from sidecar.decision import difference, replay
 from sidecar.decision.difference import CellChange, Side
 from sidecar.decision.replay import Compiled
-from sidecar.ledger import artifacts
+from sidecar.ledger import artifacts, queries
 from sidecar.ledger.store import Ledger
 from sidecar.policy import floors_file, loading
 from sidecar.policy.actions import Intent
@@ -133,12 +133,13 @@ def _outcomes(
     known: dict[str, Calibrator | None] = {}
     token = ""
     while True:
-        page = ledger.decisions(tenant=None, decided_from=since, page_size=PAGE_SIZE, page_token=token)
+        page = ledger.read(
+            queries.decisions, tenant=None, decided_from=since, page_size=PAGE_SIZE, page_token=token
+        )
         for answer in (answer for stored in page.items for answer in stored.answers):
             digest = "" if answer.calibrator is None else answer.calibrator.digest
             if digest and digest not in known:
-                with ledger.reading() as at:
-                    known[digest] = artifacts.calibrator_of(at, digest)
+                known[digest] = ledger.read(artifacts.calibrator_of, digest)
             calibrator = known[digest] if digest else None
             if answer.intent is Intent.SHADOW:
                 left_out["shadow answers, which never act"] += 1

@@ -8,11 +8,11 @@ from typing import Any
 from sidecar import errors, shell, times
 from sidecar.decision import draws, recompute
 from sidecar.decision.records import Decision
-from sidecar.ledger import artifacts
+from sidecar.ledger import artifacts, audit_members, audit_periods, labelled, queries
+from sidecar.ledger.audit_members import AuditMember
 from sidecar.ledger.audit_periods import AuditPeriod
-from sidecar.ledger.audit_view import AuditMember, AuditView
+from sidecar.ledger.database import Connection
 from sidecar.ledger.queries import StoredDecision
-from sidecar.ledger.store import Ledger
 from sidecar.service.deciding import keys
 
 
@@ -32,19 +32,19 @@ def add_parser(subparsers: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Prints the explanation."""
-    with shell.snapshot(arguments) as ledger:
-        stored = ledger.decision(arguments.decision_id)
+    with shell.snapshot(arguments) as ledger, ledger.reading() as at:
+        stored = queries.decision(at, arguments.decision_id)
         if stored is None:
             raise errors.NotFound(f"the ledger has no decision {arguments.decision_id!r}")
-        print("\n".join(_story(stored, ledger)))
-        labels = ledger.labels(arguments.decision_id)
+        print("\n".join(_story(stored, at)))
+        labels = labelled.resolved(at, arguments.decision_id)
         for each in labels:
             said = "cannot tell" if each.label.cannot_tell else each.label.true_class or each.correct
             print(f"label       {said} from {each.label.source}, {each.label.channel}, {each.state}")
         if not arguments.recompute:
             return 0
         known = audit_keys(arguments)
-        found = [difference for answer in stored.answers for difference in _recomputed(answer, ledger, known)]
+        found = [difference for answer in stored.answers for difference in _recomputed(answer, at, known)]
         missing = sorted(
             {answer.audit_key_id for answer in stored.answers if answer.audit_rate > 0.0} - known.keys()
         )
@@ -64,11 +64,11 @@ def audit_keys(arguments: argparse.Namespace) -> dict[str, bytes]:
     return keys.known_audit(os.environ.get("TRUEBAND_AUDIT_KEYS", ""), arguments.data_dir)
 
 
-def _story(stored: StoredDecision, ledger: Ledger) -> Iterator[str]:
+def _story(stored: StoredDecision, at: Connection) -> Iterator[str]:
     yield f"decision    {stored.decision_id}: {'acted' if stored.acted else 'held' if stored.held else 'did not act'}"
     for answer in stored.answers:
-        at = times.utc(answer.decided_at, "microseconds")
-        yield f"answer      {answer.answer_id} at {at} by sidecar {answer.sidecar_id}"
+        decided_at = times.utc(answer.decided_at, "microseconds")
+        yield f"answer      {answer.answer_id} at {decided_at} by sidecar {answer.sidecar_id}"
         yield f"  asked     {_asked(answer)}"
         yield f"  evidence  {answer.evidence.kind} {_numbers(answer.evidence.values)}"
         confidence = "none" if answer.calibrated_confidence is None else f"{answer.calibrated_confidence:.6f}"
@@ -91,7 +91,7 @@ def _story(stored: StoredDecision, ledger: Ledger) -> Iterator[str]:
         drawn = "drawn" if answer.drawn else "not drawn"
         yield f"  audit     {drawn} at rate {answer.audit_rate:g} with key {answer.audit_key_id}"
         if answer.audit_budget:
-            yield f"            {_audit_story(answer, ledger.audits())}"
+            yield f"            {_audit_story(answer, at)}"
 
 
 def _asked(answer: Decision) -> str:
@@ -108,15 +108,14 @@ def _asked(answer: Decision) -> str:
     return ", ".join(f"{name} {value}" for name, value in parts.items() if value)
 
 
-def _recomputed(answer: Decision, ledger: Ledger, known: Mapping[str, bytes]) -> Iterator[str]:
+def _recomputed(answer: Decision, at: Connection, known: Mapping[str, bytes]) -> Iterator[str]:
     reference = answer.calibrator
     digests = {
         "policy": answer.policy_digest,
         "calibrator": "" if reference is None else reference.digest,
         "floors": answer.floors_digest,
     }
-    with ledger.reading() as at:
-        texts = {what: artifacts.text_of(at, digest) for what, digest in digests.items() if digest}
+    texts = {what: artifacts.text_of(at, digest) for what, digest in digests.items() if digest}
     for what, text in texts.items():
         if text is None:
             yield f"answer {answer.answer_id}: the ledger has no {what} {digests[what]}"
@@ -126,7 +125,7 @@ def _recomputed(answer: Decision, ledger: Ledger, known: Mapping[str, bytes]) ->
         yield f"answer {answer.answer_id}: {difference}"
     key = known.get(answer.audit_key_id)
     if key is not None:
-        for difference in _drawn_again(answer, key, ledger.audits()):
+        for difference in _drawn_again(answer, key, at):
             yield f"answer {answer.answer_id}: {difference}"
 
 
@@ -135,13 +134,13 @@ def _numbers(values: tuple[float, ...]) -> str:
     return f"{shown}, ... ({len(values)} numbers)" if len(values) > 8 else shown
 
 
-def _audit_story(answer: Decision, audits: AuditView) -> str:
+def _audit_story(answer: Decision, at: Connection) -> str:
     """What became of an answer under an audit budget, in words."""
-    member = audits.member(answer)
+    member = audit_members.member(at, answer)
     if member is None:
         return "under a budget, and in no population: the ledger does not have it whole"
     week = member.population.week
-    period = _period(member, audits)
+    period = _period(member, at)
     plan = f"week {week}, at most {answer.audit_budget} of what is drawn"
     if period is None:
         return f"{plan}: not closed yet"
@@ -153,24 +152,24 @@ def _audit_story(answer: Decision, audits: AuditView) -> str:
     return f"{closed}: in the sample, with inclusion probability {period.inclusion:.6g}"
 
 
-def _drawn_again(answer: Decision, key: bytes, audits: AuditView) -> Iterator[str]:
+def _drawn_again(answer: Decision, key: bytes, at: Connection) -> Iterator[str]:
     """What is recorded otherwise than the key says, a sentence each.
 
     Args:
         answer: as it was recorded.
         key: that drew.
-        audits: of the ledger.
+        at: a connection to the ledger.
     """
     draw = draws.audit_draw(key, answer.decision_id)
     if answer.drawn != (draw < answer.audit_rate):
         yield f"drawn is {answer.drawn}, and the key says otherwise"
         return
-    member = audits.member(answer) if answer.audit_budget else None
+    member = audit_members.member(at, answer) if answer.audit_budget else None
     if member is None or member.key_id != answer.audit_key_id:
         return
     if answer.drawn and answer.audit_draw != draw:
         yield f"the recorded draw is {answer.audit_draw!r}, and the key's is {draw!r}"
-    period = _period(member, audits)
+    period = _period(member, at)
     sampled = period is not None and not member.late and draw < period.tau
     if sampled and member.task is None and not member.elsewhere:
         yield "the key puts it in the sample of its period, and it has no audit task"
@@ -178,6 +177,6 @@ def _drawn_again(answer: Decision, key: bytes, audits: AuditView) -> Iterator[st
         yield "it has an audit task, and the key does not put it in the sample of a closed period"
 
 
-def _period(member: AuditMember, audits: AuditView) -> AuditPeriod | None:
-    found = audits.periods(model=member.population.model, week=member.population.week)
+def _period(member: AuditMember, at: Connection) -> AuditPeriod | None:
+    found = audit_periods.periods(at, model=member.population.model, week=member.population.week)
     return next((period for period in found if period.population == member.population), None)

@@ -12,6 +12,7 @@ from sidecar import shell, times
 from sidecar.decision import suspensions
 from sidecar.decision.records import Governance
 from sidecar.decision.suspensions import Suspension
+from sidecar.ledger import governance, shadow
 from sidecar.ledger.governance import TraceEvent, moment
 from sidecar.ledger.shadow import ShadowCount
 
@@ -42,7 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Prints the history."""
     since = None if arguments.since is None else arguments.since.seen_from(time.time())
     with shell.snapshot(arguments) as ledger:
-        events, counts = ledger.history(since), ledger.shadow_counts(since=since)
+        events, counts = ledger.read(governance.history, since), ledger.read(shadow.counts, since=since)
     if arguments.json:
         print(
             json.dumps(

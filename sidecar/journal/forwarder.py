@@ -16,7 +16,7 @@ from sidecar.decision import records
 from sidecar.decision.records import Record
 from sidecar.journal.journal import Entry, Journal
 from sidecar.journal.segments import Position
-from sidecar.ledger import database
+from sidecar.ledger import database, intake
 from sidecar.ledger.intake import Mark, Refused
 from sidecar.ledger.store import Ledger
 
@@ -169,7 +169,7 @@ class Forwarder:
     def _connect(self) -> None:
         """Finds out where to go on. The ledger's word counts: it may have committed what we saw fail."""
         self._ledger.migrate()
-        mark = self._ledger.mark(self._sidecar_id, self._journal.identity)
+        mark = self._ledger.read(intake.journal_mark, self._sidecar_id, self._journal.identity)
         self._sequence = None if mark is None else mark.sequence
         self._position = self._journal.start if mark is None else Position(mark.segment, mark.offset)
         if self._position > self._journal.end:
@@ -181,10 +181,10 @@ class Forwarder:
 
     def _retry_refused(self) -> None:
         """Takes in what an earlier version set aside and this one understands."""
-        for sidecar_id, journal_id, refused in self._ledger.refused(self._sidecar_id):
+        for sidecar_id, journal_id, refused in self._ledger.read(intake.records_set_aside, self._sidecar_id):
             try:
                 record = records.decode(refused.body)
-                self._ledger.restore(sidecar_id, journal_id, refused.sequence, record)
+                self._ledger.write(intake.restore, sidecar_id, journal_id, refused.sequence, record)
             except (msgspec.DecodeError, database.RecordRefused):
                 continue
             logger.info("refused_record_restored", extra={"fields": {"sequence": refused.sequence}})
@@ -214,11 +214,12 @@ class Forwarder:
         if not run:
             return
         try:
-            self._ledger.apply(
+            self._ledger.write(
+                intake.take_in_journal,
                 self._sidecar_id,
+                self._journal.identity,
                 [record for _, record in run],
-                journal_id=self._journal.identity,
-                mark=_mark(run[-1][0]),
+                _mark(run[-1][0]),
             )
         except database.RecordRefused as error:
             if len(run) == 1:
@@ -235,9 +236,7 @@ class Forwarder:
             error=f"{type(error).__name__}: {error}".replace("\0", "")[:LONGEST_ERROR],
             set_aside_at=self._clock(),
         )
-        self._ledger.set_aside(
-            self._sidecar_id, refused, journal_id=self._journal.identity, mark=_mark(entry)
-        )
+        self._ledger.write(intake.set_aside, self._sidecar_id, self._journal.identity, refused, _mark(entry))
         self._refused += 1
         fields = {"sequence": entry.sequence, "cause": refused.error}
         logger.error("record_refused", extra={"fields": fields})

@@ -15,6 +15,7 @@ from sidecar.decision import audit, tasks
 from sidecar.decision.audit import BottomK
 from sidecar.decision.records import Decision
 from sidecar.ledger import database, opening, queries, schema
+from sidecar.ledger.store import Ledger
 from sidecar.policy.actions import Action, AnswerSource, Intent, TaskKind
 
 FEW_TASKS = 500
@@ -147,24 +148,37 @@ def take_members(connection: sa.Connection, fresh: Sequence[Decision]) -> None:
     )
 
 
-def due(connection: sa.Connection, *, now: float, grace_seconds: float) -> list[AuditPopulation]:
+def close_due(ledger: Ledger, *, grace_seconds: float) -> list[AuditPeriod]:
+    """Closes the periods whose week has been over for longer than the grace; those that this call closed.
+
+    Any number of sidecars may try at once, and again: each period is closed once. Each is a transaction of its own,
+    so that the ledger is held up for no longer than one takes.
+    """
+    tried = [
+        ledger.write_locking(close, population)
+        for population in ledger.read(due, grace_seconds=grace_seconds)
+    ]
+    return [period for period in tried if period is not None]
+
+
+def due(connection: sa.Connection, *, grace_seconds: float) -> list[AuditPopulation]:
     """The populations whose week has been over for longer than the grace, and whose period is not closed."""
     table = schema.audit_populations
     rows = connection.execute(
         sa.select(table)
-        .where(table.c.ends_at <= now - grace_seconds, ~table.c.closed)
+        .where(table.c.ends_at <= database.now(connection) - grace_seconds, ~table.c.closed)
         .order_by(table.c.ends_at, table.c.population_id)
     )
     return [population_of(row) for row in rows]
 
 
-def close(connection: sa.Connection, population: AuditPopulation, *, now: float) -> AuditPeriod | None:
+def close(connection: sa.Connection, population: AuditPopulation) -> AuditPeriod | None:
     """Closes a period and opens the tasks of its sample, in a transaction that may lock what it reads.
 
     Returns:
         The period; None where it was closed already.
     """
-    identity = population.population_id
+    identity, now = population.population_id, database.now(connection)
     own = schema.audit_populations
     locked = sa.select(own.c.closed).where(own.c.population_id == identity).with_for_update()
     if connection.execute(locked).scalar_one():

@@ -7,13 +7,16 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, TypeAlias, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from calibrators.errors import TruebandError
 from sidecar import errors
+
+Connection: TypeAlias = sa.Connection
+"""A connection to the ledger, in a transaction; outside this package it is handed on, and nothing else."""
 
 T = TypeVar("T")
 
@@ -35,11 +38,15 @@ class RecordRefused(TruebandError):
     code: ClassVar[str] = "RECORD_REFUSED"
 
 
-def engine(url: str) -> sa.Engine:
+def engine(url: str, *, clock: Callable[[sa.Connection], float] | None = None) -> sa.Engine:
     """An engine for a URL such as `sqlite:////var/lib/trueband/ledger.db`; connects when first used.
 
     Every transaction is serialisable. SQLite has one connection, which the threads of the process take in
     turn, and synchronises fully: the journal forgets what the ledger has, so the ledger must not forget it.
+
+    Args:
+        url: where the database is.
+        clock: what `now` tells over its connections, in place of the database's own.
 
     Raises:
         errors.SettingsRefused: the URL cannot be understood, or its driver is missing.
@@ -51,7 +58,8 @@ def engine(url: str) -> sa.Engine:
                 f"the ledger URL {parsed.render_as_string()} must begin with one of {', '.join(DIALECTS)}"
             )
         if parsed.get_backend_name() == "postgresql":
-            return sa.create_engine(parsed, isolation_level="SERIALIZABLE", pool_pre_ping=True)
+            made = sa.create_engine(parsed, isolation_level="SERIALIZABLE", pool_pre_ping=True)
+            return made.execution_options(clock=clock)
         made = sa.create_engine(
             parsed,
             poolclass=sa.QueuePool,
@@ -68,7 +76,7 @@ def engine(url: str) -> sa.Engine:
     sa.event.listen(made, "do_connect", lambda *_: _create_private(path))
     sa.event.listen(made, "connect", _prepare)
     sa.event.listen(made, "begin", _begin)
-    return made
+    return made.execution_options(clock=clock)
 
 
 def sqlite_version() -> str:
@@ -78,6 +86,9 @@ def sqlite_version() -> str:
 
 def now(connection: sa.Connection) -> float:
     """Seconds since the epoch by the database's clock, which all its clients share; to the millisecond."""
+    clock: Callable[[sa.Connection], float] | None = connection.get_execution_options().get("clock")
+    if clock is not None:
+        return clock(connection)
     if connection.dialect.name == "postgresql":
         # Not now(), which is when the transaction began: it may have waited for a lock since.
         seconds = connection.execute(sa.select(sa.extract("epoch", sa.func.clock_timestamp()))).scalar_one()

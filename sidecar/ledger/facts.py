@@ -13,8 +13,28 @@ import sqlalchemy as sa
 from sidecar import dialect, times
 from sidecar.decision.records import InForce
 from sidecar.ledger import schema
-from sidecar.ledger.queries import Stratum
 from sidecar.policy.actions import Action, AnswerSource, Intent
+
+
+class Stratum(msgspec.Struct, frozen=True, kw_only=True):
+    """Exact counts of the answers of one UTC day that are alike.
+
+    Attributes:
+        audit_rate: the planned propensity of the audit draw.
+        n: answers. `n_drawn`: those drawn for audit. `n_acted`: those that were permitted to act.
+    """
+
+    day: date
+    model: str
+    model_version: str
+    source: AnswerSource
+    band: str
+    action: Action
+    intent: Intent
+    audit_rate: float
+    n: int
+    n_drawn: int
+    n_acted: int
 
 
 class AnswerCount(msgspec.Struct, frozen=True, kw_only=True):

@@ -49,7 +49,7 @@ def suspension_rows(records: Iterable[Record]) -> list[dict[str, object]]:
     ]
 
 
-def changes(connection: sa.Connection, *, since: float | None, subject: str = "") -> list[Governance]:
+def changes(connection: sa.Connection, since: float | None = None, *, subject: str = "") -> list[Governance]:
     """Every change of what decides, oldest first.
 
     Args:
@@ -70,7 +70,7 @@ def changes(connection: sa.Connection, *, since: float | None, subject: str = ""
     return [event for event in found if isinstance(event, Governance)]
 
 
-def suspensions(connection: sa.Connection, held: Collection[str]) -> tuple[Event, ...]:
+def suspensions(connection: sa.Connection, held: Collection[str] = ()) -> tuple[Event, ...]:
     """What a sidecar that holds these suspensions must hear: those not lifted, and who lifted its own.
 
     Raises:
@@ -91,7 +91,7 @@ def suspensions(connection: sa.Connection, held: Collection[str]) -> tuple[Event
         ) from error
 
 
-def history(connection: sa.Connection, since: float | None) -> list[TraceEvent]:
+def history(connection: sa.Connection, since: float | None = None) -> list[TraceEvent]:
     """Every change of what decides, and everything that was suspended or resumed, oldest first.
 
     A suspension that was told of more than once is in it once, with its first account.
@@ -108,7 +108,7 @@ def history(connection: sa.Connection, since: float | None) -> list[TraceEvent]:
         event = _decoded(body)
         if isinstance(event, Suspension | Resumption):
             braked.setdefault((type(event).__name__, event.suspension_id), event)
-    return sorted([*changes(connection, since=since), *braked.values()], key=moment)
+    return sorted([*changes(connection, since), *braked.values()], key=moment)
 
 
 def moment(event: TraceEvent) -> float:

@@ -258,6 +258,14 @@ def _reuse_row(label: Label) -> dict[str, object]:
     }
 
 
+def take_in_journal(
+    connection: sa.Connection, sidecar_id: str, journal_id: str, records: Sequence[Record], mark: Mark
+) -> None:
+    """Takes records of a journal in, and notes up to where it is taken in then; see `take_in`."""
+    take_in(connection, records)
+    keep_mark(connection, sidecar_id, journal_id, mark)
+
+
 def journal_mark(connection: sa.Connection, sidecar_id: str, journal_id: str) -> Mark | None:
     """Up to where a journal has been taken in; None: nothing of it."""
     table = schema.journal_positions.c
@@ -269,7 +277,9 @@ def journal_mark(connection: sa.Connection, sidecar_id: str, journal_id: str) ->
     return None if row is None else Mark(segment=row[0], offset=row[1], sequence=row[2])
 
 
-def records_set_aside(connection: sa.Connection, sidecar_id: str | None) -> list[tuple[str, str, Refused]]:
+def records_set_aside(
+    connection: sa.Connection, sidecar_id: str | None = None
+) -> list[tuple[str, str, Refused]]:
     """What was set aside, with its sidecar and journal; None: by any sidecar."""
     table = schema.set_aside.c
     query = sa.select(schema.set_aside).order_by(table.sidecar_id, table.journal_id, table.sequence)
@@ -301,14 +311,20 @@ def keep_mark(connection: sa.Connection, sidecar_id: str, journal_id: str, mark:
     )
 
 
-def set_aside(connection: sa.Connection, sidecar_id: str, journal_id: str, refused: Refused) -> None:
-    """Keeps a record that could not be taken in."""
+def set_aside(
+    connection: sa.Connection, sidecar_id: str, journal_id: str, refused: Refused, mark: Mark
+) -> None:
+    """Keeps a record that could not be taken in, byte for byte, and notes that its journal goes on behind it."""
     row = msgspec.structs.asdict(refused) | {"sidecar_id": sidecar_id, "journal_id": journal_id}
     database.insert_new(connection, schema.set_aside, [row])
+    keep_mark(connection, sidecar_id, journal_id, mark)
 
 
-def strike_off(connection: sa.Connection, sidecar_id: str, journal_id: str, sequence: int) -> None:
-    """Forgets a record that was set aside."""
+def restore(
+    connection: sa.Connection, sidecar_id: str, journal_id: str, sequence: int, record: Record
+) -> None:
+    """Takes in a record that was set aside, and strikes it off."""
+    take_in(connection, [record])
     table = schema.set_aside.c
     own = (table.sidecar_id == sidecar_id, table.journal_id == journal_id, table.sequence == sequence)
     connection.execute(sa.delete(schema.set_aside).where(*own))

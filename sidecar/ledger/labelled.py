@@ -10,7 +10,7 @@ from sidecar.decision.labels import LabelState, ResolvedLabel
 from sidecar.decision.records import Decision, Label, LabelSubject
 from sidecar.decision.task_links import TaskLink
 from sidecar.decision.tasks import TaskState
-from sidecar.ledger import audit_periods, queries, schema
+from sidecar.ledger import audit_periods, database, queries, schema
 from sidecar.ledger.queries import StoredDecision
 from sidecar.policy.actions import TaskKind
 
@@ -42,15 +42,19 @@ def resolved(
     connection: sa.Connection,
     decision_id: str,
     *,
-    now: float,
-    label_window_seconds: float,
+    label_window_seconds: float = float("inf"),
     as_of: float | None = None,
 ) -> tuple[ResolvedLabel, ...]:
     """The labels of one decision with their states, oldest first; the arguments as in `labelled`."""
     answers = queries.stored(connection, [decision_id])
     model = answers[0].answers[0].model if answers else ""
     told = resolved_many(
-        connection, [decision_id], model, now=now, label_window_seconds=label_window_seconds, as_of=as_of
+        connection,
+        [decision_id],
+        model,
+        now=database.now(connection),
+        label_window_seconds=label_window_seconds,
+        as_of=as_of,
     )
     return next(told)[1]
 
@@ -59,27 +63,26 @@ def labelled(
     connection: sa.Connection,
     model: str,
     *,
-    now: float,
     since: float | None = None,
     until: float | None = None,
     criterion: str = "correct",
     label_window_seconds: float = float("inf"),
     as_of: float | None = None,
-) -> Iterator[Labelled]:
+) -> list[Labelled]:
     """Every answer of a model whose correctness is settled, oldest decision first.
 
+    A next-day batch counts as reviewed once its day is over, when nothing comes to it any more.
+
     Args:
-        connection: in a transaction, until the last item was taken.
+        connection: in a transaction.
         model: its name.
-        now: seconds since the epoch, by the database's clock. A next-day batch counts as reviewed once its day
-            is over, when nothing comes to it any more.
         since: only decisions first answered at or after, in seconds since the epoch.
         until: only decisions first answered before.
         criterion: by which the labels judge.
         label_window_seconds: labels recorded longer than this after the first answer do not count.
         as_of: only what was known then: answers given, and labels recorded, at or before; None: all.
     """
-    table = schema.decisions.c
+    table, now = schema.decisions.c, database.now(connection)
     if as_of is not None:
         now = min(now, as_of)
     judged = sa.select(schema.labels.c.decision_id).where(schema.labels.c.criterion == criterion)
@@ -96,8 +99,7 @@ def labelled(
     told = resolved_many(
         connection, ids, model, now=now, label_window_seconds=label_window_seconds, as_of=as_of
     )
-    for _, states in told:
-        yield from _settled(states, criterion)
+    return [settled for _, states in told for settled in _settled(states, criterion)]
 
 
 def resolved_many(

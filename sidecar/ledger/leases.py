@@ -4,22 +4,25 @@ A task's row is locked before anything of it is read or changed, and its slots a
 that lock: so the rules can be plain Python on what was read. SQLite locks the whole ledger instead.
 """
 
-from collections.abc import Iterator, Sequence
-from typing import Literal
+from collections.abc import Callable, Iterator, Sequence
+from typing import Literal, TypeVar
 
 import msgspec
 import sqlalchemy as sa
 
 from sidecar.decision.records import Decision, Label, PlannedTask
 from sidecar.decision.tasks import BLOCKING_KINDS, Completion, Task, TaskState
-from sidecar.ledger import intake, opening, outcomes, queries, queue, schema
+from sidecar.ledger import database, intake, opening, outcomes, queries, queue, schema
 from sidecar.ledger.outcomes import Outcome
+from sidecar.ledger.store import Ledger
 from sidecar.policy.actions import TaskKind
 
 EventAction = Literal[
     "LEASED", "EXTENDED", "COMPLETED", "COMPLETED_LATE", "DECLINED", "RELEASED", "DISAGREED", "EXPIRED"
 ]
 PAGE = 50
+
+T = TypeVar("T")
 
 
 class Ask(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,8 +61,8 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
 class ReviewTransaction:
     """What can be done with the queue in one transaction; `now` is the database's time in it."""
 
-    def __init__(self, connection: sa.Connection, *, now: float) -> None:
-        self.now = now
+    def __init__(self, connection: sa.Connection) -> None:
+        self.now = database.now(connection)
         self._connection = connection
 
     # Finding and locking.
@@ -68,7 +71,7 @@ class ReviewTransaction:
         """The task of that id, locked until the transaction ends; None: there is none."""
         table = schema.review_tasks.c
         self._connection.execute(sa.select(table.task_id).where(table.task_id == task_id).with_for_update())
-        return queue.task(self._connection, task_id, now=self.now)
+        return queue.task(self._connection, task_id)
 
     def offered(self, ask: Ask) -> Iterator[Task]:
         """The tasks that a reviewer may take, the most urgent first, locked; skips those locked by others."""
@@ -179,12 +182,17 @@ class ReviewTransaction:
             ).all()
             for row in found:
                 # Read again under the lock: what the query saw of the slots may be out of date.
-                task = queue.task(self._connection, row.task_id, now=self.now)
+                task = queue.task(self._connection, row.task_id)
                 if task is not None:
                     yield task
             if len(found) < PAGE:
                 return
             behind = [queue.behind(found[-1].rank_at, found[-1].task_id)]
+
+
+def review(ledger: Ledger, work: Callable[[ReviewTransaction], T]) -> T:
+    """What the work on the review queue answers, done in one transaction; it may run more than once."""
+    return ledger.write_locking(lambda at: work(ReviewTransaction(at)))
 
 
 def _may_take(ask: Ask, now: float) -> list[sa.ColumnElement[bool]]:

@@ -1,17 +1,15 @@
 """Reads decisions, and what was in force when they were made."""
 
 from collections.abc import Iterable
-from datetime import date
 from typing import TypeVar
 
 import msgspec
 import sqlalchemy as sa
 
-from sidecar import dialect, errors, times
+from sidecar import dialect, errors
 from sidecar.decision.records import Decision, InForce, Label
-from sidecar.ledger import database, pages, schema
+from sidecar.ledger import pages, schema
 from sidecar.ledger.pages import Page
-from sidecar.policy.actions import Action, AnswerSource, Intent
 
 T = TypeVar("T")
 
@@ -39,27 +37,6 @@ class StoredDecision(msgspec.Struct, frozen=True, kw_only=True):
     answers: tuple[Decision, ...]
     acted: bool
     held: bool
-
-
-class Stratum(msgspec.Struct, frozen=True, kw_only=True):
-    """Exact counts of the answers of one UTC day that are alike.
-
-    Attributes:
-        audit_rate: the planned propensity of the audit draw.
-        n: answers. `n_drawn`: those drawn for audit. `n_acted`: those that were permitted to act.
-    """
-
-    day: date
-    model: str
-    model_version: str
-    source: AnswerSource
-    band: str
-    action: Action
-    intent: Intent
-    audit_rate: float
-    n: int
-    n_drawn: int
-    n_acted: int
 
 
 def decision(connection: sa.Connection, decision_id: str) -> StoredDecision | None:
@@ -145,56 +122,6 @@ def stored(connection: sa.Connection, decision_ids: Iterable[str]) -> list[Store
     return found
 
 
-def in_force(connection: sa.Connection, sidecar_id: str, slot: str, at: float) -> InForce | None:
-    """What a sidecar decided with in a slot at a moment, or None where that was nothing.
-
-    An interval ends with the slot's next record, and at the latest when the sidecar stops or starts again: a
-    process that was killed had no time to say that it stopped.
-    """
-    table = schema.in_force.c
-
-    def latest(name: str) -> "sa.Row[tuple[object, ...]] | None":
-        return connection.execute(
-            sa.select(*table)
-            .where(table.sidecar_id == sidecar_id, table.slot == name, table.since <= at)
-            .order_by(table.since.desc(), table.row_id.desc())
-            .limit(1)
-        ).one_or_none()
-
-    row, ended = latest(slot), latest(SIDECAR_SLOT)
-    if row is None or not row.digest:
-        return None
-    if ended is not None and ended.since > row.since:
-        return None
-    return InForce(
-        sidecar_id=sidecar_id,
-        slot=slot,
-        digest=row.digest,
-        name=row.name,
-        version=row.version,
-        since=row.since,
-    )
-
-
-def strata(connection: sa.Connection, model: str, since: float | None = None) -> list[Stratum]:
-    """The counts of a model from the UTC day of a moment on (None: all), over all sidecars, by day."""
-    table = schema.strata.c
-    keys = [column for column in schema.strata.primary_key if column.name != "sidecar_id"]
-    sums = [sa.func.sum(table[name]).label(name) for name in ("n", "n_drawn", "n_acted")]
-    query = sa.select(*keys, *sums).where(table.model == model).group_by(*keys).order_by(*keys)
-    if since is not None:
-        query = query.where(table.day >= times.day_of(since))
-    return [_stratum(row) for row in connection.execute(query)]
-
-
-def _stratum(row: "sa.Row[tuple[object, ...]]") -> Stratum:
-    values = {
-        str(name): int(value) if name in ("n", "n_drawn", "n_acted") else value
-        for name, value in row._mapping.items()
-    }
-    return msgspec.convert(values, Stratum)
-
-
 def decoded_decision(body: str) -> Decision:
     """The decision in a row of `answers`.
 
@@ -222,34 +149,27 @@ def _decoded(decoder: msgspec.json.Decoder[T], body: str) -> T:
         ) from error
 
 
-class CalibratorHistory:
-    """Reads it. Every method raises `errors.LedgerUnavailable` as those of `store.Ledger` do."""
+def calibrator_slots(connection: sa.Connection, digest: str) -> dict[str, tuple[InForce, ...]]:
+    """Everything that was put in force in the slots in which a calibrator decided, oldest first, by slot.
 
-    def __init__(self, engine: sa.Engine) -> None:
-        self._engine = engine
-
-    def slots(self, digest: str) -> dict[str, tuple[InForce, ...]]:
-        """Everything that was put in force in the slots in which a calibrator decided, oldest first, by slot.
-
-        All sidecars together: one that is new has no history of its own.
-        """
-        table = schema.in_force.c
-        held = sa.select(table.slot).where(
-            table.digest == digest, table.slot.startswith(dialect.CALIBRATOR_SLOTS)
+    All sidecars together: one that is new has no history of its own.
+    """
+    table = schema.in_force.c
+    held = sa.select(table.slot).where(
+        table.digest == digest, table.slot.startswith(dialect.CALIBRATOR_SLOTS)
+    )
+    rows = connection.execute(
+        sa.select(schema.in_force).where(table.slot.in_(held)).order_by(table.since, table.row_id)
+    )
+    slots: dict[str, list[InForce]] = {}
+    for row in rows:
+        entry = InForce(
+            sidecar_id=row.sidecar_id,
+            slot=row.slot,
+            digest=row.digest,
+            name=row.name,
+            version=row.version,
+            since=row.since,
         )
-        found: dict[str, list[InForce]] = {}
-        with database.reading(self._engine) as connection:
-            rows = connection.execute(
-                sa.select(schema.in_force).where(table.slot.in_(held)).order_by(table.since, table.row_id)
-            )
-            for row in rows:
-                entry = InForce(
-                    sidecar_id=row.sidecar_id,
-                    slot=row.slot,
-                    digest=row.digest,
-                    name=row.name,
-                    version=row.version,
-                    since=row.since,
-                )
-                found.setdefault(row.slot, []).append(entry)
-        return {slot: tuple(entries) for slot, entries in found.items()}
+        slots.setdefault(row.slot, []).append(entry)
+    return {slot: tuple(entries) for slot, entries in slots.items()}

@@ -6,7 +6,7 @@ import msgspec
 import sqlalchemy as sa
 
 from sidecar.decision.tasks import WAITING, Completion, Slot, Task, TaskState
-from sidecar.ledger import pages, queries, schema
+from sidecar.ledger import database, pages, queries, schema
 from sidecar.ledger.pages import Page
 from sidecar.policy.actions import TaskKind
 
@@ -16,7 +16,6 @@ _completions: msgspec.json.Decoder[Completion] = msgspec.json.Decoder(Completion
 def tasks(
     connection: sa.Connection,
     *,
-    now: float,
     kinds: Sequence[TaskKind] = (),
     states: Sequence[TaskState] = (),
     model: str = "",
@@ -29,7 +28,6 @@ def tasks(
 
     Args:
         connection: in a transaction.
-        now: seconds since the epoch, by the database's clock.
         kinds: only these; empty: any.
         states: only these; empty: those that wait for somebody.
         model: only this one's; empty: any.
@@ -41,7 +39,7 @@ def tasks(
     Raises:
         errors.InvalidRequest: the size or the token cannot be used.
     """
-    table, count = schema.review_tasks.c, pages.size(page_size)
+    table, count, now = schema.review_tasks.c, pages.size(page_size), database.now(connection)
     wanted = [_in_states(set(states or WAITING), now)]
     if kinds:
         wanted.append(table.kind.in_([kind.value for kind in kinds]))
@@ -63,8 +61,9 @@ def tasks(
     return Page(items=items, next_page_token=following, total=total)
 
 
-def task(connection: sa.Connection, task_id: str, *, now: float) -> Task | None:
+def task(connection: sa.Connection, task_id: str) -> Task | None:
     """The task of that id as of now, or None."""
+    now = database.now(connection)
     rows = connection.execute(_select().where(schema.review_tasks.c.task_id == task_id)).all()
     return next(iter(_from_rows(connection, rows, now)), None)
 

@@ -64,7 +64,7 @@ def take_in(connection: sa.Connection, records: Iterable[Record]) -> None:
     connection.execute(larger, rows)
 
 
-def counts(connection: sa.Connection, model: str, since: float | None) -> list[ShadowCount]:
+def counts(connection: sa.Connection, model: str = "", since: float | None = None) -> list[ShadowCount]:
     """The counts from the UTC day of a moment on (None: all), over all sidecars, by day.
 
     Args:

@@ -58,62 +58,40 @@ class RecentScores(msgspec.Struct, frozen=True, kw_only=True):
     scores: tuple[float, ...]
 
 
-class WatchView:
-    """The ledger as a watch sees it. Every method raises `errors.LedgerUnavailable` if it cannot be used."""
+def states(connection: sa.Connection, model: str) -> dict[str, WatchState]:
+    """What is remembered of a model, by stream.
 
-    def __init__(self, engine: sa.Engine) -> None:
-        """Takes the ledger's engine."""
-        self._engine = engine
-
-    def states(self, model: str) -> dict[str, WatchState]:
-        """What is remembered of a model, by stream."""
-        table = schema.watch_states
-        with database.reading(self._engine) as connection:
-            if not migrations.is_current(connection):
-                raise errors.LedgerUnavailable(
-                    "the ledger is empty or of an older version: start a sidecar of this version with it once"
-                )
-            rows = connection.execute(
-                sa.select(table).where(table.c.model == model).order_by(table.c.stream)
-            ).all()
-        return {row.stream: WatchState(**row._mapping) for row in rows}
-
-    def keep(self, states: Sequence[WatchState]) -> None:
-        """Remembers the states, all or none.
-
-        Args:
-            states: each with the version that it takes the place of, which must still be the stored one.
-
-        Raises:
-            WatchedMeanwhile: one of them has another version by now; nothing was written.
-        """
-        database.writing(self._engine, lambda connection: _keep(connection, states))
-
-    def recent_scores(
-        self, model: str, *, since: float, until: float, most: int = MOST_SCORES
-    ) -> list[RecentScores]:
-        """The raw confidences of a model's latest live decisions, by version of the model.
-
-        Args:
-            model: the model.
-            since: only decisions first answered at or after, in seconds since the epoch.
-            until: only decisions first answered before.
-            most: only so many of the newest decisions.
-        """
-        with database.reading(self._engine) as connection:
-            return _recent_scores(connection, model, since, until, most)
-
-    def first_in_force(self, digest: str) -> float | None:
-        """When any sidecar first decided with something of that digest; None: none ever did."""
-        table = schema.in_force.c
-        with database.reading(self._engine) as connection:
-            first: float | None = connection.execute(
-                sa.select(sa.func.min(table.since)).where(table.digest == digest)
-            ).scalar_one()
-        return first
+    Raises:
+        errors.LedgerUnavailable: the ledger is not one of this version.
+    """
+    table = schema.watch_states
+    if not migrations.is_current(connection):
+        raise errors.LedgerUnavailable(
+            "the ledger is empty or of an older version: start a sidecar of this version with it once"
+        )
+    rows = connection.execute(sa.select(table).where(table.c.model == model).order_by(table.c.stream)).all()
+    return {row.stream: WatchState(**row._mapping) for row in rows}
 
 
-def _keep(connection: sa.Connection, states: Sequence[WatchState]) -> None:
+def first_in_force(connection: sa.Connection, digest: str) -> float | None:
+    """When any sidecar first decided with something of that digest; None: none ever did."""
+    table = schema.in_force.c
+    first: float | None = connection.execute(
+        sa.select(sa.func.min(table.since)).where(table.digest == digest)
+    ).scalar_one()
+    return first
+
+
+def keep(connection: sa.Connection, states: Sequence[WatchState]) -> None:
+    """Remembers the states, all or none.
+
+    Args:
+        connection: in a transaction that writes.
+        states: each with the version that it takes the place of, which must still be the stored one.
+
+    Raises:
+        WatchedMeanwhile: one of them has another version by now; nothing may be committed.
+    """
     table = schema.watch_states
     for state in states:
         row = msgspec.structs.asdict(state) | {"version": state.version + 1}
@@ -130,9 +108,18 @@ def _keep(connection: sa.Connection, states: Sequence[WatchState]) -> None:
             )
 
 
-def _recent_scores(
-    connection: sa.Connection, model: str, since: float, until: float, most: int
+def recent_scores(
+    connection: sa.Connection, model: str, *, since: float, until: float, most: int = MOST_SCORES
 ) -> list[RecentScores]:
+    """The raw confidences of a model's latest live decisions, by version of the model.
+
+    Args:
+        connection: in a transaction.
+        model: the model.
+        since: only decisions first answered at or after, in seconds since the epoch.
+        until: only decisions first answered before.
+        most: only so many of the newest decisions.
+    """
     # Over the decisions, whose times are indexed.
     decided, answers = schema.decisions.c, schema.answers.c
     recent = (

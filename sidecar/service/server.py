@@ -20,7 +20,7 @@ from sidecar.decision import identifiers
 from sidecar.decision.suspensions import Event
 from sidecar.journal.forwarder import Forwarder
 from sidecar.journal.journal import Journal
-from sidecar.ledger import database
+from sidecar.ledger import database, governance
 from sidecar.ledger.store import Ledger
 from sidecar.service import telemetry
 from sidecar.service.api import ports
@@ -148,7 +148,7 @@ def _assemble(settings: Settings, clock: Callable[[], float], stack: contextlib.
     def ledger_suspensions(held: Collection[str]) -> tuple[Event, ...]:
         if not ledger.check_revision():
             ledger.migrate()
-        return ledger.suspensions(held)
+        return ledger.read(governance.suspensions, held)
 
     brake = Brake(
         data_dir / "suspensions.json",

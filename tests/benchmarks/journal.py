@@ -9,6 +9,7 @@ from pathlib import Path
 from sidecar.decision.records import CalibratorReference, Decision, Label
 from sidecar.journal.forwarder import Forwarder
 from sidecar.journal.journal import Journal
+from sidecar.ledger import labelled as ledger_labelled
 from sidecar.ledger.store import Ledger
 from tests import builders
 
@@ -67,7 +68,7 @@ def _forwards(directory: Path) -> list[tuple[str, str]]:
         labels = [builders.label_about(decision, True, None) for decision in decisions]
         labelled = _forwarded(journal, ledger, labels)
         start = time.perf_counter()
-        found = len(ledger.labelled("lead-classifier"))
+        found = len(ledger.read(ledger_labelled.labelled, "lead-classifier"))
         reading = time.perf_counter() - start
     if found != FORWARDED:
         raise AssertionError(f"the ledger has {found} labelled decisions of {FORWARDED}")

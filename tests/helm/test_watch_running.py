@@ -11,6 +11,7 @@ from typing import Any
 
 from sidecar.decision.records import Artifact, CalibratorReference
 from sidecar.decision.suspensions import Suspension
+from sidecar.ledger import governance, intake
 from sidecar.ledger.store import Ledger
 from sidecar.policy import loading
 from sidecar.policy.actions import TaskKind
@@ -50,7 +51,7 @@ def broken_promise(ledger: Ledger, text: str) -> None:
         )
         records += [decision, builders.label_about(decision, number % 4 != 0, TaskKind.AUDIT)]
     ledger.migrate()
-    ledger.apply("of-the-release", records)
+    ledger.write(intake.take_in, records)
 
 
 def test_an_alarm_suspends_the_band_of_every_sidecar_over_the_one_beside_the_watch(
@@ -119,7 +120,7 @@ def test_an_alarm_suspends_the_band_of_every_sidecar_over_the_one_beside_the_wat
     assert process.returncode == 0, log.read_text()
     assert (looked.returncode, looked.stderr) == (3, ""), (looked.stdout, log.read_text())
     with Ledger(url) as ledger:
-        (suspension,) = ledger.suspensions(())
+        (suspension,) = ledger.read(governance.suspensions, ())
     assert isinstance(suspension, Suspension)
     assert (suspension.scope.model, suspension.scope.band) == ("m", "auto")
     assert suspension.suspended_by == "trueband-watch"

@@ -13,9 +13,10 @@ from trueband.v1 import decision_pb2, review_pb2
 import calibrators
 from sidecar import cli
 from sidecar.decision import recompute
-from sidecar.ledger import artifacts
+from sidecar.ledger import artifacts, queries
 from sidecar.ledger.snapshot import open_snapshot
 from sidecar.ledger.store import Ledger
+from tests.sidecar import stores
 from training import registry
 from training.data.dataset import Dataset
 from training.demo import client, digits, folder, processes
@@ -179,14 +180,14 @@ class Loop:
 
     def differences(self, ledger: Ledger, told: decision_pb2.Decision) -> list[str]:
         """What the stored decision, or deciding it again, has otherwise than what the caller was told."""
-        stored = ledger.decision(told.decision_id)
+        stored = ledger.read(queries.decision, told.decision_id)
         assert stored is not None
         (answer,) = stored.answers
         with ledger.reading() as at:
             policy = artifacts.text_of(at, answer.policy_digest)
             calibrator = artifacts.text_of(at, told.calibrator.digest)
         assert policy is not None
-        slot = ledger.in_force(answer.sidecar_id, f"calibrator:{MODEL}", answer.decided_at)
+        slot = stores.in_force(ledger, answer.sidecar_id, f"calibrator:{MODEL}", answer.decided_at)
         assert (slot.digest if slot else "") == told.calibrator.digest
         if told.HasField("calibrator"):
             assert calibrator is not None

@@ -13,6 +13,7 @@ import calibrators
 from calibrators import AppliesTo, Calibrator, Constant, Identity, Platt
 from sidecar.decision import recompute
 from sidecar.decision.records import Artifact, CalibratorReference, Decision, FallbackStep, InForce
+from sidecar.ledger import intake
 from sidecar.ledger.store import Ledger
 from sidecar.policy import floors_file, loading
 from sidecar.policy.actions import Action
@@ -106,7 +107,7 @@ def ledger_of(tmp_path: Path) -> Callable[..., str]:
         url = f"sqlite:///{tmp_path / 'ledger.db'}"
         with Ledger(url) as ledger:
             ledger.migrate()
-            ledger.apply("s1", [*ARTIFACTS, *records])
+            ledger.write(intake.take_in, [*ARTIFACTS, *records])
         return url
 
     return fill

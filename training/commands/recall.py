@@ -116,13 +116,12 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _deciding(ledger: "Ledger", digest: str, instead: str | None) -> "Deciding":
     import calibrators
-    from sidecar.ledger import artifacts
+    from sidecar.ledger import artifacts, queries
     from training import errors, recall
     from training.data import policies
 
     def calibrator_of(wanted: str) -> "Calibrator":
-        with ledger.reading() as at:
-            calibrator = artifacts.calibrator_of(at, wanted)
+        calibrator = ledger.read(artifacts.calibrator_of, wanted)
         if calibrator is None:
             raise errors.RequestRefused(f"the ledger does not have calibrator {wanted}")
         return calibrator
@@ -132,7 +131,7 @@ def _deciding(ledger: "Ledger", digest: str, instead: str | None) -> "Deciding":
 
     known_calibrator, known_table = functools.cache(calibrator_of), functools.cache(table_of)
     own = known_calibrator(digest)
-    slots = ledger.calibrators().slots(digest)
+    slots = ledger.read(queries.calibrator_slots, digest)
 
     def before_it(answer: "Decision", slot: str) -> "Calibrator | None":
         found = recall.before_it(slots, answer, slot, digest)
@@ -162,8 +161,7 @@ def _digest(ledger: "Ledger", wanted: str, flag: str) -> str:
     text = wanted.lower().removeprefix("sha256:")
     if not text or set(text) - set("0123456789abcdef"):
         raise errors.RequestRefused(f"{flag} {wanted}: a digest is sha256: and hexadecimal digits")
-    with ledger.reading() as at:
-        matching = artifacts.calibrator_digests(at, text)
+    matching = ledger.read(artifacts.calibrator_digests, text)
     if not matching:
         raise errors.RequestRefused(f"{flag} {wanted}: no calibrator in the ledger has such a digest")
     if len(matching) > 1:
@@ -174,9 +172,11 @@ def _digest(ledger: "Ledger", wanted: str, flag: str) -> str:
 
 
 def _decisions(ledger: "Ledger", since: float | None) -> "Iterator[StoredDecision]":
+    from sidecar.ledger import queries
+
     token = ""
     while True:
-        page = ledger.decisions(decided_from=since, page_size=PAGE_SIZE, page_token=token)
+        page = ledger.read(queries.decisions, decided_from=since, page_size=PAGE_SIZE, page_token=token)
         yield from page.items
         token = page.next_page_token
         if not token:

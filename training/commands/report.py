@@ -97,10 +97,11 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _report(arguments: argparse.Namespace) -> "Report":
+    from sidecar.ledger import database
     from training.report import content, window
 
     with shell.snapshot(arguments) as ledger:
-        now = ledger.facts().now()
+        now = ledger.read(database.now)
         wanted = window.of(since=arguments.since, until=arguments.until, as_of=arguments.as_of, now=now)
         given = ledger_source.policy(arguments)
         only = arguments.model[0] if len(arguments.model) == 1 else ""

@@ -24,6 +24,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def run(arguments: argparse.Namespace) -> int:
     """Prints each rule's accuracy; publishes those with enough labels, if asked."""
+    from sidecar.ledger import labelled
     from training import console, registry, rules
     from training.data import policies
 
@@ -32,8 +33,11 @@ def run(arguments: argparse.Namespace) -> int:
         loaded = ledger_source.policy(arguments) or policies.newest(ledger, arguments.model)
         entry = ledger_source.model(loaded, arguments.model)
         measured = rules.measure(
-            ledger.labelled(
-                arguments.model, criterion=entry.criterion, label_window_seconds=loaded.policy.label_window
+            ledger.read(
+                labelled.labelled,
+                arguments.model,
+                criterion=entry.criterion,
+                label_window_seconds=loaded.policy.label_window,
             )
         )
     if not measured:

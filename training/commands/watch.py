@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from sidecar.ledger.store import Ledger
-    from sidecar.ledger.watch_states import WatchView
     from sidecar.policy.loading import LoadedPolicy
     from training.watch.consequences import Consequences
     from training.watch.model_look import Look
@@ -76,7 +75,6 @@ def run(arguments: argparse.Namespace) -> int:
     now = time.time()
     at = now if arguments.as_of is None else arguments.as_of.seen_from(now)
     with shell.snapshot(arguments) as ledger, ledger_source.original(arguments) as original:
-        view = original.watch()
         loaded = _policy(ledger, arguments)
         if loaded is None:
             told = "the ledger has no decision yet: there is nothing to watch"
@@ -86,14 +84,14 @@ def run(arguments: argparse.Namespace) -> int:
             ledger_source.model(loaded, arguments.model)
         models = [arguments.model] if arguments.model is not None else list(loaded.policy.models)
         if arguments.acknowledge is not None:
-            return _acknowledge(view, models, arguments, at=at)
+            return _acknowledge(original, models, arguments, at=at)
         _require_a_way_to_hold(loaded, models, arguments)
-        return _watch(ledger, view, loaded, models, arguments, at=at)
+        return _watch(ledger, original, loaded, models, arguments, at=at)
 
 
 def _watch(
     ledger: "Ledger",
-    view: "WatchView",
+    view: "Ledger",
     loaded: "LoadedPolicy",
     models: "Iterable[str]",
     arguments: argparse.Namespace,
@@ -148,10 +146,9 @@ def _print(looks: "list[Look]", followed: "Consequences", *, as_json: bool) -> N
         print(f"not done: {sentence}", file=sys.stderr)
 
 
-def _acknowledge(
-    view: "WatchView", models: "Iterable[str]", arguments: argparse.Namespace, *, at: float
-) -> int:
+def _acknowledge(view: "Ledger", models: "Iterable[str]", arguments: argparse.Namespace, *, at: float) -> int:
     """Takes note of the alarms of one stream."""
+    from sidecar.ledger import watch_states
     from training.watch import store
 
     by, reason = arguments.by.strip(), arguments.reason.strip()
@@ -164,7 +161,7 @@ def _acknowledge(
     known = {
         state.stream.id: (model, state)
         for model in models
-        for state in store.states(view.states(model)).values()
+        for state in store.states(view.read(watch_states.states, model)).values()
     }
     found = [name for name in known if name.startswith(arguments.acknowledge.lower())]
     if len(found) != 1:
@@ -188,13 +185,14 @@ def _acknowledge(
 
 def _policy(ledger: "Ledger", arguments: argparse.Namespace) -> "LoadedPolicy | None":
     """The policy in force; None where nothing was decided yet."""
+    from sidecar.ledger import queries
     from training.data import policies
 
     given = ledger_source.policy(arguments)
     if given is not None:
         return given
     for name in dict.fromkeys((arguments.model or "", "")):
-        if ledger.decisions(model=name, page_size=1).items:
+        if ledger.read(queries.decisions, model=name, page_size=1).items:
             return policies.newest(ledger, name)
     return None
 

@@ -12,7 +12,8 @@ import numpy.typing as npt
 import calibrators
 from sidecar import times
 from sidecar.decision.records import Decision
-from sidecar.ledger import artifacts
+from sidecar.ledger import artifacts, queries
+from sidecar.ledger import labelled as ledger_labelled
 from sidecar.ledger.labelled import Labelled
 from sidecar.ledger.store import Ledger
 from sidecar.policy import tables
@@ -275,7 +276,8 @@ def from_ledger(
     calibrator = calibrator or _in_force(ledger, inside)
     confidence = _confidence(calibrator, entry)
     start = max(_fit_end(calibrator), since or 0.0)
-    labelled = ledger.labelled(
+    labelled = ledger.read(
+        ledger_labelled.labelled,
         model,
         since=start,
         criterion=entry.criterion,
@@ -322,7 +324,9 @@ def from_ledger(
 def _newest(ledger: Ledger, model: str, since: float | None) -> Iterator[Decision]:
     token, count = "", 0
     while count < MOST_DECISIONS:
-        page = ledger.decisions(model=model, decided_from=since, page_size=PAGE, page_token=token)
+        page = ledger.read(
+            queries.decisions, model=model, decided_from=since, page_size=PAGE, page_token=token
+        )
         for stored in page.items:
             yield stored.answers[-1]
         count, token = count + len(page.items), page.next_page_token
@@ -334,8 +338,7 @@ def _in_force(ledger: Ledger, newest: list[Decision]) -> calibrators.Calibrator:
     digest = next((each.calibrator.digest for each in newest if each.calibrator is not None), None)
     calibrator = None
     if digest is not None:
-        with ledger.reading() as at:
-            calibrator = artifacts.calibrator_of(at, digest)
+        calibrator = ledger.read(artifacts.calibrator_of, digest)
     if calibrator is None:
         what = (
             "no recent decision was made with a calibrator"

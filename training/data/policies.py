@@ -2,7 +2,7 @@
 
 from sidecar import dialect
 from sidecar.decision.records import Decision
-from sidecar.ledger import artifacts
+from sidecar.ledger import artifacts, queries
 from sidecar.ledger.store import Ledger
 from sidecar.policy import floors_file
 from sidecar.policy import model as policy_model
@@ -27,8 +27,7 @@ def newest(ledger: Ledger, model: str) -> LoadedPolicy:
     answer = own or _newest_answer(ledger, "")
     loaded = None
     if answer is not None:
-        with ledger.reading() as at:
-            loaded = artifacts.policy_of(at, answer.policy_digest)
+        loaded = ledger.read(artifacts.policy_of, answer.policy_digest)
     if own is None:
         if loaded is not None:
             entry_of(loaded, model)
@@ -88,8 +87,7 @@ def answered_elsewhere(ledger: Ledger, digest: str, model: str, step: SecondaryS
 
     A step that pins no version means every version of its model.
     """
-    with ledger.reading() as at:
-        loaded = artifacts.policy_of(at, digest)
+    loaded = ledger.read(artifacts.policy_of, digest)
     entry = None if loaded is None else loaded.policy.models.get(model)
     if entry is None or not any(isinstance(each, SecondaryStep) for each in entry.fallback):
         return True
@@ -110,8 +108,7 @@ def table_behind(ledger: Ledger, policy_digest: str, floors_digest: str, model: 
     Raises:
         RequestRefused: the ledger does not have the policy or the floors, or they do not know the model.
     """
-    with ledger.reading() as at:
-        loaded = artifacts.policy_of(at, policy_digest)
+    loaded = ledger.read(artifacts.policy_of, policy_digest)
     if loaded is None:
         raise errors.RequestRefused(f"the ledger does not have the policy {policy_digest}")
     found = floors_file.merge(loaded.policy, _floors(ledger, floors_digest)).get(model)
@@ -122,15 +119,14 @@ def table_behind(ledger: Ledger, policy_digest: str, floors_digest: str, model: 
 
 def _newest_answer(ledger: Ledger, model: str) -> Decision | None:
     """The newest decision, in its last answer, of a model; of any where the name is empty."""
-    stored = ledger.decisions(model=model, page_size=1).items
+    stored = ledger.read(queries.decisions, model=model, page_size=1).items
     return stored[0].answers[-1] if stored else None
 
 
 def _floors(ledger: Ledger, digest: str) -> Floors | None:
     if not digest:
         return None
-    with ledger.reading() as at:
-        loaded = artifacts.floors_of(at, digest)
+    loaded = ledger.read(artifacts.floors_of, digest)
     if loaded is None:
         raise errors.RequestRefused(f"the ledger does not have the floors {digest} yet: try again later")
     return loaded.floors

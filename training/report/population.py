@@ -8,9 +8,8 @@ from typing import NamedTuple
 import numpy as np
 
 from sidecar.decision.records import Decision
-from sidecar.ledger.facts import AnswerCount
+from sidecar.ledger.facts import AnswerCount, Stratum
 from sidecar.ledger.labelled import Labelled
-from sidecar.ledger.queries import Stratum
 from sidecar.ledger.review_facts import PlannedReview
 from sidecar.policy.actions import AUTOMATIC_ACTIONS, Action, AnswerSource, Intent, TaskKind
 from training.measure.intervals import FloatArray, IntArray

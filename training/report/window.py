@@ -9,10 +9,12 @@ from sidecar.decision import suspensions as suspension_set
 from sidecar.decision.records import Governance, InForce
 from sidecar.decision.suspensions import Resumption, Suspension, Suspensions
 from sidecar.decision.tasks import TaskState
-from sidecar.ledger import artifacts
-from sidecar.ledger.facts import AnswerCount
+from sidecar.ledger import artifacts, queries, review_facts
+from sidecar.ledger import facts as ledger_facts
+from sidecar.ledger import governance as ledger_governance
+from sidecar.ledger import labelled as ledger_labelled
+from sidecar.ledger.facts import AnswerCount, Stratum
 from sidecar.ledger.labelled import Labelled
-from sidecar.ledger.queries import Stratum
 from sidecar.ledger.review_facts import EndingCount, Judgements, PlannedReview, QueueCount, Unlabelled
 from sidecar.ledger.store import Ledger
 from sidecar.policy import floors_file
@@ -127,15 +129,16 @@ def policy_at(ledger: Ledger, model: str, as_of: float) -> LoadedPolicy:
         NotEnoughLabels: there was no decision then.
         RequestRefused: the ledger does not have that policy yet.
     """
-    newest = ledger.decisions(model=model, decided_to=math.nextafter(as_of, math.inf), page_size=1).items
+    newest = ledger.read(
+        queries.decisions, model=model, decided_to=math.nextafter(as_of, math.inf), page_size=1
+    ).items
     if not newest:
         about = f"of model {model!r} " if model else ""
         raise errors.NotEnoughLabels(
             f"the ledger has no decision {about}to report on: route some first, or name the policy with --policy"
         )
     digest = newest[0].answers[-1].policy_digest
-    with ledger.reading() as at:
-        loaded = artifacts.policy_of(at, digest)
+    loaded = ledger.read(artifacts.policy_of, digest)
     if loaded is None:
         raise errors.RequestRefused(
             f"the ledger does not have the policy {digest} yet: name the file with --policy"
@@ -145,12 +148,11 @@ def policy_at(ledger: Ledger, model: str, as_of: float) -> LoadedPolicy:
 
 def floors_at(ledger: Ledger, as_of: float) -> LoadedFloors | None:
     """The floors that the newest decision was made under; None where there were none."""
-    newest = ledger.decisions(decided_to=math.nextafter(as_of, math.inf), page_size=1).items
+    newest = ledger.read(queries.decisions, decided_to=math.nextafter(as_of, math.inf), page_size=1).items
     digest = newest[0].answers[-1].floors_digest if newest else ""
     if not digest:
         return None
-    with ledger.reading() as at:
-        return artifacts.floors_of(at, digest)
+    return ledger.read(artifacts.floors_of, digest)
 
 
 def gather(
@@ -158,10 +160,10 @@ def gather(
 ) -> WindowFacts:
     """Everything about one model; the ledger is read only."""
     entry = loaded.policy.models[model]
-    facts = ledger.facts()
     since, until, as_of = window.since, window.end, window.as_of
     label_window = loaded.policy.label_window
-    labelled = ledger.labelled(
+    labelled = ledger.read(
+        ledger_labelled.labelled,
         model,
         since=since,
         until=until,
@@ -169,7 +171,7 @@ def gather(
         label_window_seconds=label_window,
         as_of=as_of,
     )
-    reviews = facts.reviews(model, since, until, as_of=as_of)
+    reviews = ledger.read(review_facts.reviews, model, since, until, as_of=as_of)
     known = {each.decision.decision_id for each in labelled}
     silent = list(
         dict.fromkeys(
@@ -185,22 +187,27 @@ def gather(
         entry=entry,
         table=floors_file.merge(loaded.policy, None if floors is None else floors.floors)[model],
         window=window,
-        strata=tuple(facts.strata(model, since, until)),
-        answers=tuple(facts.answers(model, since, until)),
-        repeated=facts.repeated(model, since, until),
+        strata=tuple(ledger.read(ledger_facts.strata, model, since, until)),
+        answers=tuple(ledger.read(ledger_facts.answers, model, since, until)),
+        repeated=ledger.read(ledger_facts.repeated, model, since, until),
         labelled=tuple(labelled),
         reviews=tuple(reviews),
-        unlabelled=facts.unlabelled(
-            model, silent, criterion=entry.criterion, label_window_seconds=label_window, as_of=as_of
+        unlabelled=ledger.read(
+            review_facts.unlabelled,
+            model,
+            silent,
+            criterion=entry.criterion,
+            label_window_seconds=label_window,
+            as_of=as_of,
         ),
-        queue=tuple(facts.queue(model, as_of=as_of)),
-        endings=tuple(facts.endings(model, since, until, as_of=as_of)),
-        judgements=facts.judgements(model, since, until, as_of=as_of),
-        in_force=tuple(facts.in_force(model, since, until)),
+        queue=tuple(ledger.read(review_facts.queue, model, as_of=as_of)),
+        endings=tuple(ledger.read(review_facts.endings, model, since, until, as_of=as_of)),
+        judgements=ledger.read(review_facts.judgements, model, since, until, as_of=as_of),
+        in_force=tuple(ledger.read(ledger_facts.in_force, model, since, until)),
         suspensions=_suspended(ledger, model, as_of),
         governance=tuple(
             event
-            for event in ledger.governance(since)
+            for event in ledger.read(ledger_governance.changes, since)
             if event.happened_at < until
             and _concerns(event.subject, "" if registered is None else registered.name)
         ),
@@ -211,7 +218,7 @@ def _suspended(ledger: Ledger, model: str, as_of: float) -> tuple[Suspension, ..
     """What was suspended at a moment, as far as it concerns a model."""
     happened = [
         event
-        for event in ledger.history()
+        for event in ledger.read(ledger_governance.history)
         if (isinstance(event, Suspension) and event.suspended_at <= as_of)
         or (isinstance(event, Resumption) and event.resumed_at <= as_of)
     ]

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import calibrators
+from sidecar.ledger import labelled as ledger_labelled
 from sidecar.ledger.store import Ledger
 from sidecar.policy import model as policy_model
 from sidecar.policy.loading import LoadedPolicy
@@ -143,8 +144,12 @@ def _decisions(
     since: float | None,
 ) -> LabelledDecisions:
     entry = loaded.policy.models[model]
-    labelled = ledger.labelled(
-        model, since=since, criterion=entry.criterion, label_window_seconds=loaded.policy.label_window
+    labelled = ledger.read(
+        ledger_labelled.labelled,
+        model,
+        since=since,
+        criterion=entry.criterion,
+        label_window_seconds=loaded.policy.label_window,
     )
     elsewhere: frozenset[str] = frozenset()
     if source == "secondary":

@@ -11,6 +11,7 @@ from sidecar.decision import suspensions
 from sidecar.decision.records import Decision
 from sidecar.decision.shift import Shift
 from sidecar.decision.suspensions import Suspension
+from sidecar.ledger import governance, queries
 from sidecar.ledger.pages import LARGEST_SIZE
 from sidecar.ledger.store import Ledger
 from sidecar.policy.actions import Intent
@@ -137,7 +138,7 @@ def recent(
     answers: list[Decision] = []
     token = ""
     while len(answers) < count:
-        page = ledger.decisions(model=model, page_size=LARGEST_SIZE, page_token=token)
+        page = ledger.read(queries.decisions, model=model, page_size=LARGEST_SIZE, page_token=token)
         for stored in page.items:
             answer = stored.answers[-1]
             if answer.intent is Intent.LIVE and (versions is None or answer.model_version in versions):
@@ -150,4 +151,4 @@ def recent(
 
 def in_force(ledger: Ledger) -> tuple[Suspension, ...]:
     """The suspensions that nobody lifted."""
-    return suspensions.merge(suspensions.Suspensions(), ledger.suspensions()).active()
+    return suspensions.merge(suspensions.Suspensions(), ledger.read(governance.suspensions)).active()

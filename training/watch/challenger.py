@@ -20,6 +20,7 @@ from typing import Self
 from calibrators import Calibrator
 from sidecar.decision import decide
 from sidecar.decision.records import Decision, InForce
+from sidecar.ledger import facts
 from sidecar.ledger.labelled import Labelled
 from sidecar.ledger.store import Ledger
 from sidecar.policy import model as policy_model
@@ -194,7 +195,7 @@ def compare(
         entry_of: the policy that a decision was made under, by which its audits were planned.
         at: as of when, in seconds since the epoch.
     """
-    history = [each for each in ledger.facts().in_force(model, None, None) if each.since <= at]
+    history = [each for each in ledger.read(facts.in_force, model, None, None) if each.since <= at]
     table = tables.compile_policy(loaded.policy)[model]
     drawn = sorted(
         (each for each in labelled if not streams.unusable(each) and each.about == "PRIMARY"),

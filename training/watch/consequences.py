@@ -13,7 +13,6 @@ from trueband.v1 import admin_pb2, admin_pb2_grpc
 from calibrators.errors import TruebandError
 from sidecar import client
 from sidecar.ledger.store import Ledger
-from sidecar.ledger.watch_states import WatchView
 from sidecar.policy import model as policy_model
 from sidecar.policy.actions import AnswerSource
 from sidecar.policy.loading import LoadedPolicy
@@ -40,7 +39,7 @@ class Consequences:
         return Consequences(done=self.done + other.done, undone=self.undone + other.undone)
 
 
-def suspend(view: WatchView, look: Look, loaded: LoadedPolicy, *, address: str, token: str) -> Consequences:
+def suspend(view: Ledger, look: Look, loaded: LoadedPolicy, *, address: str, token: str) -> Consequences:
     """Suspends what a fired alarm is to suspend.
 
     Args:
@@ -66,7 +65,7 @@ def suspend(view: WatchView, look: Look, loaded: LoadedPolicy, *, address: str, 
     return followed
 
 
-def retrain(ledger: Ledger, view: WatchView, look: Look, loaded: LoadedPolicy) -> Consequences:
+def retrain(ledger: Ledger, view: Ledger, look: Look, loaded: LoadedPolicy) -> Consequences:
     """Starts the retrain that the policy asks for, if one is due.
 
     Args:
@@ -149,7 +148,7 @@ def any_band_holds(entry: Model) -> bool:
 
 
 def suspend_once(
-    view: WatchView, address: str, token: str, model: str, state: StreamState, alarm: Alarm, *, now: float
+    view: Ledger, address: str, token: str, model: str, state: StreamState, alarm: Alarm, *, now: float
 ) -> str:
     """Suspends what an alarm is about, once: the suspension's id, or "" where another watch is at it.
 

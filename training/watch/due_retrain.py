@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from calibrators.errors import TruebandError
 from sidecar import times
 from sidecar.ledger.store import Ledger
-from sidecar.ledger.watch_states import WatchView
 from sidecar.policy.actions import AnswerSource
 from sidecar.policy.loading import LoadedPolicy
 from sidecar.policy.model import Model
@@ -109,7 +108,7 @@ def due(
     return None
 
 
-def retrain_if_due(ledger: Ledger, view: WatchView, look: Look, loaded: LoadedPolicy) -> Outcome | None:
+def retrain_if_due(ledger: Ledger, view: Ledger, look: Look, loaded: LoadedPolicy) -> Outcome | None:
     """The outcome of the retrain that is due; None where none is, or where another watch is at it.
 
     Args:

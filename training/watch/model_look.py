@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 
 from sidecar import times
 from sidecar.errors import PolicyRefused
-from sidecar.ledger import artifacts
+from sidecar.ledger import artifacts, watch_states
+from sidecar.ledger import labelled as ledger_labelled
 from sidecar.ledger.labelled import Labelled
 from sidecar.ledger.store import Ledger
-from sidecar.ledger.watch_states import RecentScores, WatchView
+from sidecar.ledger.watch_states import RecentScores
 from sidecar.policy.loading import LoadedPolicy
 from sidecar.policy.model import Model
 from training import errors
@@ -96,7 +97,7 @@ class Look:
 
 def take(
     ledger: Ledger,
-    view: WatchView,
+    view: Ledger,
     model: str,
     loaded: LoadedPolicy,
     *,
@@ -120,22 +121,26 @@ def take(
         WatchedMeanwhile: other watches were faster time and again.
     """
     entry = loaded.policy.models[model]
-    labelled = ledger.labelled(
-        model, criterion=entry.criterion, label_window_seconds=loaded.policy.label_window, as_of=at
+    labelled = ledger.read(
+        ledger_labelled.labelled,
+        model,
+        criterion=entry.criterion,
+        label_window_seconds=loaded.policy.label_window,
+        as_of=at,
     )
     entry_of = _entries(ledger, model, loaded)
     given = streams.build(labelled, entry_of)
-    recent = ledger.watch().recent_scores(model, since=at - window_seconds, until=at)
+    recent = ledger.read(watch_states.recent_scores, model, since=at - window_seconds, until=at)
     shifts = tuple([_shift(ledger, model, each, entry) for each in recent])
-    latest = recent or ledger.watch().recent_scores(model, since=0.0, until=at, most=1)
+    latest = recent or ledger.read(watch_states.recent_scores, model, since=0.0, until=at, most=1)
     in_force = {each.model_version: each.calibrator_digest for each in latest}
 
     def once() -> tuple[States, States, ModelMemory]:
-        rows = view.states(model)
+        rows = view.read(watch_states.states, model)
         fed, past = _fed(store.states(rows), given, entry, in_force, at=at)
         memory = _shifted(store.memory(rows), shifts, at=at)
         if write:
-            view.keep(store.changes(rows, model, fed.values(), memory, at=at))
+            view.write(watch_states.keep, store.changes(rows, model, fed.values(), memory, at=at))
         return fed, past, memory
 
     fed, past, memory = store.again(once)
@@ -157,9 +162,9 @@ def take(
     )
 
 
-def reread(view: WatchView, look: Look) -> Look:
+def reread(view: Ledger, look: Look) -> Look:
     """The look, with what followed from it: suspensions and retrains are remembered with the streams."""
-    rows = view.states(look.model)
+    rows = view.read(watch_states.states, look.model)
     kept = store.states(rows)
     return replace(
         look,
@@ -237,7 +242,7 @@ def _entries(ledger: Ledger, model: str, loaded: LoadedPolicy) -> streams.EntryO
 
 def _shift(ledger: Ledger, model: str, recent: RecentScores, entry: Model) -> VersionShift:
     def between(start: float, end: float) -> tuple[float, ...]:
-        found = ledger.watch().recent_scores(model, since=start, until=end)
+        found = ledger.read(watch_states.recent_scores, model, since=start, until=end)
         return next((each.scores for each in found if each.model_version == recent.model_version), ())
 
     calibrator = score_shift.calibrator_of(ledger, recent.calibrator_digest)
@@ -266,7 +271,7 @@ def _champion(
         for each in labelled
         if each.decision.calibrator is not None and each.decision.calibrator.digest == digest
     ]
-    since = ledger.watch().first_in_force(digest)
+    since = ledger.read(watch_states.first_in_force, digest)
     return Champion(
         digest=digest,
         model_version=newest.model_version,

@@ -129,8 +129,7 @@ def compare(
 
 def calibrator_of(ledger: Ledger, digest: str) -> Calibrator | None:
     """The calibrator of a digest, from the ledger; None where it does not have the document."""
-    with ledger.reading() as at:
-        return artifacts.calibrator_of(at, digest)
+    return ledger.read(artifacts.calibrator_of, digest)
 
 
 def reference_bins(scores: npt.ArrayLike, bins: int = BINS) -> histogram.ScoreHistogram:

@@ -9,7 +9,9 @@ from typing import Literal, Self, TypeVar
 
 import msgspec
 
-from sidecar.ledger.watch_states import WatchedMeanwhile, WatchState, WatchView
+from sidecar.ledger import watch_states
+from sidecar.ledger.store import Ledger
+from sidecar.ledger.watch_states import WatchedMeanwhile, WatchState
 from training import errors
 from training.watch import state
 from training.watch.alarm_rules import States
@@ -135,7 +137,7 @@ def changes(
 
 
 def amend(
-    view: WatchView,
+    view: Ledger,
     model: str,
     stream_id: str,
     change: Callable[[StreamState], StreamState | None],
@@ -165,7 +167,7 @@ def amend(
 
 
 def amend_memory(
-    view: WatchView, model: str, change: Callable[[ModelMemory], ModelMemory | None], *, at: float
+    view: Ledger, model: str, change: Callable[[ModelMemory], ModelMemory | None], *, at: float
 ) -> ModelMemory | None:
     """The memory of a model after a change, written; else as `amend`."""
 
@@ -176,7 +178,7 @@ def amend_memory(
 
 
 def _amend(
-    view: WatchView,
+    view: Ledger,
     model: str,
     name: str,
     decode: Callable[[WatchState | None], T],
@@ -186,10 +188,10 @@ def _amend(
     at: float,
 ) -> T | None:
     def once() -> T | None:
-        row = view.states(model).get(name)
+        row = view.read(watch_states.states, model).get(name)
         new = change(decode(row))
         if new is not None:
-            view.keep([_following(row, model, name, encode(new), at=at)])
+            view.write(watch_states.keep, [_following(row, model, name, encode(new), at=at)])
         return new
 
     return again(once)

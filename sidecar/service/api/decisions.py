@@ -4,6 +4,7 @@ import grpc
 from trueband.v1 import decision_pb2, decision_pb2_grpc
 
 from sidecar import errors
+from sidecar.ledger import queries
 from sidecar.ledger.queries import StoredDecision
 from sidecar.ledger.store import Ledger
 from sidecar.service.api import permissions, requests, responses
@@ -19,7 +20,7 @@ class DecisionServicer(decision_pb2_grpc.DecisionServiceServicer):
         self, request: decision_pb2.GetDecisionRequest, context: grpc.ServicerContext
     ) -> decision_pb2.GetDecisionResponse:
         """One decision with all its answers."""
-        stored = self._ledger.decision(request.decision_id)
+        stored = self._ledger.read(queries.decision, request.decision_id)
         caller = permissions.principal()
         hidden = stored is not None and not (
             caller.has_any(permissions.READS_DECISIONS)
@@ -39,7 +40,8 @@ class DecisionServicer(decision_pb2_grpc.DecisionServiceServicer):
             raise errors.InvalidRequest(
                 (errors.Violation("subject_ref", "give a subject, a span of time, or both"),)
             )
-        page = self._ledger.decisions(
+        page = self._ledger.read(
+            queries.decisions,
             tenant=request.tenant,
             subject_ref=request.subject_ref,
             model=request.model,

@@ -9,6 +9,7 @@ from calibrators.errors import TruebandError
 from sidecar import errors
 from sidecar.decision.labels import RESOLUTION_VERSION
 from sidecar.decision.records import Label
+from sidecar.ledger import labelled, queries
 from sidecar.ledger.store import Ledger
 from sidecar.service.api import permissions, requests, responses
 from sidecar.service.deciding.router import Router
@@ -66,8 +67,10 @@ class LabelServicer(label_pb2_grpc.LabelServiceServicer):
         self, request: label_pb2.GetLabelsRequest, context: grpc.ServicerContext
     ) -> label_pb2.GetLabelsResponse:
         """What the ledger made of a decision's labels."""
-        resolved = self._ledger.labels(request.decision_id, label_window_seconds=self._label_window_seconds())
-        decision = self._ledger.decision(request.decision_id)
+        resolved = self._ledger.read(
+            labelled.resolved, request.decision_id, label_window_seconds=self._label_window_seconds()
+        )
+        decision = self._ledger.read(queries.decision, request.decision_id)
         if decision is None and not resolved:
             raise errors.NotFound(
                 f"the ledger has no decision and no label under {request.decision_id!r} (yet)"

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from trueband.v1 import review_pb2
 
 from sidecar import errors
-from sidecar.ledger import pages
+from sidecar.ledger import outcomes, pages
 from sidecar.ledger.outcomes import Progress
 from sidecar.ledger.store import Ledger
 from sidecar.service.api import permissions, review_responses
@@ -47,7 +47,7 @@ class OutcomeWatch:
             errors.NotFound: the ledger does not have it, or it is somebody else's.
             errors.NotFollowed: it waits for nobody.
         """
-        progress = _visible(principal, decision_id, self._ledger.progress(decision_id))
+        progress = _visible(principal, decision_id, self._ledger.read(outcomes.progress, decision_id))
         if not progress.outcomes:
             return review_responses.pending(decision_id)
         return review_responses.outcome(progress.outcomes[-1])
@@ -70,7 +70,7 @@ class OutcomeWatch:
                     raise errors.Draining
                 heard = self._news.rung
                 try:
-                    progress = self._ledger.progress(decision_id)
+                    progress = self._ledger.read(outcomes.progress, decision_id)
                 except errors.LedgerUnavailable:
                     # It may come back, and whoever waits has said for how long.
                     if not said_pending and not sent and self._monotonic() >= patience:
@@ -102,7 +102,7 @@ class OutcomeWatch:
         question = ("outcomes", tenant)
         after = int(pages.keys(question, cursor, float, field="cursor")[0]) if cursor else 0
         own = None if principal.has_any(permissions.SEES_EVERYTHING) else principal.name
-        found = self._ledger.outcomes(tenant=tenant, principal=own, after=after, count=page_size)
+        found = self._ledger.read(outcomes.feed, tenant=tenant, principal=own, after=after, count=page_size)
         following = found[-1].sequence if found else after
         return [review_responses.outcome(each.outcome) for each in found], pages.token(
             question, [float(following)]

@@ -101,7 +101,7 @@ def open_ports(
     )
     outcomes, expiry = OutcomeWatch(ledger, queue.news), ExpiryWatch(queue)
     closing = ClosingWatch(
-        ledger.audits(),
+        ledger,
         grace_seconds=lambda: control.policy_file.current.loaded.policy.review.audit_grace,
     )
     for watch in (expiry, closing):

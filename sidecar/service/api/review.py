@@ -10,6 +10,7 @@ from trueband.v1 import review_pb2, review_pb2_grpc
 from sidecar import errors
 from sidecar.decision.tasks import Disposition, Task, TaskState, Verdict
 from sidecar.errors import InvalidRequest, Violation
+from sidecar.ledger import queue as ledger_queue
 from sidecar.ledger.store import Ledger
 from sidecar.policy import categories
 from sidecar.policy.actions import TaskKind
@@ -87,7 +88,7 @@ class ReviewServicer(review_pb2_grpc.ReviewServiceServicer):
         self, request: review_pb2.GetTaskRequest, context: grpc.ServicerContext
     ) -> review_pb2.GetTaskResponse:
         """One task."""
-        task = self._ledger.task(request.task_id)
+        task = self._ledger.read(ledger_queue.task, request.task_id)
         if task is None:
             raise errors.NotFound(f"the ledger has no task {request.task_id!r} (yet)")
         return review_pb2.GetTaskResponse(task=self._task(task))
@@ -96,7 +97,8 @@ class ReviewServicer(review_pb2_grpc.ReviewServiceServicer):
         self, request: review_pb2.ListTasksRequest, context: grpc.ServicerContext
     ) -> review_pb2.ListTasksResponse:
         """Tasks in the order in which they should be done."""
-        page = self._ledger.tasks(
+        page = self._ledger.read(
+            ledger_queue.tasks,
             kinds=[TaskKind(name) for name in requests.names("kinds", request.kinds, review_pb2.TaskKind)],
             states=[
                 TaskState(name) for name in requests.names("states", request.states, review_pb2.TaskState)

@@ -60,7 +60,7 @@ class Brake:
             sidecar_id: who records.
             journal: where events go first.
             tables: the policy in force, by which scopes are checked.
-            ledger_events: see `Ledger.suspensions`.
+            ledger_events: see `governance.suspensions`.
             poll_seconds: between looks at the ledger.
             clock: seconds since the epoch.
             new_id: makes ids.

@@ -4,7 +4,6 @@ import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from threading import Event, Lock
-from typing import Protocol
 
 import msgspec
 
@@ -14,8 +13,10 @@ from sidecar import dialect
 from sidecar.decision.records import Decision
 from sidecar.decision.shift import Shift, shift
 from sidecar.errors import TruebandError
-from sidecar.ledger.pages import LARGEST_SIZE, Page
+from sidecar.ledger import queries
+from sidecar.ledger.pages import LARGEST_SIZE
 from sidecar.ledger.queries import StoredDecision
+from sidecar.ledger.store import Ledger
 from sidecar.policy.actions import Intent
 from sidecar.policy.upkeep import Admission
 from sidecar.service.deciding.snapshot import PRIMARY, Snapshot, slot_of
@@ -29,13 +30,6 @@ FEWEST = 30
 
 PATIENCE_SECONDS = 5.0
 """How long a newcomer waits for the ledger to say what the last inputs were, after a start."""
-
-
-class Decisions(Protocol):
-    """The ledger, as far as the last inputs are concerned."""
-
-    def decisions(self, *, model: str, page_size: int, page_token: str) -> Page[StoredDecision]:
-        """A page of a model's decisions, newest first."""
 
 
 class RecentInputs:
@@ -58,7 +52,7 @@ class RecentInputs:
             with self._lock:
                 self._inputs_of(kept, snapshot).append(kept)
 
-    def warm(self, ledger: Decisions) -> None:
+    def warm(self, ledger: Ledger) -> None:
         """Takes what the ledger has of the last inputs. Never fatal: without it, the first newcomers come in."""
         try:
             snapshot = self._snapshot()
@@ -129,12 +123,14 @@ def _trimmed(decision: Decision) -> Decision:
     return msgspec.structs.replace(decision, context={}, attributes={})
 
 
-def _latest(ledger: Decisions, model: str, most: int) -> Sequence[Decision]:
+def _latest(ledger: Ledger, model: str, most: int) -> Sequence[Decision]:
     """The last answers of a model, newest first."""
     found: list[Decision] = []
     token = ""
     while len(found) < most:
-        page = ledger.decisions(model=model, page_size=min(most - len(found), LARGEST_SIZE), page_token=token)
+        page = ledger.read(
+            queries.decisions, model=model, page_size=min(most - len(found), LARGEST_SIZE), page_token=token
+        )
         found += _answers(page.items)
         token = page.next_page_token
         if not token:

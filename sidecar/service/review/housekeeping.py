@@ -5,7 +5,8 @@ import threading
 from collections.abc import Callable
 
 from calibrators.errors import TruebandError
-from sidecar.ledger.audit_view import AuditView
+from sidecar.ledger import audit_periods
+from sidecar.ledger.store import Ledger
 from sidecar.service.review.queue import ReviewQueue
 
 logger = logging.getLogger(__name__)
@@ -60,15 +61,15 @@ class ClosingWatch(RegularWork):
 
     def __init__(
         self,
-        audits: AuditView,
+        ledger: Ledger,
         *,
         grace_seconds: Callable[[], float],
         interval_seconds: float = LOOK_SECONDS,
     ) -> None:
-        """Takes the audits, how long after its week a period is closed, and the time between looks."""
+        """Takes the ledger, how long after its week a period is closed, and the time between looks."""
 
         def close() -> None:
-            for period in audits.close_due(grace_seconds=grace_seconds()):
+            for period in audit_periods.close_due(ledger, grace_seconds=grace_seconds()):
                 population = period.population
                 fields = {
                     "week": population.week,

@@ -13,7 +13,7 @@ import msgspec
 from sidecar import errors
 from sidecar.decision import due, labels, tasks
 from sidecar.decision.tasks import Completion, Task, TaskState
-from sidecar.ledger import artifacts
+from sidecar.ledger import artifacts, leases
 from sidecar.ledger.leases import Event, ReviewTransaction
 from sidecar.ledger.outcomes import Outcome
 from sidecar.ledger.store import Ledger
@@ -67,26 +67,29 @@ class ReviewQueue:
 
     def lease(self, principal: Principal, wanted: Wanted) -> list[Held]:
         """Takes the most urgent tasks that the principal may and wants to take; see `lease.lease`."""
-        return self._ledger.review(lambda transaction: lease.lease(transaction, principal, wanted))
+        return leases.review(self._ledger, lambda transaction: lease.lease(transaction, principal, wanted))
 
     def extend(self, principal: Principal, task_id: str, fence: int, lease_seconds: float) -> Held:
         """Keeps a lease longer; see `lease.extend`."""
-        return self._ledger.review(
-            lambda transaction: lease.extend(transaction, principal, task_id, fence, lease_seconds)
+        return leases.review(
+            self._ledger,
+            lambda transaction: lease.extend(transaction, principal, task_id, fence, lease_seconds),
         )
 
     def decline(self, principal: Principal, task_id: str, fence: int, explanation: str) -> Task:
         """Gives a task back for good; see `lease.give_back`."""
-        return self._ledger.review(
+        return leases.review(
+            self._ledger,
             lambda transaction: lease.give_back(
                 transaction, principal, task_id, fence, "DECLINED", explanation
-            )
+            ),
         )
 
     def release(self, principal: Principal, task_id: str, fence: int) -> Task:
         """Gives a task back for anybody; see `lease.give_back`."""
-        return self._ledger.review(
-            lambda transaction: lease.give_back(transaction, principal, task_id, fence, "RELEASED", "")
+        return leases.review(
+            self._ledger,
+            lambda transaction: lease.give_back(transaction, principal, task_id, fence, "RELEASED", ""),
         )
 
     def complete(self, principal: Principal, task_id: str, fence: int, finding: Finding) -> Completed:
@@ -131,7 +134,7 @@ class ReviewQueue:
             self._settle(transaction, lease.locked(transaction, task_id))
             return Completed(task=lease.locked(transaction, task_id), stale=False)
 
-        completed = self._ledger.review(work)
+        completed = leases.review(self._ledger, work)
         self.news.ring()
         return completed
 
@@ -171,7 +174,7 @@ class ReviewQueue:
                 count += 1
             return count
 
-        count = self._ledger.review(work)
+        count = leases.review(self._ledger, work)
         if count:
             self.news.ring()
         return count
@@ -253,8 +256,7 @@ def classes_by_policy(ledger: Ledger) -> Callable[[Task], tuple[str, ...]]:
 
     @functools.lru_cache(maxsize=MOST_REMEMBERED)
     def classes(digest: str, model: str) -> tuple[str, ...]:
-        with ledger.reading() as at:
-            loaded = artifacts.policy_of(at, digest)
+        loaded = ledger.read(artifacts.policy_of, digest)
         if loaded is None:
             # Not remembered: the ledger may not have it yet.
             raise LookupError(digest)

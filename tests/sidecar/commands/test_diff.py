@@ -6,6 +6,7 @@ import pytest
 import calibrators
 from sidecar import cli
 from sidecar.decision.records import Artifact
+from sidecar.ledger import intake, queries
 from sidecar.ledger.store import Ledger
 from sidecar.policy.actions import Intent
 from tests import builders
@@ -66,8 +67,9 @@ def data_dir(tmp_path):
     text = calibrators.dumps(held)
     with Ledger(f"sqlite:///{tmp_path}/ledger.db") as ledger:
         ledger.migrate()
-        ledger.apply(
-            "sidecar-a", [Artifact(digest=held.digest, kind="calibrator", body=text), *made.journal.decisions]
+        ledger.write(
+            intake.take_in,
+            [Artifact(digest=held.digest, kind="calibrator", body=text), *made.journal.decisions],
         )
     return tmp_path
 
@@ -173,7 +175,7 @@ def test_many_pages_are_all_read(run, old, files, data_dir, monkeypatch):
 
 def test_an_answer_whose_calibrator_is_missing_is_counted_apart(run, old, files, data_dir):
     with Ledger(f"sqlite:///{data_dir}/ledger.db") as ledger:
-        known = ledger.decisions(page_size=1).items[0].answers[0]
+        known = ledger.read(queries.decisions, page_size=1).items[0].answers[0]
         lost = builders.altered(
             known,
             decision_id="later",
@@ -181,7 +183,7 @@ def test_an_answer_whose_calibrator_is_missing_is_counted_apart(run, old, files,
             intent=Intent.LIVE,
             calibrator=msgspec.structs.replace(known.calibrator, digest="sha256:lost"),
         )
-        ledger.apply("sidecar-a", [lost])
+        ledger.write(intake.take_in, [lost])
     code, out, _ = run(old, files("new.yaml", STRICTER), "--replay", "--data-dir", data_dir)
     assert code == 0
     assert "Replay: 29 of 39" in out

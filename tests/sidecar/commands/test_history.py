@@ -8,6 +8,7 @@ import pytest
 from sidecar import cli
 from sidecar.decision.records import Governance, ShadowCounts, ShadowPair
 from sidecar.decision.suspensions import Resumption, Scope, Suspension
+from sidecar.ledger import intake
 from sidecar.ledger.store import Ledger
 
 OLD = 1_600_000_000.0  # 2020-09-13 12:26:40 UTC
@@ -67,7 +68,7 @@ RECORDS = [
 def home(tmp_path: Path) -> Path:
     with Ledger(f"sqlite:///{tmp_path}/ledger.db") as ledger:
         ledger.migrate()
-        ledger.apply("s", RECORDS)
+        ledger.write(intake.take_in, RECORDS)
     return tmp_path
 
 

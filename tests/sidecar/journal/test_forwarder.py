@@ -2,19 +2,18 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from sidecar import errors
 from sidecar.decision import records
-from sidecar.decision.records import Record
 from sidecar.journal import journal as journals
 from sidecar.journal import segments
 from sidecar.journal.forwarder import Forwarder
 from sidecar.journal.journal import Journal
-from sidecar.ledger import database
+from sidecar.ledger import database, facts, intake
 from sidecar.ledger.intake import Mark
 from sidecar.ledger.store import Ledger
 from tests import builders
@@ -44,7 +43,7 @@ def running() -> Iterator[Callable[..., Forwarder]]:
 
 
 def count(ledger: Ledger) -> int:
-    return sum(stratum.n for stratum in ledger.strata("lead-classifier"))
+    return sum(stratum.n for stratum in ledger.read(facts.strata, "lead-classifier", None, None))
 
 
 class Moody:
@@ -66,11 +65,15 @@ class Moody:
 
         return call
 
-    def apply(self, sidecar_id: str, records_: Sequence[Record], *, journal_id: str, mark: Mark) -> None:
+    def write(self, work: Callable[..., object], *arguments: object) -> None:
         if self.away is not None:
             raise self.away
-        self._ledger.apply(sidecar_id, records_, journal_id=journal_id, mark=mark)
-        self.applied.append(len(records_))
+        self._ledger.write(work, *arguments)
+        if work is not intake.take_in_journal:
+            return
+        _, _, taken, _ = arguments
+        assert isinstance(taken, list)
+        self.applied.append(len(taken))
         if self.forgets_to_answer > 0:
             self.forgets_to_answer -= 1
             raise errors.LedgerUnavailable("the connection broke after the commit")
@@ -98,7 +101,7 @@ def test_everything_arrives_in_batches_and_the_journal_shrinks(
         assert status.last_forwarded_at is not None
         journal.append([builders.decision(101)], durable=True)
         until(lambda: count(ledger) == 101)
-        mark = ledger.mark("s", journal.identity)
+        mark = ledger.read(intake.journal_mark, "s", journal.identity)
         assert mark is not None
         assert mark.sequence == 101
 
@@ -190,7 +193,7 @@ def test_one_bad_record_is_set_aside_and_holds_up_nobody(
         until(lambda: forwarder.status().backlog_records == 0)
         assert count(ledger) == 19
         assert forwarder.status().refused_records == 1
-        ((sidecar_id, journal_id, refused),) = ledger.refused()
+        ((sidecar_id, journal_id, refused),) = ledger.read(intake.records_set_aside)
         assert (sidecar_id, journal_id, refused.sequence) == ("s", journal.identity, 7)
         assert records.decode(refused.body) == poison
         assert refused.error
@@ -212,19 +215,19 @@ def test_a_record_of_a_newer_version_waits_for_it(
         forwarder = running(journal, ledger)
         until(lambda: forwarder.status().backlog_records == 0)
         assert count(ledger) == 2
-        ((_, _, refused),) = ledger.refused("s")
+        ((_, _, refused),) = ledger.read(intake.records_set_aside, "s")
         assert refused.body == newer
-        assert ledger.refused("another") == []
+        assert ledger.read(intake.records_set_aside, "another") == []
         forwarder.stop(10.0)
         # The same version again leaves it where it is; the newer one understands it.
         running(journal, ledger).stop(10.0)
-        assert len(ledger.refused()) == 1
+        assert len(ledger.read(intake.records_set_aside)) == 1
         understood = builders.decision(2)
         real = records.decode
         monkeypatch.setattr(records, "decode", lambda body: understood if body == newer else real(body))
         again = running(journal, ledger)
         until(lambda: again._connected)
-        assert ledger.refused() == []
+        assert ledger.read(intake.records_set_aside) == []
         assert count(ledger) == 3
 
 
@@ -241,12 +244,12 @@ def test_a_bad_record_is_not_lost_when_it_cannot_be_set_aside(
             raise errors.LedgerUnavailable("not now")
 
         with monkeypatch.context() as patch:
-            patch.setattr(ledger, "set_aside", refuse)
+            patch.setattr(intake, "set_aside", refuse)
             forwarder = running(journal, ledger)
             until(lambda: "not now" in forwarder.status().last_error)
             assert forwarder.status().backlog_records == 2
         until(lambda: forwarder.status().backlog_records == 0)
-        assert len(ledger.refused()) == 1
+        assert len(ledger.read(intake.records_set_aside)) == 1
         assert count(ledger) == 1
 
 
@@ -288,7 +291,9 @@ def test_a_ledger_that_is_ahead_of_the_journal_gets_everything_again(
     tmp_path: Path, ledger: Ledger, running: Callable[..., Forwarder]
 ) -> None:
     with Journal(tmp_path / "j") as journal:
-        ledger.apply("s", [], journal_id=journal.identity, mark=Mark(segment=99, offset=0, sequence=1000))
+        ledger.write(
+            intake.take_in_journal, "s", journal.identity, [], Mark(segment=99, offset=0, sequence=1000)
+        )
         journal.append([builders.decision(1), builders.decision(2)], durable=False)
         forwarder = running(journal, ledger)
         until(lambda: forwarder.status().backlog_records == 0)
@@ -337,8 +342,8 @@ def test_appending_goes_on_while_forwarding(
 
 def test_only_a_record_is_blamed_for_what_a_record_did(ledger: Ledger) -> None:
     with pytest.raises(database.RecordRefused):
-        ledger.apply("s", [builders.decision(1, decided_at=float("nan"))])
+        ledger.write(intake.take_in, [builders.decision(1, decided_at=float("nan"))])
     with ledger._engine.begin() as connection:
         connection.exec_driver_sql("ALTER TABLE answers RENAME TO hidden")
     with pytest.raises(errors.LedgerUnavailable):
-        ledger.apply("s", [builders.decision(1)])
+        ledger.write(intake.take_in, [builders.decision(1)])

@@ -14,7 +14,7 @@ import pytest
 from sidecar.decision import records
 from sidecar.journal.forwarder import Forwarder
 from sidecar.journal.journal import Journal
-from sidecar.ledger import schema
+from sidecar.ledger import facts, queue, schema
 from sidecar.ledger.store import Ledger
 
 ROOT = Path(__file__).parents[3]
@@ -126,5 +126,5 @@ def test_every_acknowledged_record_reaches_the_ledger_and_is_counted_once(tmp_pa
                 ).scalars()
             )
         assert set(acknowledged) <= set(stored)
-        (stratum,) = ledger.strata("m")
-        assert stratum.n == len(stored) == ledger.tasks(page_size=1).total
+        (stratum,) = ledger.read(facts.strata, "m", None, None)
+        assert stratum.n == len(stored) == ledger.read(queue.tasks, page_size=1).total

@@ -6,7 +6,7 @@ import calibrators
 from calibrators.errors import CalibratorRefused
 from sidecar import errors
 from sidecar.decision.records import Artifact
-from sidecar.ledger import artifacts
+from sidecar.ledger import artifacts, intake
 from sidecar.ledger.store import Ledger
 from sidecar.policy import floors_file, loading
 from sidecar.policy.floors_file import Floors
@@ -31,8 +31,8 @@ def test_a_policy_and_floors_come_back_under_the_digest_that_decisions_name(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     policy, floors = loading.parse(POLICY), floors_file.parse("version: 1\nmandatory_categories: [refunds]")
-    ledger.apply(
-        "a",
+    ledger.write(
+        intake.take_in,
         [
             Artifact(digest=policy.digest, kind="policy", body=policy.canonical),
             Artifact(digest=floors.digest, kind="floors", body=floors.canonical),
@@ -70,8 +70,8 @@ def test_a_text_that_is_not_the_digest_s_is_refused(ledger: Ledger) -> None:
         map=calibrators.Identity(),
         applies_to=calibrators.AppliesTo(model="m", model_versions=None, evidence="score"),
     )
-    ledger.apply(
-        "a",
+    ledger.write(
+        intake.take_in,
         [
             Artifact(digest="sha256:p", kind="policy", body=policy.canonical),
             Artifact(digest="sha256:f", kind="floors", body=floors.canonical),
@@ -91,8 +91,8 @@ def test_a_text_that_is_not_the_digest_s_is_refused(ledger: Ledger) -> None:
 
 
 def test_calibrators_are_found_by_the_beginning_of_their_digest(ledger: Ledger) -> None:
-    ledger.apply(
-        "a",
+    ledger.write(
+        intake.take_in,
         [
             Artifact(digest="sha256:ab12", kind="calibrator", body="{}"),
             Artifact(digest="sha256:ab99", kind="calibrator", body="{}"),

@@ -9,9 +9,9 @@ import sqlalchemy as sa
 from sidecar.decision import audit, draws
 from sidecar.decision.records import Decision, Label, PlannedTask
 from sidecar.decision.tasks import TaskState, task_id
-from sidecar.ledger import database
+from sidecar.ledger import audit_members, audit_periods, database, intake, labelled, queue
+from sidecar.ledger.audit_members import Standing, recount
 from sidecar.ledger.audit_periods import AuditPeriod
-from sidecar.ledger.audit_view import Standing, recount
 from sidecar.ledger.store import Ledger
 from sidecar.policy.actions import Action, Intent, TaskKind
 from tests import builders
@@ -79,11 +79,13 @@ def decide() -> MakeDecision:
 
 def close(ledger: Ledger, clock: Clock, now: float = CLOSING) -> list[AuditPeriod]:
     clock.now = now
-    return ledger.audits().close_due(grace_seconds=GRACE)
+    return audit_periods.close_due(ledger, grace_seconds=GRACE)
 
 
 def sampled(ledger: Ledger) -> set[str]:
-    return {task.decision_id for task in ledger.tasks(kinds=[TaskKind.AUDIT], page_size=100).items}
+    return {
+        task.decision_id for task in ledger.read(queue.tasks, kinds=[TaskKind.AUDIT], page_size=100).items
+    }
 
 
 def expected(answers: list[Decision], budget: int = BUDGET) -> tuple[set[str], float]:
@@ -96,8 +98,8 @@ def expected(answers: list[Decision], budget: int = BUDGET) -> tuple[set[str], f
 
 
 def standings(ledger: Ledger, keys: dict[str, bytes] | None = KEYS) -> list[Standing]:
-    with ledger.audits().picture() as (periods, members):
-        return recount(members, periods, keys)
+    with ledger.reading() as at:
+        return recount(audit_members.members(at), audit_periods.periods(at), keys)
 
 
 # Closing.
@@ -107,7 +109,7 @@ def test_no_task_opens_before_the_week_and_the_grace_are_over(
     ledger: Ledger, clock: Clock, decide: MakeDecision
 ) -> None:
     answers = [decide(number) for number in range(1, 41)]
-    ledger.apply(A, answers)
+    ledger.write(intake.take_in, answers)
     assert sampled(ledger) == set()
     assert close(ledger, clock, audit.week_end(WEEK)) == []
     assert close(ledger, clock, CLOSING - 0.001) == []
@@ -119,16 +121,16 @@ def test_no_task_opens_before_the_week_and_the_grace_are_over(
     assert (period.n, period.n_drawn) == (40, sum(each.drawn for each in answers))
     assert (period.n_sampled, period.tau, period.inclusion) == (BUDGET, tau, tau)
     assert (period.key_ids, period.closed_at, period.population.week) == (("k1",), CLOSING, WEEK)
-    assert ledger.audits().periods() == [period]
+    assert ledger.read(audit_periods.periods) == [period]
 
 
 def test_the_task_is_the_one_that_the_decision_planned(
     ledger: Ledger, clock: Clock, decide: MakeDecision
 ) -> None:
     answers = {each.decision_id: each for each in (decide(number) for number in range(1, 41))}
-    ledger.apply(A, list(answers.values()))
+    ledger.write(intake.take_in, list(answers.values()))
     close(ledger, clock)
-    for task in ledger.tasks(kinds=[TaskKind.AUDIT], page_size=100).items:
+    for task in ledger.read(queue.tasks, kinds=[TaskKind.AUDIT], page_size=100).items:
         (planned,) = answers[task.decision_id].tasks
         assert (task.due_at, task.blind, len(task.slots)) == (planned.due_at, planned.blind, planned.overlap)
         assert (task.created_at, task.state) == (CLOSING, TaskState.OPEN)
@@ -139,7 +141,7 @@ def test_a_budget_that_does_not_bind_leaves_the_rate(
     ledger: Ledger, clock: Clock, decide: MakeDecision
 ) -> None:
     answers = [decide(number) for number in range(1, 6)]
-    ledger.apply(A, answers)
+    ledger.write(intake.take_in, answers)
     (period,) = close(ledger, clock)
     assert period.tau == period.inclusion == RATE
     assert period.n_sampled == period.n_drawn == len(sampled(ledger)) > 0
@@ -148,12 +150,12 @@ def test_a_budget_that_does_not_bind_leaves_the_rate(
 def test_a_period_is_closed_once_and_never_written_again(
     ledger: Ledger, clock: Clock, decide: MakeDecision
 ) -> None:
-    ledger.apply(A, [decide(number) for number in range(1, 41)])
+    ledger.write(intake.take_in, [decide(number) for number in range(1, 41)])
     (period,) = close(ledger, clock)
     before = sampled(ledger)
     for later in (CLOSING + 1, CLOSING + 604800 * 50):
         assert close(ledger, clock, later) == []
-    assert ledger.audits().periods() == [period]
+    assert ledger.read(audit_periods.periods) == [period]
     assert sampled(ledger) == before
 
 
@@ -161,7 +163,7 @@ def test_any_number_of_sidecars_may_close_at_once(
     ledger: Ledger, url: str, clock: Clock, decide: MakeDecision
 ) -> None:
     answers = [decide(number) for number in range(1, 81)]
-    ledger.apply(A, answers)
+    ledger.write(intake.take_in, answers)
     clock.now = CLOSING
     ready, closed, failures = threading.Barrier(4), [], []
 
@@ -169,7 +171,7 @@ def test_any_number_of_sidecars_may_close_at_once(
         with Ledger(url, clock=clock) as own:
             ready.wait()
             try:
-                closed.extend(own.audits().close_due(grace_seconds=GRACE))
+                closed.extend(audit_periods.close_due(own, grace_seconds=GRACE))
             except Exception as error:
                 failures.append(error)
 
@@ -180,14 +182,14 @@ def test_any_number_of_sidecars_may_close_at_once(
         thread.join()
     assert failures == []
     assert len(closed) == 1
-    assert ledger.audits().periods() == closed
+    assert ledger.read(audit_periods.periods) == closed
     assert sampled(ledger) == expected(answers)[0]
 
 
 def test_closing_beside_intake_leaves_every_decision_in_time_or_late(
     ledger: Ledger, url: str, clock: Clock, decide: MakeDecision
 ) -> None:
-    ledger.apply(A, [decide(number) for number in range(1, 21)])
+    ledger.write(intake.take_in, [decide(number) for number in range(1, 21)])
     clock.now = CLOSING
     ready, failures = threading.Barrier(2), []
 
@@ -196,7 +198,7 @@ def test_closing_beside_intake_leaves_every_decision_in_time_or_late(
             ready.wait()
             try:
                 for number in range(21, 61):
-                    own.apply(B, [decide(number, sidecar_id=B)])
+                    own.write(intake.take_in, [decide(number, sidecar_id=B)])
             except Exception as error:
                 failures.append(error)
 
@@ -233,7 +235,7 @@ def test_strata_and_weeks_have_samples_of_their_own(
         for place, change in enumerate(changes)
         for number in range(1, 41)
     ]
-    ledger.apply(A, [*answers, decide(9000, audit_budget=0)])
+    ledger.write(intake.take_in, [*answers, decide(9000, audit_budget=0)])
     first = close(ledger, clock)
     assert [period.n for period in first] == [40] * 6
     (second,) = close(ledger, clock, CLOSING + 604800.0)
@@ -252,9 +254,9 @@ def test_strata_and_weeks_have_samples_of_their_own(
 def test_the_week_is_that_of_the_decision_to_the_instant(
     ledger: Ledger, clock: Clock, decide: MakeDecision, decided_at: float, week: str
 ) -> None:
-    ledger.apply(A, [decide(1, decided_at=decided_at)])
+    ledger.write(intake.take_in, [decide(1, decided_at=decided_at)])
     clock.now = CLOSING + 604800.0 * 2
-    (period,) = ledger.audits().close_due(grace_seconds=GRACE)
+    (period,) = audit_periods.close_due(ledger, grace_seconds=GRACE)
     assert period.population.week == week
 
 
@@ -262,13 +264,13 @@ def test_what_came_to_several_sidecars_is_one_sample_and_a_retry_counts_once(
     ledger: Ledger, clock: Clock, decide: MakeDecision
 ) -> None:
     answers = [decide(number) for number in range(1, 61)]
-    ledger.apply(A, answers[:40])
+    ledger.write(intake.take_in, answers[:40])
     retries = [
         builders.altered(each, answer_id=f"retry-{each.answer_id}", decided_at=each.decided_at + 60.0)
         for each in answers[20:40]
     ]
-    ledger.apply(B, [*retries, *answers[40:]])
-    ledger.apply(B, answers[:40])  # and a journal that is replayed
+    ledger.write(intake.take_in, [*retries, *answers[40:]])
+    ledger.write(intake.take_in, answers[:40])  # and a journal that is replayed
     (period,) = close(ledger, clock)
     wanted, tau = expected(answers)
     assert (period.n, period.n_drawn) == (60, sum(each.drawn for each in answers))
@@ -277,7 +279,7 @@ def test_what_came_to_several_sidecars_is_one_sample_and_a_retry_counts_once(
 
 def test_a_key_may_be_replaced_within_a_week(ledger: Ledger, clock: Clock, decide: MakeDecision) -> None:
     answers = [decide(number, audit_key_id="k1" if number <= 20 else "k2") for number in range(1, 41)]
-    ledger.apply(A, answers)
+    ledger.write(intake.take_in, answers)
     (period,) = close(ledger, clock)
     assert period.key_ids == ("k1", "k2")
     assert sampled(ledger) == expected(answers)[0]
@@ -294,16 +296,16 @@ def test_what_comes_late_is_counted_and_never_sampled(
     ledger: Ledger, clock: Clock, decide: MakeDecision
 ) -> None:
     answers = [decide(number) for number in range(1, 41)]
-    ledger.apply(A, answers)
+    ledger.write(intake.take_in, answers)
     (period,) = close(ledger, clock)
     before = sampled(ledger)
     late = [decide(number) for number in range(41, 101)]
     assert any(each.audit_draw is not None and each.audit_draw < period.tau for each in late)
     # A retry of what came in time is not late: its decision was counted.
     retry = builders.altered(answers[0], answer_id="retry")
-    ledger.apply(B, [*late, retry])
+    ledger.write(intake.take_in, [*late, retry])
     assert close(ledger, clock, CLOSING + 604800.0) == []
-    assert (sampled(ledger), ledger.audits().periods()) == (before, [period])
+    assert (sampled(ledger), ledger.read(audit_periods.periods)) == (before, [period])
     (standing,) = standings(ledger)
     assert (standing.n, standing.n_late, standing.disagreements) == (40, 60, ())
     assert standing.n_drawn == period.n_drawn
@@ -313,14 +315,14 @@ def test_a_week_of_which_nothing_came_in_time_is_closed_when_it_comes(
     ledger: Ledger, clock: Clock, decide: MakeDecision
 ) -> None:
     assert close(ledger, clock, CLOSING + 604800.0) == []
-    ledger.apply(A, [decide(number) for number in range(1, 41)])
+    ledger.write(intake.take_in, [decide(number) for number in range(1, 41)])
     (period,) = close(ledger, clock, CLOSING + 604801.0)
     assert (period.population.week, period.n, period.n_sampled) == (WEEK, 40, BUDGET)
 
 
 def test_a_time_beyond_the_calendar_is_a_refused_record(ledger: Ledger, decide: MakeDecision) -> None:
     with pytest.raises(database.RecordRefused):
-        ledger.apply(A, [decide(1, decided_at=1e18)])
+        ledger.write(intake.take_in, [decide(1, decided_at=1e18)])
 
 
 # Labels.
@@ -335,22 +337,22 @@ def test_a_label_has_the_inclusion_probability_that_follows_from_what_is_stored(
     ledger: Ledger, clock: Clock, decide: MakeDecision
 ) -> None:
     answers = [decide(number) for number in range(1, 41)]
-    ledger.apply(A, [*answers, decide(500, audit_budget=0, decision_id="decision-000500")])
+    ledger.write(intake.take_in, [*answers, decide(500, audit_budget=0, decision_id="decision-000500")])
     wanted, tau = expected(answers)
     labels = [audit_label(number) for number in (*range(1, 41), 500)]
-    ledger.apply(A, labels)
+    ledger.write(intake.take_in, labels)
     # Before the closing there is no task, so that nothing is drawn; whatever a label claims.
-    found = {each.decision.decision_id: each for each in ledger.labelled("lead-classifier")}
+    found = {each.decision.decision_id: each for each in ledger.read(labelled.labelled, "lead-classifier")}
     budgeted = {name: each for name, each in found.items() if name != "decision-000500"}
     assert {(each.drawn, each.propensity) for each in budgeted.values()} == {(False, None)}
     assert found["decision-000500"].propensity == (RATE if found["decision-000500"].drawn else None)
     close(ledger, clock)
-    found = {each.decision.decision_id: each for each in ledger.labelled("lead-classifier")}
+    found = {each.decision.decision_id: each for each in ledger.read(labelled.labelled, "lead-classifier")}
     for name, each in found.items():
         if name != "decision-000500":
             assert (each.drawn, each.propensity) == ((True, tau) if name in wanted else (False, None))
     name = min(wanted)
-    (label,) = ledger.labels(name)
+    (label,) = ledger.read(labelled.resolved, name)
     assert label.propensity == tau
     assert sampled(ledger) & wanted == set(), "a label that was there already completes the task"
 
@@ -361,14 +363,14 @@ def test_a_label_has_the_inclusion_probability_that_follows_from_what_is_stored(
 def test_recomputing_agrees_with_what_was_done(ledger: Ledger, clock: Clock, decide: MakeDecision) -> None:
     answers = [decide(number) for number in range(1, 41)]
     others = [decide(number, audit_budget=0, band="flagged") for number in range(101, 121)]
-    ledger.apply(A, [*answers, *others])
+    ledger.write(intake.take_in, [*answers, *others])
     waiting, unbudgeted = standings(ledger)
     assert (waiting.period, waiting.n, waiting.n_tasks, waiting.disagreements) == (None, 40, 0, ())
     drawn = sum(each.drawn for each in others)
     assert (unbudgeted.n, unbudgeted.n_drawn, unbudgeted.n_tasks) == (20, drawn, drawn)
     close(ledger, clock)
     done = int(min(sampled(ledger)).removeprefix("decision-"))
-    ledger.apply(A, [audit_label(done)])
+    ledger.write(intake.take_in, [audit_label(done)])
     closed, unbudgeted = standings(ledger)
     assert (closed.n_tasks, closed.n_completed, closed.disagreements) == (BUDGET, 1, ())
     assert unbudgeted.disagreements == ()
@@ -409,7 +411,7 @@ def test_recomputing_finds_what_was_tampered_with(
     ledger: Ledger, clock: Clock, decide: MakeDecision, what: str
 ) -> None:
     answers = [decide(number) for number in range(1, 41)]
-    ledger.apply(A, answers)
+    ledger.write(intake.take_in, answers)
     close(ledger, clock)
     assert all(each.disagreements == () for each in standings(ledger))
     wanted, _ = expected(answers)
@@ -438,7 +440,7 @@ def test_recomputing_finds_an_unbudgeted_draw_that_is_not_the_key_s(
         builders.altered(drawn, drawn=False, tasks=()),
         builders.altered(undrawn, drawn=True),
     ]
-    ledger.apply(A, wrong)
+    ledger.write(intake.take_in, wrong)
     (standing,) = standings(ledger)
     assert sorted(
         each.split(" is recorded as ")[-1].split(";")[0]
@@ -452,8 +454,8 @@ def test_recomputing_finds_an_unbudgeted_draw_that_is_not_the_key_s(
 
 
 def test_one_week_and_one_model_can_be_asked_for(ledger: Ledger, clock: Clock, decide: MakeDecision) -> None:
-    ledger.apply(
-        A,
+    ledger.write(
+        intake.take_in,
         [
             *(decide(number) for number in range(1, 11)),
             *(decide(number, audit_budget=0) for number in range(11, 21)),
@@ -462,15 +464,15 @@ def test_one_week_and_one_model_can_be_asked_for(ledger: Ledger, clock: Clock, d
         ],
     )
     close(ledger, clock, CLOSING + 604800.0)
-    audits = ledger.audits()
-    assert [each.population.model for each in audits.periods(week=WEEK, model="other")] == ["other"]
-    assert len(audits.periods(since=audit.week_end(WEEK))) == 1
-    with audits.picture(model="lead-classifier", week=WEEK) as (periods, members):
-        assert (len(periods), len(list(members))) == (1, 20)
-    with audits.picture() as (periods, members):
-        assert (len(periods), len(list(members))) == (3, 40)
-    with (
-        pytest.raises(ValueError, match="is no week"),
-        audits.picture(week="yesterday") as (_, members),
-    ):
-        list(members)
+    assert [
+        each.population.model for each in ledger.read(audit_periods.periods, week=WEEK, model="other")
+    ] == ["other"]
+    assert len(ledger.read(audit_periods.periods, since=audit.week_end(WEEK))) == 1
+    with ledger.reading() as at:
+        only = {"model": "lead-classifier", "week": WEEK}
+        assert len(audit_periods.periods(at, **only)) == 1
+        assert len(list(audit_members.members(at, **only))) == 20
+        assert len(audit_periods.periods(at)) == 3
+        assert len(list(audit_members.members(at))) == 40
+        with pytest.raises(ValueError, match="is no week"):
+            list(audit_members.members(at, week="yesterday"))

@@ -7,6 +7,7 @@ import sqlalchemy as sa
 
 from sidecar.decision.records import PlannedTask
 from sidecar.decision.tasks import TaskState, task_id
+from sidecar.ledger import intake, labelled
 from sidecar.ledger.store import Ledger
 from sidecar.policy.actions import Action, TaskKind
 from tests import builders
@@ -46,7 +47,7 @@ def flag(ledger: Ledger) -> Callable[..., None]:
             "drawn": audit,
             "audit_rate": 0.125,
         }
-        ledger.apply("sidecar-a", [builders.decision(number, **(fields | changes))])
+        ledger.write(intake.take_in, [builders.decision(number, **(fields | changes))])
 
     return take
 
@@ -61,7 +62,7 @@ def review(ledger: Ledger) -> Callable[..., None]:
             "channel": "REVIEW_TASK",
             "event_id": f"{kind}-{number}",
         }
-        ledger.apply("sidecar-a", [builders.label(number, **(fields | changes))])
+        ledger.write(intake.take_in, [builders.label(number, **(fields | changes))])
 
     return take
 
@@ -69,7 +70,7 @@ def review(ledger: Ledger) -> Callable[..., None]:
 def propensities(ledger: Ledger, criterion: str = "correct") -> dict[int, float | None]:
     return {
         int(each.decision.decision_id[-6:]): each.propensity
-        for each in ledger.labelled("lead-classifier", criterion=criterion)
+        for each in ledger.read(labelled.labelled, "lead-classifier", criterion=criterion)
     }
 
 
@@ -89,10 +90,10 @@ def test_a_batch_with_one_task_left_is_no_sample(ledger: Ledger, flag, review) -
     review(1)
     review(2)
     assert propensities(ledger) == {1: None, 2: None}
-    assert ledger.labels("decision-000001")[0].propensity is None
+    assert ledger.read(labelled.resolved, "decision-000001")[0].propensity is None
     review(3, correct=False)
     assert propensities(ledger) == {1: 1.0, 2: 1.0, 3: 1.0}
-    assert ledger.labels("decision-000001")[0].propensity == 1.0
+    assert ledger.read(labelled.resolved, "decision-000001")[0].propensity == 1.0
 
 
 def test_what_came_late_makes_a_batch_incomplete_again(ledger: Ledger, flag, review) -> None:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from sidecar.decision.records import InForce
+from sidecar.ledger import intake, queries
 from sidecar.ledger.store import Ledger
 
 
@@ -22,8 +23,9 @@ def test_slots_tell_all_that_was_in_force_there_on_any_sidecar_oldest_first(tmp_
     with Ledger(f"sqlite:///{tmp_path / 'ledger.db'}") as ledger:
         ledger.migrate()
         for each in made:
-            ledger.apply(each.sidecar_id, [each])
-        history = ledger.calibrators()
-        assert history.slots("sha256:b") == {"calibrator:m": (made[1], made[2], made[0], made[3])}
-        assert history.slots("sha256:c") == {"calibrator:m:secondary": (made[4],)}
-        assert history.slots("sha256:unheard") == {}
+            ledger.write(intake.take_in, [each])
+        assert ledger.read(queries.calibrator_slots, "sha256:b") == {
+            "calibrator:m": (made[1], made[2], made[0], made[3])
+        }
+        assert ledger.read(queries.calibrator_slots, "sha256:c") == {"calibrator:m:secondary": (made[4],)}
+        assert ledger.read(queries.calibrator_slots, "sha256:unheard") == {}

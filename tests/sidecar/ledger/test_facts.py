@@ -7,7 +7,8 @@ import pytest
 
 from sidecar.decision.records import CalibratorReference, Decision, InForce, Label, PlannedTask, Record
 from sidecar.decision.tasks import Completion, TaskState, task_id
-from sidecar.ledger.facts_view import FactsView
+from sidecar.ledger import facts as facts
+from sidecar.ledger import intake, labelled, leases, review_facts
 from sidecar.ledger.leases import Event, ReviewTransaction
 from sidecar.ledger.outcomes import Outcome
 from sidecar.ledger.review_facts import Silence
@@ -31,15 +32,10 @@ def ledger_url(database_url: str) -> str:
     return database_url
 
 
-@pytest.fixture
-def facts(ledger: Ledger) -> FactsView:
-    return ledger.facts()
-
-
-def test_answers_that_are_alike_are_counted_together(ledger: Ledger, facts: FactsView) -> None:
+def test_answers_that_are_alike_are_counted_together(ledger: Ledger) -> None:
     calibrator = CalibratorReference(name="c", version="1", kind="platt", digest="d1")
-    ledger.apply(
-        "s",
+    ledger.write(
+        intake.take_in,
         [
             builders.decision(1, calibrated_confidence=0.9, drawn=True, calibrator=calibrator),
             builders.decision(2, calibrated_confidence=0.96, calibrator=calibrator),
@@ -54,7 +50,7 @@ def test_answers_that_are_alike_are_counted_together(ledger: Ledger, facts: Fact
             builders.decision(9, model="another"),
         ],
     )
-    counts = facts.answers(MODEL, None, None)
+    counts = ledger.read(facts.answers, MODEL, None, None)
     assert sum(count.n for count in counts) == 8
     general = next(count for count in counts if count.n == 3)
     assert (general.category, general.band, general.action) == ("general", "auto", Action.AUTO_ROUTE)
@@ -65,16 +61,16 @@ def test_answers_that_are_alike_are_counted_together(ledger: Ledger, facts: Fact
     assert sum(count.n for count in counts if count.mandatory) == 1
     assert sum(count.n for count in counts if not count.enforced) == 1
     assert sum(count.n for count in counts if count.intent is Intent.SHADOW) == 1
-    assert facts.answers("nobody", None, None) == []
+    assert ledger.read(facts.answers, "nobody", None, None) == []
 
 
-def test_a_window_is_closed_below_and_open_above(ledger: Ledger, facts: FactsView) -> None:
+def test_a_window_is_closed_below_and_open_above(ledger: Ledger) -> None:
     times = [MIDNIGHT - 1.0, MIDNIGHT, MIDNIGHT + HOUR, MIDNIGHT + DAY, MIDNIGHT + DAY + HOUR]
-    ledger.apply("s", [builders.decision(n, decided_at=time) for n, time in enumerate(times)])
+    ledger.write(intake.take_in, [builders.decision(n, decided_at=time) for n, time in enumerate(times)])
 
     def counted(since: float | None, until: float | None) -> tuple[int, int]:
-        by_stratum = sum(each.n for each in facts.strata(MODEL, since, until))
-        return by_stratum, sum(each.n for each in facts.answers(MODEL, since, until))
+        by_stratum = sum(each.n for each in ledger.read(facts.strata, MODEL, since, until))
+        return by_stratum, sum(each.n for each in ledger.read(facts.answers, MODEL, since, until))
 
     assert counted(None, None) == (5, 5)
     assert counted(MIDNIGHT, MIDNIGHT + DAY) == (2, 2)
@@ -87,9 +83,9 @@ def test_a_window_is_closed_below_and_open_above(ledger: Ledger, facts: FactsVie
     assert counted(MIDNIGHT - 0.5, MIDNIGHT + 0.5) == (1, 1)
 
 
-def test_a_cut_day_has_the_same_strata_as_a_whole_one(ledger: Ledger, facts: FactsView) -> None:
-    ledger.apply(
-        "a",
+def test_a_cut_day_has_the_same_strata_as_a_whole_one(ledger: Ledger) -> None:
+    ledger.write(
+        intake.take_in,
         [
             builders.decision(1, decided_at=MIDNIGHT + HOUR, drawn=True),
             builders.decision(
@@ -97,21 +93,25 @@ def test_a_cut_day_has_the_same_strata_as_a_whole_one(ledger: Ledger, facts: Fac
             ),
         ],
     )
-    ledger.apply("b", [builders.decision(3, decided_at=MIDNIGHT + 2 * HOUR, may_act=False, sidecar_id="b")])
-    whole = facts.strata(MODEL, MIDNIGHT, MIDNIGHT + DAY)
-    cut = facts.strata(MODEL, MIDNIGHT + 1, MIDNIGHT + DAY - 1)
+    ledger.write(
+        intake.take_in, [builders.decision(3, decided_at=MIDNIGHT + 2 * HOUR, may_act=False, sidecar_id="b")]
+    )
+    whole = ledger.read(facts.strata, MODEL, MIDNIGHT, MIDNIGHT + DAY)
+    cut = ledger.read(facts.strata, MODEL, MIDNIGHT + 1, MIDNIGHT + DAY - 1)
     assert whole == cut
     auto = next(each for each in whole if each.band == "auto")
     assert (auto.day, auto.n, auto.n_drawn, auto.n_acted) == (date(2026, 2, 3), 2, 1, 1)
 
 
-def test_answers_of_one_decision_are_told(ledger: Ledger, facts: FactsView) -> None:
-    ledger.apply("s", [builders.decision(1), builders.decision(2), builders.decision(1, answer_id="again")])
-    assert facts.repeated(MODEL, None, None) == 1
-    assert facts.repeated("nobody", None, None) == 0
+def test_answers_of_one_decision_are_told(ledger: Ledger) -> None:
+    ledger.write(
+        intake.take_in, [builders.decision(1), builders.decision(2), builders.decision(1, answer_id="again")]
+    )
+    assert ledger.read(facts.repeated, MODEL, None, None) == 1
+    assert ledger.read(facts.repeated, "nobody", None, None) == 0
 
 
-def test_what_was_in_force_when_the_window_began_is_of_it(ledger: Ledger, facts: FactsView) -> None:
+def test_what_was_in_force_when_the_window_began_is_of_it(ledger: Ledger) -> None:
     def force(slot: str, since: float, digest: str, sidecar: str = "s") -> InForce:
         return InForce(sidecar_id=sidecar, slot=slot, digest=digest, name="c", version="1", since=since)
 
@@ -126,18 +126,18 @@ def test_what_was_in_force_when_the_window_began_is_of_it(ledger: Ledger, facts:
         force(f"calibrator:{MODEL}-two", 35.0, "another model"),
         force("policy", 35.0, "a policy"),
     ]
-    ledger.apply("s", records)
-    assert [each.digest for each in facts.in_force(MODEL, 30.0, 50.0)] == [
+    ledger.write(intake.take_in, records)
+    assert [each.digest for each in ledger.read(facts.in_force, MODEL, 30.0, 50.0)] == [
         "elsewhere",
         "before",
         "own",
         "challenger",
         "within",
     ]
-    assert len(facts.in_force(MODEL, None, None)) == 7
+    assert len(ledger.read(facts.in_force, MODEL, None, None)) == 7
 
 
-def test_reviews_as_they_stood(ledger: Ledger, facts: FactsView) -> None:
+def test_reviews_as_they_stood(ledger: Ledger) -> None:
     def audited(number: int, kind: TaskKind = TaskKind.AUDIT) -> Decision:
         return builders.decision(
             number,
@@ -154,17 +154,19 @@ def test_reviews_as_they_stood(ledger: Ledger, facts: FactsView) -> None:
             recorded_at=MIDNIGHT + 10 * HOUR,
         )
 
-    ledger.apply("s", [audited(n) for n in (1, 2, 3)])
-    ledger.apply("s", [audited(4, TaskKind.BATCH), audited(5, TaskKind.HOLD), builders.decision(6)])
-    ledger.apply("s", [answer(1)])
+    ledger.write(intake.take_in, [audited(n) for n in (1, 2, 3)])
+    ledger.write(
+        intake.take_in, [audited(4, TaskKind.BATCH), audited(5, TaskKind.HOLD), builders.decision(6)]
+    )
+    ledger.write(intake.take_in, [answer(1)])
 
     def end(transaction: ReviewTransaction) -> None:
         expired = transaction.lock(task_id("decision-000002", TaskKind.AUDIT))
         assert expired is not None
         transaction.end(expired, TaskState.EXPIRED)
 
-    ledger.review(end)
-    found = facts.reviews(MODEL, None, None, as_of=4e9)
+    leases.review(ledger, end)
+    found = ledger.read(review_facts.reviews, MODEL, None, None, as_of=4e9)
     assert [(each.decision_id[-1], each.kind, each.state) for each in found] == [
         ("1", TaskKind.AUDIT, TaskState.COMPLETED),
         ("2", TaskKind.AUDIT, TaskState.EXPIRED),
@@ -173,48 +175,54 @@ def test_reviews_as_they_stood(ledger: Ledger, facts: FactsView) -> None:
         ("5", TaskKind.HOLD, TaskState.OPEN),
     ]
     assert [each.certain for each in found] == [False, False, False, False, True]
-    before = facts.reviews(MODEL, None, None, as_of=MIDNIGHT + 9 * HOUR)
+    before = ledger.read(review_facts.reviews, MODEL, None, None, as_of=MIDNIGHT + 9 * HOUR)
     assert {each.state for each in before} == {TaskState.OPEN}
     assert all(each.ended_at is None for each in before)
-    assert facts.reviews(MODEL, None, None, as_of=MIDNIGHT) == []
-    assert [each.decision_id[-1] for each in facts.reviews(MODEL, MIDNIGHT + 5, None, as_of=4e9)] == ["5"]
-    ledger.apply("s", [answer(4, TaskKind.BATCH)])
-    by_kind = {each.kind: each for each in facts.reviews(MODEL, None, None, as_of=4e9)}
+    assert ledger.read(review_facts.reviews, MODEL, None, None, as_of=MIDNIGHT) == []
+    assert [
+        each.decision_id[-1]
+        for each in ledger.read(review_facts.reviews, MODEL, MIDNIGHT + 5, None, as_of=4e9)
+    ] == ["5"]
+    ledger.write(intake.take_in, [answer(4, TaskKind.BATCH)])
+    by_kind = {each.kind: each for each in ledger.read(review_facts.reviews, MODEL, None, None, as_of=4e9)}
     assert by_kind[TaskKind.BATCH].certain, "all of that day's batch was reviewed"
-    cut = {each.kind: each for each in facts.reviews(MODEL, None, None, as_of=MIDNIGHT + 9 * HOUR)}
+    cut = {
+        each.kind: each
+        for each in ledger.read(review_facts.reviews, MODEL, None, None, as_of=MIDNIGHT + 9 * HOUR)
+    }
     assert not cut[TaskKind.BATCH].certain
 
 
-def test_declining_is_counted(ledger: Ledger, facts: FactsView) -> None:
-    ledger.apply("s", [builders.decision(1, drawn=True, tasks=planned(TaskKind.AUDIT, LATER))])
+def test_declining_is_counted(ledger: Ledger) -> None:
+    ledger.write(intake.take_in, [builders.decision(1, drawn=True, tasks=planned(TaskKind.AUDIT, LATER))])
     identity = task_id("decision-000001", TaskKind.AUDIT)
 
     def decline(transaction: ReviewTransaction) -> None:
         event = Event(task_id=identity, slot=0, fence=1, action="DECLINED", principal="ada", by_person=True)
         transaction.record(event)
 
-    ledger.review(decline)
-    assert facts.reviews(MODEL, None, None, as_of=4e9)[0].declined == 1
-    assert facts.reviews(MODEL, None, None, as_of=MIDNIGHT)[0].declined == 0
+    leases.review(ledger, decline)
+    assert ledger.read(review_facts.reviews, MODEL, None, None, as_of=4e9)[0].declined == 1
+    assert ledger.read(review_facts.reviews, MODEL, None, None, as_of=MIDNIGHT)[0].declined == 0
 
 
-def test_why_nothing_is_told(ledger: Ledger, facts: FactsView) -> None:
+def test_why_nothing_is_told(ledger: Ledger) -> None:
     numbers = (1, 2, 3, 4)
-    ledger.apply(
-        "s",
+    ledger.write(
+        intake.take_in,
         [
             builders.decision(n, drawn=True, audit_rate=0.25, tasks=planned(TaskKind.AUDIT, LATER))
             for n in numbers
         ],
     )
-    ledger.apply("s", [builders.decision(5, drawn=True, audit_budget=3, audit_draw=0.01)])
+    ledger.write(intake.take_in, [builders.decision(5, drawn=True, audit_budget=3, audit_draw=0.01)])
 
     def says(number: int, event: str, source: str = "desk", **said: object) -> Label:
         identity = task_id(f"decision-{number:06d}", TaskKind.AUDIT)
         return builders.label(number, event_id=event, source=source, task_id=identity, **said)
 
-    ledger.apply(
-        "s",
+    ledger.write(
+        intake.take_in,
         [
             says(1, "1", cannot_tell=True),
             says(2, "2", correct=True),
@@ -223,24 +231,31 @@ def test_why_nothing_is_told(ledger: Ledger, facts: FactsView) -> None:
         ],
     )
     ids = [f"decision-{number:06d}" for number in (1, 2, 3, 4, 5)]
-    found = facts.unlabelled(MODEL, ids, criterion="correct", label_window_seconds=FOREVER, as_of=4e9)
+    found = ledger.read(
+        review_facts.unlabelled, MODEL, ids, criterion="correct", label_window_seconds=FOREVER, as_of=4e9
+    )
     silences = [found[each].silence for each in ids]
     assert silences[:2] == [Silence.CANNOT_TELL, Silence.CONFLICTING]
     assert set(silences[2:]) == {Silence.UNUSABLE}
     assert found[ids[0]].propensities == {"answer-000001": 0.25}
     assert found[ids[4]].propensities == {}, "its period is not closed"
-    early = facts.unlabelled(
-        MODEL, ids, criterion="correct", label_window_seconds=FOREVER, as_of=MIDNIGHT - 40 * DAY
+    early = ledger.read(
+        review_facts.unlabelled,
+        MODEL,
+        ids,
+        criterion="correct",
+        label_window_seconds=FOREVER,
+        as_of=MIDNIGHT - 40 * DAY,
     )
     assert {each.silence for each in early.values()} <= {Silence.UNUSABLE}
 
 
-def test_the_queue(ledger: Ledger, facts: FactsView) -> None:
+def test_the_queue(ledger: Ledger) -> None:
     def held(number: int, decided_at: float, due_at: float, kind: TaskKind = TaskKind.HOLD) -> Decision:
         return builders.decision(number, decided_at=decided_at, tasks=planned(kind, due_at))
 
-    ledger.apply(
-        "s",
+    ledger.write(
+        intake.take_in,
         [
             held(1, MIDNIGHT, MIDNIGHT + HOUR),
             held(2, MIDNIGHT + 4 * HOUR, MIDNIGHT + 9 * HOUR),
@@ -249,17 +264,17 @@ def test_the_queue(ledger: Ledger, facts: FactsView) -> None:
             held(5, MIDNIGHT, MIDNIGHT + 5 * DAY, TaskKind.AUDIT),
         ],
     )
-    found = {each.kind: each for each in facts.queue(MODEL, as_of=MIDNIGHT + 10 * HOUR)}
+    found = {each.kind: each for each in ledger.read(review_facts.queue, MODEL, as_of=MIDNIGHT + 10 * HOUR)}
     assert found.keys() == {TaskKind.HOLD, TaskKind.AUDIT}
     hold = found[TaskKind.HOLD]
     assert (hold.waiting, hold.overdue) == (3, 2)
     assert (hold.median_age_seconds, hold.oldest_age_seconds) == (6 * HOUR, 10 * HOUR)
-    assert facts.queue("nobody", as_of=LATER) == []
+    assert ledger.read(review_facts.queue, "nobody", as_of=LATER) == []
 
 
-def test_how_held_decisions_ended(ledger: Ledger, facts: FactsView) -> None:
-    ledger.apply(
-        "s",
+def test_how_held_decisions_ended(ledger: Ledger) -> None:
+    ledger.write(
+        intake.take_in,
         [
             builders.decision(
                 n, action=Action.HOLD_FOR_REVIEW, may_act=False, tasks=planned(TaskKind.HOLD, LATER)
@@ -267,7 +282,7 @@ def test_how_held_decisions_ended(ledger: Ledger, facts: FactsView) -> None:
             for n in (1, 2, 3, 4)
         ],
     )
-    ledger.apply("s", [builders.decision(5)])
+    ledger.write(intake.take_in, [builders.decision(5)])
 
     def ended(number: int, kind: str, at: float) -> Callable[[ReviewTransaction], None]:
         outcome = Outcome(
@@ -286,17 +301,23 @@ def test_how_held_decisions_ended(ledger: Ledger, facts: FactsView) -> None:
         (2, "RELEASED", 2.0),
         (3, "EXPIRED", 3.0),
     ):
-        ledger.review(ended(number, kind, MIDNIGHT + at))
-    found = {(each.kind, each.by_person): each.n for each in facts.endings(MODEL, None, None, as_of=LATER)}
+        leases.review(ledger, ended(number, kind, MIDNIGHT + at))
+    found = {
+        (each.kind, each.by_person): each.n
+        for each in ledger.read(review_facts.endings, MODEL, None, None, as_of=LATER)
+    }
     assert found == {("RECALLED", True): 1, ("RELEASED", True): 1, ("EXPIRED", False): 1, (None, False): 1}
-    then = {each.kind: each.n for each in facts.endings(MODEL, None, None, as_of=MIDNIGHT + 2.5)}
+    then = {
+        each.kind: each.n
+        for each in ledger.read(review_facts.endings, MODEL, None, None, as_of=MIDNIGHT + 2.5)
+    }
     assert then == {"RELEASED": 2, None: 2}
-    assert facts.endings("nobody", None, None, as_of=LATER) == []
+    assert ledger.read(review_facts.endings, "nobody", None, None, as_of=LATER) == []
 
 
-def test_what_reviewers_said(ledger: Ledger, facts: FactsView) -> None:
-    ledger.apply(
-        "s",
+def test_what_reviewers_said(ledger: Ledger) -> None:
+    ledger.write(
+        intake.take_in,
         [
             builders.decision(
                 number,
@@ -327,25 +348,25 @@ def test_what_reviewers_said(ledger: Ledger, facts: FactsView) -> None:
         (4, 0, False),
         (5, 0, None),
     ):
-        ledger.review(complete(number, slot, correct))
-    found = facts.judgements(MODEL, None, None, as_of=LATER)
+        leases.review(ledger, complete(number, slot, correct))
+    found = ledger.read(review_facts.judgements, MODEL, None, None, as_of=LATER)
     assert (found.blind, found.blind_disagree, found.seen, found.seen_disagree) == (4, 3, 2, 1)
     assert (found.doubled, found.agreed) == (2, 1)
-    assert facts.judgements(MODEL, None, None, as_of=MIDNIGHT - 1).blind == 0
+    assert ledger.read(review_facts.judgements, MODEL, None, None, as_of=MIDNIGHT - 1).blind == 0
 
 
 def test_labels_as_they_were_known(ledger: Ledger) -> None:
-    ledger.apply("s", [builders.decision(1), builders.decision(2, decided_at=LATER)])
-    ledger.apply(
-        "s",
+    ledger.write(intake.take_in, [builders.decision(1), builders.decision(2, decided_at=LATER)])
+    ledger.write(
+        intake.take_in,
         [
             builders.label(1, correct=True, recorded_at=MIDNIGHT, event_id="first"),
             builders.label(1, correct=False, recorded_at=LATER, event_id="second", observed_at=LATER),
             builders.label(2, correct=True, recorded_at=MIDNIGHT),
         ],
     )
-    then = ledger.labelled(MODEL, as_of=MIDNIGHT + HOUR)
+    then = ledger.read(labelled.labelled, MODEL, as_of=MIDNIGHT + HOUR)
     assert [(each.decision.decision_id[-1], each.correct) for each in then] == [("1", True)]
-    now = ledger.labelled(MODEL)
+    now = ledger.read(labelled.labelled, MODEL)
     assert [(each.decision.decision_id[-1], each.correct) for each in now] == [("1", False), ("2", True)]
-    assert ledger.labelled(MODEL, as_of=MIDNIGHT - HOUR) == []
+    assert ledger.read(labelled.labelled, MODEL, as_of=MIDNIGHT - HOUR) == []

@@ -9,6 +9,7 @@ from sidecar import errors
 from sidecar.decision import records
 from sidecar.decision.records import Governance
 from sidecar.decision.suspensions import Resumption, Scope, Suspension
+from sidecar.ledger import governance, intake
 from sidecar.ledger.store import Ledger
 
 PROMOTED = Governance(
@@ -46,30 +47,30 @@ def test_a_record_survives_the_journal() -> None:
 
 
 def test_events_are_told_by_time_and_by_subject(ledger: Ledger) -> None:
-    ledger.apply("sidecar-a", [PROMOTED, CHANGED])
-    assert ledger.governance() == [CHANGED, PROMOTED]
-    assert ledger.governance(since=100.0) == [PROMOTED]
-    assert ledger.governance(since=100.5) == []
-    assert ledger.governance(subject="policy") == [CHANGED]
+    ledger.write(intake.take_in, [PROMOTED, CHANGED])
+    assert ledger.read(governance.changes) == [CHANGED, PROMOTED]
+    assert ledger.read(governance.changes, since=100.0) == [PROMOTED]
+    assert ledger.read(governance.changes, since=100.5) == []
+    assert ledger.read(governance.changes, subject="policy") == [CHANGED]
 
 
 def test_what_many_sidecars_see_is_one_event_and_the_first_account_stays(ledger: Ledger) -> None:
-    ledger.apply("sidecar-a", [PROMOTED, PROMOTED])
-    ledger.apply("sidecar-b", [msgspec.structs.replace(PROMOTED, sidecar_id="sidecar-b", seen_at=109.0)])
-    assert ledger.governance() == [PROMOTED]
+    ledger.write(intake.take_in, [PROMOTED, PROMOTED])
+    ledger.write(intake.take_in, [msgspec.structs.replace(PROMOTED, sidecar_id="sidecar-b", seen_at=109.0)])
+    assert ledger.read(governance.changes) == [PROMOTED]
 
 
 def test_the_history_holds_the_brake_too(ledger: Ledger) -> None:
     again = msgspec.structs.replace(SUSPENDED, sidecar_id="sidecar-b")
-    ledger.apply("sidecar-a", [PROMOTED, RESUMED, CHANGED, SUSPENDED])
-    ledger.apply("sidecar-b", [again])
-    assert ledger.history() == [CHANGED, SUSPENDED, PROMOTED, RESUMED]
-    assert ledger.history(since=100.0) == [PROMOTED, RESUMED]
+    ledger.write(intake.take_in, [PROMOTED, RESUMED, CHANGED, SUSPENDED])
+    ledger.write(intake.take_in, [again])
+    assert ledger.read(governance.history) == [CHANGED, SUSPENDED, PROMOTED, RESUMED]
+    assert ledger.read(governance.history, since=100.0) == [PROMOTED, RESUMED]
 
 
 def test_an_event_of_a_newer_version_is_said_to_be_one(ledger: Ledger) -> None:
-    ledger.apply("sidecar-a", [PROMOTED])
+    ledger.write(intake.take_in, [PROMOTED])
     with ledger._engine.begin() as connection:
         connection.exec_driver_sql("""UPDATE governance SET body = '{"type":"governance","kind":"LATER"}'""")
     with pytest.raises(errors.LedgerUnavailable, match="cannot be read by this version"):
-        ledger.governance()
+        ledger.read(governance.changes)

@@ -27,11 +27,12 @@ from sidecar.decision.records import (
 )
 from sidecar.decision.suspensions import Resumption, Scope, Suspension
 from sidecar.decision.tasks import TaskState, task_id
-from sidecar.ledger import artifacts, database, schema
+from sidecar.ledger import artifacts, database, facts, intake, labelled, queries, queue, schema
 from sidecar.ledger.intake import Mark
 from sidecar.ledger.store import Ledger
 from sidecar.policy.actions import Action, AnswerSource, Intent, Reason, TaskKind
 from tests import builders
+from tests.sidecar import stores
 
 A = "sidecar-a"
 
@@ -82,50 +83,50 @@ def test_every_field_of_a_decision_survives_bit_for_bit(ledger: Ledger) -> None:
         source=AnswerSource.RULES,
         stale_seconds=0.1,
     )
-    ledger.apply(A, [full])
-    stored = ledger.decision(full.decision_id)
+    ledger.write(intake.take_in, [full])
+    stored = ledger.read(queries.decision, full.decision_id)
     assert stored is not None
     assert stored.answers == (full,)
-    assert ledger.decision("unknown") is None
+    assert ledger.read(queries.decision, "unknown") is None
 
 
 def test_all_answers_are_kept_and_any_of_them_counts(ledger: Ledger) -> None:
     acted = builders.decision(1, answer_id="b", decided_at=20.0)
     waits = held(1, answer_id="a", decided_at=10.0)
-    ledger.apply(A, [acted])
-    stored = ledger.decision(acted.decision_id)
+    ledger.write(intake.take_in, [acted])
+    stored = ledger.read(queries.decision, acted.decision_id)
     assert stored is not None
     assert (stored.acted, stored.held) == (True, False)
-    ledger.apply("sidecar-b", [waits])
-    stored = ledger.decision(acted.decision_id)
+    ledger.write(intake.take_in, [waits])
+    stored = ledger.read(queries.decision, acted.decision_id)
     assert stored is not None
     assert stored.answers == (waits, acted)
     assert (stored.acted, stored.held) == (True, True)
-    assert ledger.tasks(decision_id=acted.decision_id).total == 1
+    assert ledger.read(queue.tasks, decision_id=acted.decision_id).total == 1
 
 
 def test_a_task_is_opened_once_however_many_answers_ask_for_it(ledger: Ledger) -> None:
     both = (PlannedTask(kind=TaskKind.HOLD, due_at=7.0), PlannedTask(kind=TaskKind.AUDIT, due_at=9.0))
     first = held(1, answer_id="first", tasks=both)
-    ledger.apply(A, [first])
-    ledger.apply("sidecar-b", [held(1, answer_id="second", due_at=1.0)])
-    page = ledger.tasks()
+    ledger.write(intake.take_in, [first])
+    ledger.write(intake.take_in, [held(1, answer_id="second", due_at=1.0)])
+    page = ledger.read(queue.tasks)
     assert [(task.kind, task.due_at, task.answer_id) for task in page.items] == [
         (TaskKind.HOLD, 7.0, "first"),
         (TaskKind.AUDIT, 9.0, "first"),
     ]
     assert page.items[0].decision == first
     assert page.items[0].task_id == task_id(first.decision_id, TaskKind.HOLD)
-    assert ledger.task(page.items[1].task_id) == page.items[1]
-    assert ledger.task("unknown") is None
+    assert ledger.read(queue.task, page.items[1].task_id) == page.items[1]
+    assert ledger.read(queue.task, "unknown") is None
 
 
 def test_a_decision_without_planned_tasks_opens_none(ledger: Ledger) -> None:
     shadow = held(1, intent=Intent.SHADOW, tasks=())
     observed = held(2, enforced=False, tasks=())
-    ledger.apply(A, [shadow, observed])
-    assert ledger.tasks().total == 0
-    stored = ledger.decision(shadow.decision_id)
+    ledger.write(intake.take_in, [shadow, observed])
+    assert ledger.read(queue.tasks).total == 0
+    stored = ledger.read(queries.decision, shadow.decision_id)
     assert stored is not None
     assert not stored.held
 
@@ -136,23 +137,23 @@ def test_a_label_completes_the_task_that_it_names(ledger: Ledger, label_first: b
     wanted = task_id(decision.decision_id, TaskKind.HOLD)
     label = builders.label(1, task_id=wanted, channel="REVIEW_TASK", recorded_at=77.0)
     for records in ([label], [decision]) if label_first else ([decision], [label]):
-        ledger.apply(A, records)
-    task = ledger.task(wanted)
+        ledger.write(intake.take_in, records)
+    task = ledger.read(queue.task, wanted)
     assert task is not None
     assert (task.state, task.completed_at) == (TaskState.COMPLETED, 77.0)
-    assert ledger.tasks().total == 0
-    assert ledger.tasks(states=[TaskState.COMPLETED]).items == (task,)
+    assert ledger.read(queue.tasks).total == 0
+    assert ledger.read(queue.tasks, states=[TaskState.COMPLETED]).items == (task,)
     later = builders.label(1, event_id="second", task_id=wanted, recorded_at=99.0)
-    ledger.apply(A, [later])
-    assert ledger.task(wanted) == task, "it ended with the first label"
+    ledger.write(intake.take_in, [later])
+    assert ledger.read(queue.task, wanted) == task, "it ended with the first label"
 
 
 def test_a_label_cannot_complete_the_task_of_another_decision(ledger: Ledger) -> None:
-    ledger.apply(A, [held(1), held(2)])
+    ledger.write(intake.take_in, [held(1), held(2)])
     other = task_id("decision-000002", TaskKind.HOLD)
-    ledger.apply(A, [builders.label(1, task_id=other, channel="REVIEW_TASK")])
-    assert ledger.tasks().total == 2
-    (resolved,) = ledger.labels("decision-000001")
+    ledger.write(intake.take_in, [builders.label(1, task_id=other, channel="REVIEW_TASK")])
+    assert ledger.read(queue.tasks).total == 2
+    (resolved,) = ledger.read(labelled.resolved, "decision-000001")
     assert (resolved.drawn, resolved.propensity) == (False, None)
 
 
@@ -161,7 +162,7 @@ def test_tasks_come_mandatory_first_then_by_due_time_and_pages_stay_put(ledger: 
     decisions = [
         held(number, mandatory=rng.random() < 0.5, due_at=float(rng.randrange(4))) for number in range(1, 24)
     ]
-    ledger.apply(A, decisions)
+    ledger.write(intake.take_in, decisions)
     expected = [
         task_id(decision.decision_id, TaskKind.HOLD)
         for decision in sorted(
@@ -171,19 +172,19 @@ def test_tasks_come_mandatory_first_then_by_due_time_and_pages_stay_put(ledger: 
     ]
     seen, token = [], ""
     while True:
-        page = ledger.tasks(page_size=4, page_token=token)
+        page = ledger.read(queue.tasks, page_size=4, page_token=token)
         assert page.total == 23 + (1 if token else 0)
         seen += [task.task_id for task in page.items]
         token = page.next_page_token
         if not token:
             break
-        ledger.apply(A, [held(99, mandatory=True, due_at=-1.0)])  # before the place reached
+        ledger.write(intake.take_in, [held(99, mandatory=True, due_at=-1.0)])  # before the place reached
     assert seen == expected
 
 
 def test_tasks_are_found_by_kind_state_model_category_and_decision(ledger: Ledger) -> None:
-    ledger.apply(
-        A,
+    ledger.write(
+        intake.take_in,
         [
             held(1, kind=TaskKind.HOLD, model="x", category="refunds"),
             held(2, kind=TaskKind.AUDIT, model="x", category="general"),
@@ -192,7 +193,7 @@ def test_tasks_are_found_by_kind_state_model_category_and_decision(ledger: Ledge
     )
 
     def found(**filters: object) -> set[str]:
-        page = ledger.tasks(**filters)  # type: ignore[arg-type]
+        page = ledger.read(queue.tasks, **filters)  # type: ignore[arg-type]
         assert page.total == len(page.items)
         return {task.decision_id[-1] for task in page.items}
 
@@ -206,23 +207,25 @@ def test_tasks_are_found_by_kind_state_model_category_and_decision(ledger: Ledge
 
 
 def test_decisions_are_listed_newest_first_in_stable_pages(ledger: Ledger) -> None:
-    ledger.apply(A, [builders.decision(number, decided_at=float(number // 3)) for number in range(1, 20)])
+    ledger.write(
+        intake.take_in, [builders.decision(number, decided_at=float(number // 3)) for number in range(1, 20)]
+    )
     expected = [f"decision-{number:06d}" for number in range(19, 0, -1)]
     seen, token, extra = [], "", 100
     while True:
-        page = ledger.decisions(page_size=5, page_token=token)
+        page = ledger.read(queries.decisions, page_size=5, page_token=token)
         seen += [stored.decision_id for stored in page.items]
         token = page.next_page_token
         if not token:
             break
-        ledger.apply(A, [builders.decision(extra, decided_at=1000.0 + extra)])
+        ledger.write(intake.take_in, [builders.decision(extra, decided_at=1000.0 + extra)])
         extra += 1
     assert seen == expected
 
 
 def test_decisions_are_found_by_tenant_subject_model_and_time(ledger: Ledger) -> None:
-    ledger.apply(
-        A,
+    ledger.write(
+        intake.take_in,
         [
             builders.decision(1, tenant="", subject_ref="s1", model="x", decided_at=10.0),
             builders.decision(2, tenant="t", subject_ref="s1", model="x", decided_at=20.0),
@@ -231,7 +234,7 @@ def test_decisions_are_found_by_tenant_subject_model_and_time(ledger: Ledger) ->
     )
 
     def found(**filters: object) -> list[str]:
-        return [stored.decision_id[-1] for stored in ledger.decisions(**filters).items]  # type: ignore[arg-type]
+        return [stored.decision_id[-1] for stored in ledger.read(queries.decisions, **filters).items]  # type: ignore[arg-type]
 
     assert found() == ["3", "2", "1"]
     assert found(tenant="") == ["1"]
@@ -245,48 +248,58 @@ def test_decisions_are_found_by_tenant_subject_model_and_time(ledger: Ledger) ->
 @pytest.mark.parametrize("size", [-1, 1001])
 def test_a_page_size_out_of_range_is_refused(ledger: Ledger, size: int) -> None:
     with pytest.raises(errors.InvalidRequest) as caught:
-        ledger.decisions(page_size=size)
+        ledger.read(queries.decisions, page_size=size)
     assert caught.value.violations[0].field == "page_size"
 
 
 def test_a_damaged_or_borrowed_token_is_refused(ledger: Ledger) -> None:
-    ledger.apply(A, [held(number) for number in range(1, 4)])
-    token = ledger.decisions(page_size=1).next_page_token
-    assert ledger.decisions(page_size=2, page_token=token).items[0].decision_id == "decision-000002"
-    for wrong in (token[:-3], "x", "AAAA", token.swapcase(), ledger.tasks(page_size=1).next_page_token, "é"):
+    ledger.write(intake.take_in, [held(number) for number in range(1, 4)])
+    token = ledger.read(queries.decisions, page_size=1).next_page_token
+    assert (
+        ledger.read(queries.decisions, page_size=2, page_token=token).items[0].decision_id
+        == "decision-000002"
+    )
+    for wrong in (
+        token[:-3],
+        "x",
+        "AAAA",
+        token.swapcase(),
+        ledger.read(queue.tasks, page_size=1).next_page_token,
+        "é",
+    ):
         with pytest.raises(errors.InvalidRequest, match="page_token"):
-            ledger.decisions(page_size=1, page_token=wrong)
+            ledger.read(queries.decisions, page_size=1, page_token=wrong)
     with pytest.raises(errors.InvalidRequest, match="other filters"):
-        ledger.decisions(page_size=1, page_token=token, model="x")
+        ledger.read(queries.decisions, page_size=1, page_token=token, model="x")
 
 
 def test_the_first_label_under_an_event_id_counts_and_others_are_evidence(ledger: Ledger) -> None:
     first = builders.label(1, correct=True)
     again = msgspec.structs.replace(first, recorded_at=999.0, sidecar_id="sidecar-b")
     other = builders.label(1, correct=False, recorded_at=5.0)
-    ledger.apply(A, [builders.decision(1), first])
-    ledger.apply("sidecar-b", [again])
+    ledger.write(intake.take_in, [builders.decision(1), first])
+    ledger.write(intake.take_in, [again])
     assert contents(ledger)["label_event_reuses"] == []
-    ledger.apply("sidecar-b", [other, other])
-    ledger.apply("sidecar-b", [other])
-    assert [resolved.label for resolved in ledger.labels("decision-000001")] == [first]
+    ledger.write(intake.take_in, [other, other])
+    ledger.write(intake.take_in, [other])
+    assert [resolved.label for resolved in ledger.read(labelled.resolved, "decision-000001")] == [first]
     (reuse,) = contents(ledger)["label_event_reuses"]
     assert reuse[:2] == ("crm", "event-000001")
     assert '"correct":false' in str(reuse[-1])
 
 
 def test_a_label_sent_again_without_its_own_time_is_the_same_label(ledger: Ledger) -> None:
-    ledger.apply(A, [builders.label(1, observed_at=50.0, recorded_at=50.0)])
-    ledger.apply("sidecar-b", [builders.label(1, observed_at=60.0, recorded_at=60.0)])
+    ledger.write(intake.take_in, [builders.label(1, observed_at=50.0, recorded_at=50.0)])
+    ledger.write(intake.take_in, [builders.label(1, observed_at=60.0, recorded_at=60.0)])
     assert contents(ledger)["label_event_reuses"] == []
-    ledger.apply("sidecar-b", [builders.label(1, observed_at=50.0, recorded_at=60.0)])
+    ledger.write(intake.take_in, [builders.label(1, observed_at=50.0, recorded_at=60.0)])
     assert len(contents(ledger)["label_event_reuses"]) == 1
 
 
 def test_artifacts_are_kept_once(ledger: Ledger) -> None:
     text = Artifact(digest="d", kind="policy", body='{"π": "🦆"}')
-    ledger.apply(A, [text, text])
-    ledger.apply("sidecar-b", [Artifact(digest="d", kind="policy", body="other")])
+    ledger.write(intake.take_in, [text, text])
+    ledger.write(intake.take_in, [Artifact(digest="d", kind="policy", body="other")])
     with ledger.reading() as at:
         assert artifacts.text_of(at, "d") == text.body
         assert artifacts.text_of(at, "unknown") is None
@@ -294,10 +307,10 @@ def test_artifacts_are_kept_once(ledger: Ledger) -> None:
 
 def test_intervals_end_with_the_next_record_a_stop_or_a_new_start(ledger: Ledger) -> None:
     def put(since: float, slot: str, digest: str, sidecar: str = A) -> None:
-        ledger.apply(sidecar, [InForce(sidecar_id=sidecar, slot=slot, digest=digest, since=since)])
+        ledger.write(intake.take_in, [InForce(sidecar_id=sidecar, slot=slot, digest=digest, since=since)])
 
     def at(moment: float, slot: str = "calibrator:m") -> str | None:
-        found = ledger.in_force(A, slot, moment)
+        found = stores.in_force(ledger, A, slot, moment)
         return None if found is None else found.digest
 
     put(10.0, "sidecar", "start")
@@ -324,16 +337,19 @@ def test_intervals_end_with_the_next_record_a_stop_or_a_new_start(ledger: Ledger
 
 
 def test_of_two_changes_in_one_tick_the_last_counts(ledger: Ledger) -> None:
-    ledger.apply(A, [InForce(sidecar_id=A, slot="policy", digest=digest, since=5.0) for digest in ("b", "a")])
-    found = ledger.in_force(A, "policy", 5.0)
+    ledger.write(
+        intake.take_in,
+        [InForce(sidecar_id=A, slot="policy", digest=digest, since=5.0) for digest in ("b", "a")],
+    )
+    found = stores.in_force(ledger, A, "policy", 5.0)
     assert found is not None
     assert found.digest == "a"
 
 
 def test_strata_count_every_answer_by_day_and_kind(ledger: Ledger) -> None:
     day = 86400.0
-    ledger.apply(
-        A,
+    ledger.write(
+        intake.take_in,
         [
             builders.decision(1, decided_at=day * 2),
             builders.decision(2, decided_at=day * 3 - 0.001, drawn=True),
@@ -341,7 +357,7 @@ def test_strata_count_every_answer_by_day_and_kind(ledger: Ledger) -> None:
             builders.decision(4, decided_at=day * 3, intent=Intent.SHADOW, may_act=False),
         ],
     )
-    ledger.apply("sidecar-b", [builders.decision(5, decided_at=day * 2 + 1, sidecar_id="sidecar-b")])
+    ledger.write(intake.take_in, [builders.decision(5, decided_at=day * 2 + 1, sidecar_id="sidecar-b")])
     counted = [
         (
             stratum.day.isoformat(),
@@ -351,17 +367,17 @@ def test_strata_count_every_answer_by_day_and_kind(ledger: Ledger) -> None:
             stratum.n_drawn,
             stratum.n_acted,
         )
-        for stratum in ledger.strata("lead-classifier")
+        for stratum in ledger.read(facts.strata, "lead-classifier", None, None)
     ]
     assert sorted(counted) == [
         ("1970-01-03", "LIVE", 0.05, 3, 1, 3),
         ("1970-01-04", "LIVE", 0.5, 1, 1, 1),
         ("1970-01-04", "SHADOW", 0.05, 1, 0, 0),
     ]
-    assert {stratum.day.isoformat() for stratum in ledger.strata("lead-classifier", since=day * 3)} == {
-        "1970-01-04"
-    }
-    assert ledger.strata("other") == []
+    assert {
+        stratum.day.isoformat() for stratum in ledger.read(facts.strata, "lead-classifier", day * 3, None)
+    } == {"1970-01-04"}
+    assert ledger.read(facts.strata, "other", None, None) == []
 
 
 def test_labelled_decisions_carry_the_probability_with_which_they_were_drawn(ledger: Ledger) -> None:
@@ -369,9 +385,11 @@ def test_labelled_decisions_carry_the_probability_with_which_they_were_drawn(led
         return task_id(f"decision-{number:06d}", kind)
 
     kinds = {1: TaskKind.HOLD, 2: TaskKind.ESCALATION, 3: TaskKind.AUDIT, 4: TaskKind.BATCH}
-    ledger.apply(A, [held(number, kind=kind, audit_rate=0.125) for number, kind in kinds.items()])
-    ledger.apply(A, [builders.decision(number) for number in range(5, 11)])
-    ledger.apply(A, [builders.decision(11, model="other")])
+    ledger.write(
+        intake.take_in, [held(number, kind=kind, audit_rate=0.125) for number, kind in kinds.items()]
+    )
+    ledger.write(intake.take_in, [builders.decision(number) for number in range(5, 11)])
+    ledger.write(intake.take_in, [builders.decision(11, model="other")])
     labels = [builders.label(number, task_id=task(number, kind)) for number, kind in kinds.items()]
     labels += [
         builders.label(5, channel="OUTCOME", correct=False),
@@ -382,8 +400,8 @@ def test_labelled_decisions_carry_the_probability_with_which_they_were_drawn(led
         builders.label(11),
         builders.label(12),  # an orphan
     ]
-    ledger.apply(A, labels)
-    found = ledger.labelled("lead-classifier")
+    ledger.write(intake.take_in, labels)
+    found = ledger.read(labelled.labelled, "lead-classifier")
     assert [
         (each.decision.decision_id[-1], each.correct, each.drawn, each.propensity, each.about)
         for each in found
@@ -396,12 +414,12 @@ def test_labelled_decisions_carry_the_probability_with_which_they_were_drawn(led
         ("6", True, False, None, "PRIMARY"),
         ("7", False, False, None, "PRIMARY"),
     ]
-    (toned,) = ledger.labelled("lead-classifier", criterion="tone")
+    (toned,) = ledger.read(labelled.labelled, "lead-classifier", criterion="tone")
     assert (toned.decision.decision_id, toned.correct) == ("decision-000009", False)
     start = found[0].decision.decided_at
-    assert len(ledger.labelled("lead-classifier", since=start + 2)) == 5
-    assert len(ledger.labelled("lead-classifier", until=start + 2)) == 2
-    assert ledger.labelled("lead-classifier", label_window_seconds=1.0) == []
+    assert len(ledger.read(labelled.labelled, "lead-classifier", since=start + 2)) == 5
+    assert len(ledger.read(labelled.labelled, "lead-classifier", until=start + 2)) == 2
+    assert ledger.read(labelled.labelled, "lead-classifier", label_window_seconds=1.0) == []
 
 
 def stream_of() -> list[Record]:
@@ -463,7 +481,7 @@ def in_pieces(ledger: Ledger, records: list[Record], cuts: list[int]) -> None:
     edges = [0, *sorted(cut % (len(records) + 1) for cut in cuts), len(records)]
     for start, end in itertools.pairwise(edges):
         mark = Mark(segment=1, offset=end, sequence=end)
-        ledger.apply(A, records[start:end], journal_id="j", mark=mark)
+        ledger.write(intake.take_in_journal, A, "j", records[start:end], mark)
 
 
 @pytest.fixture(scope="module")
@@ -497,8 +515,8 @@ def test_replaying_whole_or_overlapping_pieces_changes_nothing(
     clear(in_memory)
     in_pieces(in_memory, stream, cuts)
     for start, length in again:
-        in_memory.apply(A, stream[start : start + length])
-    in_memory.apply(A, stream)
+        in_memory.write(intake.take_in, stream[start : start + length])
+    in_memory.write(intake.take_in, stream)
     assert contents(in_memory) == whole
 
 
@@ -506,28 +524,32 @@ def test_applying_twice_changes_nothing(ledger: Ledger) -> None:
     stream = stream_of()
     in_pieces(ledger, stream, [20, 40])
     before = contents(ledger)
-    ledger.apply("sidecar-b", list(reversed(stream[:30])))
+    ledger.write(intake.take_in, list(reversed(stream[:30])))
     in_pieces(ledger, stream, [10])
     assert contents(ledger) == before
 
 
 def test_more_records_than_a_query_has_parameters(ledger: Ledger) -> None:
     decisions = [builders.decision(number) for number in range(1, 2502)]
-    ledger.apply(A, decisions)
-    ledger.apply(A, decisions)
-    assert sum(stratum.n for stratum in ledger.strata("lead-classifier")) == 2501
+    ledger.write(intake.take_in, decisions)
+    ledger.write(intake.take_in, decisions)
+    assert sum(stratum.n for stratum in ledger.read(facts.strata, "lead-classifier", None, None)) == 2501
 
 
 def test_the_place_in_the_journal_is_kept_with_what_was_read_from_it(ledger: Ledger) -> None:
-    assert ledger.mark(A, "j") is None
+    assert ledger.read(intake.journal_mark, A, "j") is None
     mark = Mark(segment=3, offset=1 << 40, sequence=1 << 41)
-    ledger.apply(A, [builders.decision(1)], journal_id="j", mark=mark)
-    assert ledger.mark(A, "j") == mark
-    assert ledger.mark(A, "other journal") is None
+    ledger.write(intake.take_in_journal, A, "j", [builders.decision(1)], mark)
+    assert ledger.read(intake.journal_mark, A, "j") == mark
+    assert ledger.read(intake.journal_mark, A, "other journal") is None
     poison = builders.decision(2, decided_at=1e18)
     with pytest.raises(database.RecordRefused):
-        ledger.apply(
-            A, [builders.decision(3), poison], journal_id="j", mark=Mark(segment=4, offset=0, sequence=9)
+        ledger.write(
+            intake.take_in_journal,
+            A,
+            "j",
+            [builders.decision(3), poison],
+            Mark(segment=4, offset=0, sequence=9),
         )
-    assert ledger.mark(A, "j") == mark
-    assert ledger.decision("decision-000003") is None, "all or none"
+    assert ledger.read(intake.journal_mark, A, "j") == mark
+    assert ledger.read(queries.decision, "decision-000003") is None, "all or none"

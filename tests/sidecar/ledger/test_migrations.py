@@ -10,7 +10,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy.dialects import postgresql
 
 from sidecar import errors
-from sidecar.ledger import database, migrations, schema
+from sidecar.ledger import database, intake, migrations, queries, schema
 from sidecar.ledger.store import Ledger
 from tests import builders
 
@@ -26,10 +26,10 @@ def test_an_empty_ledger_becomes_what_the_schema_says(ledger_url: str) -> None:
 
 
 def test_a_current_ledger_is_left_alone(ledger: Ledger) -> None:
-    ledger.apply("sidecar-a", [builders.decision(1)])  # type: ignore[operator]
+    ledger.write(intake.take_in, [builders.decision(1)])  # type: ignore[operator]
     ledger.migrate()
     assert ledger.check_revision()
-    assert ledger.decision("decision-000001") is not None
+    assert ledger.read(queries.decision, "decision-000001") is not None
 
 
 def test_two_sidecars_may_start_at_once(ledger_url: str) -> None:
@@ -139,7 +139,7 @@ def test_a_database_that_cannot_be_reached_is_unavailable(tmp_path: Path) -> Non
 
 def test_a_ledger_that_was_never_migrated_is_unavailable(ledger_url: str) -> None:
     with Ledger(ledger_url) as ledger, pytest.raises(errors.LedgerUnavailable):
-        ledger.decision("x")
+        ledger.read(queries.decision, "x")
 
 
 def test_sqlite_forgets_nothing_that_the_journal_may_forget(tmp_path: Path) -> None:

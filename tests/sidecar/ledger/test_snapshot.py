@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from sidecar import errors
-from sidecar.ledger import database
+from sidecar.ledger import database, intake, labelled, queries
 from sidecar.ledger.snapshot import open_snapshot
 from sidecar.ledger.store import Ledger
 from tests import builders
@@ -16,19 +16,19 @@ def test_reads_what_was_there_and_not_what_came_later(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/l.db"
     with Ledger(url) as ledger:
         ledger.migrate()
-        ledger.apply("a", [builders.decision(1), builders.label(1)])
+        ledger.write(intake.take_in, [builders.decision(1), builders.label(1)])
         with open_snapshot(url) as snapshot:
-            ledger.apply("a", [builders.decision(2), builders.label(2)])  # the sidecar goes on
-            found = snapshot.labelled("lead-classifier")
+            ledger.write(intake.take_in, [builders.decision(2), builders.label(2)])  # the sidecar goes on
+            found = snapshot.read(labelled.labelled, "lead-classifier")
             assert [each.decision.decision_id for each in found] == ["decision-000001"]
         with open_snapshot(url) as snapshot:
-            assert len(snapshot.labelled("lead-classifier")) == 2
+            assert len(snapshot.read(labelled.labelled, "lead-classifier")) == 2
 
 
 def test_every_database_can_be_read(ledger: Ledger, ledger_url: str) -> None:
-    ledger.apply("a", [builders.decision(1), builders.label(1)])
+    ledger.write(intake.take_in, [builders.decision(1), builders.label(1)])
     with open_snapshot(ledger_url) as snapshot:
-        assert len(snapshot.labelled("lead-classifier")) == 1
+        assert len(snapshot.read(labelled.labelled, "lead-classifier")) == 1
 
 
 def test_what_is_done_to_the_copy_stays_there(tmp_path: Path) -> None:
@@ -36,10 +36,10 @@ def test_what_is_done_to_the_copy_stays_there(tmp_path: Path) -> None:
     with Ledger(url) as ledger:
         ledger.migrate()
     with open_snapshot(url) as snapshot:
-        snapshot.apply("a", [builders.decision(1)])
-        assert snapshot.decision("decision-000001") is not None
+        snapshot.write(intake.take_in, [builders.decision(1)])
+        assert snapshot.read(queries.decision, "decision-000001") is not None
     with Ledger(url) as ledger:
-        assert ledger.decision("decision-000001") is None
+        assert ledger.read(queries.decision, "decision-000001") is None
 
 
 @pytest.mark.parametrize("name", ["l.db", "with space & 100%.db", "què?.db"])
@@ -47,16 +47,16 @@ def test_a_ledger_at_rest_can_be_read_wherever_it_lies(tmp_path: Path, name: str
     url = f"sqlite:///{tmp_path}/{name}"
     with Ledger(url) as ledger:
         ledger.migrate()
-        ledger.apply("a", [builders.decision(1)])
+        ledger.write(intake.take_in, [builders.decision(1)])
     with open_snapshot(url) as snapshot:
-        assert snapshot.decision("decision-000001") is not None
+        assert snapshot.read(queries.decision, "decision-000001") is not None
 
 
 def test_an_older_ledger_is_upgraded_in_the_copy_alone(tmp_path: Path) -> None:
     sqlite3.connect(tmp_path / "l.db").close()
     (tmp_path / "l.db").touch()
     with open_snapshot(f"sqlite:///{tmp_path}/l.db") as snapshot:
-        assert snapshot.labelled("lead-classifier") == []
+        assert snapshot.read(labelled.labelled, "lead-classifier") == []
     assert (tmp_path / "l.db").stat().st_size == 0
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from sidecar import errors
 from sidecar.decision.suspensions import Resumption, Scope, Suspension
-from sidecar.ledger import schema
+from sidecar.ledger import governance, intake, schema
 from sidecar.policy.actions import AnswerSource
 
 A, B = "a" * 32, "b" * 32
@@ -34,48 +34,48 @@ def resumption(suspension_id=A, **changes):
 
 
 def test_what_is_suspended_is_told_as_it_was_recorded(ledger):
-    assert ledger.suspensions() == ()
-    ledger.apply("s1", [suspension(), suspension(B, suspended_at=9.0)])
-    assert ledger.suspensions() == (suspension(), suspension(B, suspended_at=9.0))
+    assert ledger.read(governance.suspensions) == ()
+    ledger.write(intake.take_in, [suspension(), suspension(B, suspended_at=9.0)])
+    assert ledger.read(governance.suspensions) == (suspension(), suspension(B, suspended_at=9.0))
 
 
 def test_a_record_that_comes_again_changes_nothing(ledger):
     for _ in range(2):
-        ledger.apply("s1", [suspension(), resumption(B)])
-    assert ledger.suspensions([B]) == (suspension(), resumption(B))
+        ledger.write(intake.take_in, [suspension(), resumption(B)])
+    assert ledger.read(governance.suspensions, [B]) == (suspension(), resumption(B))
 
 
 def test_what_was_lifted_is_told_only_to_whoever_holds_it(ledger):
-    ledger.apply("s1", [suspension()])
-    ledger.apply("s2", [resumption()])
-    assert ledger.suspensions() == ()
-    assert ledger.suspensions([B]) == ()
-    assert ledger.suspensions([A]) == (resumption(),)
+    ledger.write(intake.take_in, [suspension()])
+    ledger.write(intake.take_in, [resumption()])
+    assert ledger.read(governance.suspensions) == ()
+    assert ledger.read(governance.suspensions, [B]) == ()
+    assert ledger.read(governance.suspensions, [A]) == (resumption(),)
 
 
 def test_a_lifting_may_arrive_before_what_it_lifts(ledger):
-    ledger.apply("s2", [resumption()])
-    ledger.apply("s1", [suspension()])
-    assert ledger.suspensions() == ()
-    assert ledger.suspensions([A]) == (resumption(),)
+    ledger.write(intake.take_in, [resumption()])
+    ledger.write(intake.take_in, [suspension()])
+    assert ledger.read(governance.suspensions) == ()
+    assert ledger.read(governance.suspensions, [A]) == (resumption(),)
 
 
 def test_two_who_lift_the_same_are_both_kept(ledger):
     both = (resumption(), resumption(resumed_by="eve", sidecar_id="s1"))
-    ledger.apply("s1", [suspension(), *both])
-    assert set(ledger.suspensions([A])) == set(both)
+    ledger.write(intake.take_in, [suspension(), *both])
+    assert set(ledger.read(governance.suspensions, [A])) == set(both)
 
 
 def test_a_suspension_of_a_newer_version_is_not_taken_for_none(ledger):
-    ledger.apply("s1", [suspension()])
+    ledger.write(intake.take_in, [suspension()])
     with ledger._engine.begin() as connection:
         connection.execute(schema.suspensions.update().values(body='{"type":"suspended","region":"eu"}'))
     with pytest.raises(errors.LedgerUnavailable, match="suspension"):
-        ledger.suspensions()
+        ledger.read(governance.suspensions)
 
 
 def test_a_ledger_without_tables_is_away(tmp_path):
     from sidecar.ledger.store import Ledger
 
     with Ledger(f"sqlite:///{tmp_path}/empty.db") as empty, pytest.raises(errors.LedgerUnavailable):
-        empty.suspensions()
+        empty.read(governance.suspensions)

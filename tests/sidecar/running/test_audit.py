@@ -14,6 +14,7 @@ from calibrators import document
 from sidecar import cli
 from sidecar.decision import audit
 from sidecar.decision.records import Artifact
+from sidecar.ledger import intake
 from sidecar.ledger.store import Ledger
 from tests import builders
 from tests.sidecar import services
@@ -58,7 +59,7 @@ def sidecar(make_shared_sidecar) -> Iterator[Any]:
     ]
     with Ledger(f"sqlite:///{made.data_dir / 'ledger.db'}") as ledger:
         ledger.migrate()
-        ledger.apply("an earlier one", [*artifacts, *past.journal.decisions])
+        ledger.write(intake.take_in, [*artifacts, *past.journal.decisions])
     made.start()
     made.until(lambda: made.events("audit_period_closed"), "the period is closed")
     made.drawn = [each.decision_id for each in past.journal.decisions if each.drawn and each.audit_budget]

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from trueband.v1 import admin_pb2, decision_pb2, evidence_pb2, label_pb2, review_pb2, routing_pb2
 
 from calibrators import VectorTemperature
+from sidecar.ledger import facts
 from sidecar.policy import categories
 
 NAN, INF = math.nan, math.inf
@@ -603,4 +604,4 @@ def test_all_that_was_decided_meanwhile_reached_the_ledger(sidecar) -> None:
     sidecar.caught_up()
     assert not sidecar.events("record_refused")
     with sidecar.ledger() as ledger:
-        assert sum(stratum.n for stratum in ledger.strata("leads")) > 10_000
+        assert sum(stratum.n for stratum in ledger.read(facts.strata, "leads", None, None)) > 10_000

@@ -11,7 +11,8 @@ from grpc_status import rpc_status
 from trueband.v1 import admin_pb2, decision_pb2
 
 from sidecar import cli
-from sidecar.ledger import artifacts
+from sidecar.ledger import artifacts, governance, queries
+from tests.sidecar import stores
 
 HOLD = decision_pb2.ACTION_HOLD_FOR_REVIEW
 SUSPENDED = decision_pb2.REASON_SUSPENDED
@@ -95,7 +96,9 @@ def test_what_is_suspended_holds_at_once_and_until_it_is_lifted(sidecar, capsys)
     assert cli.main(["explain", held.decision.decision_id, "--recompute", *map(str, url)]) == 0
     assert "agree bit for bit" in capsys.readouterr().out
     with sidecar.ledger() as ledger:
-        assert [event.resumed_by for event in ledger.suspensions([made.suspension_id])] == ["bob"]
+        assert [event.resumed_by for event in ledger.read(governance.suspensions, [made.suspension_id])] == [
+            "bob"
+        ]
 
 
 def test_a_suspended_rejection_goes_to_a_person(sidecar):
@@ -213,8 +216,10 @@ def test_kill_9_right_after_the_answer_forgets_nothing(make_sidecar):
     assert sidecar.ask().may_act
     assert sidecar.stop() == 0
     with sidecar.ledger() as ledger:
-        assert ledger.suspensions() == ()
-        assert [event.resumed_by for event in ledger.suspensions([made.suspension_id])] == ["bob"]
+        assert ledger.read(governance.suspensions) == ()
+        assert [event.resumed_by for event in ledger.read(governance.suspensions, [made.suspension_id])] == [
+            "bob"
+        ]
 
 
 def test_it_reaches_the_other_sidecar_through_the_ledger_and_can_be_lifted_there(make_sidecar):
@@ -297,8 +302,8 @@ def test_floors_bind_every_decision_and_a_running_sidecar_does_not_let_go_of_the
     with sidecar.ledger() as ledger:
         with ledger.reading() as reading:
             assert artifacts.floors_of(reading, digest) is not None
-        stored = ledger.decision(held.decision.decision_id)
-        at = ledger.in_force(stored.answers[0].sidecar_id, "floors", stored.answers[0].decided_at)
+        stored = ledger.read(queries.decision, held.decision.decision_id)
+        at = stores.in_force(ledger, stored.answers[0].sidecar_id, "floors", stored.answers[0].decided_at)
         assert at.digest == digest
     command = ["explain", held.decision.decision_id, "--recompute", "--data-dir", str(sidecar.data_dir)]
     assert cli.main(command) == 0

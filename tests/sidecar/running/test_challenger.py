@@ -7,7 +7,8 @@ import sys
 import pytest
 
 from calibrators import Platt
-from sidecar.ledger import artifacts
+from sidecar.ledger import artifacts, governance, shadow
+from tests.sidecar import stores
 
 POLICY = """
 version: 1
@@ -92,13 +93,13 @@ def test_a_challenger_from_shadow_to_promotion_and_back(
     with sidecar.ledger() as ledger:
         told = [
             (each.kind, each.subject, each.from_, each.to, each.by)
-            for each in ledger.governance()
+            for each in ledger.read(governance.changes)
             if not each.subject.endswith("@challenger")
         ]
-        counts = {(each.band, each.shadow_band): each.n for each in ledger.shadow_counts("leads")}
-        with ledger.reading() as at:
-            challenger = artifacts.calibrator_of(at, second.digest)
-        beside = ledger.in_force(
+        counts = {(each.band, each.shadow_band): each.n for each in ledger.read(shadow.counts, "leads")}
+        challenger = ledger.read(artifacts.calibrator_of, second.digest)
+        beside = stores.in_force(
+            ledger,
             sidecar.events("listening")[0]["sidecar_id"],
             "challenger:leads",
             answer.decision.decided_at.ToNanoseconds() / 1e9,
@@ -130,13 +131,13 @@ def test_a_challenger_from_shadow_to_promotion_and_back(
     judged = len(sidecar.events("calibrator_judged"))
     # Nothing changed meanwhile: a restart from the cache is not judged again, and tells nothing again.
     with sidecar.ledger() as ledger:
-        before = ledger.governance()
+        before = ledger.read(governance.changes)
     sidecar.start()
     sidecar.until(lambda: not sidecar.status().calibrators[0].from_cache, "the confirmation")
     assert sidecar.stop() == 0
     with sidecar.ledger() as ledger:
-        assert ledger.governance() == before
-        assert sum(each.n for each in ledger.shadow_counts()) == sum(counts.values())
+        assert ledger.read(governance.changes) == before
+        assert sum(each.n for each in ledger.read(shadow.counts)) == sum(counts.values())
     assert len(sidecar.events("calibrator_judged")) == judged
 
 

@@ -6,7 +6,8 @@ import threading
 from trueband.v1 import admin_pb2, decision_pb2
 
 from calibrators import Platt
-from sidecar.ledger import artifacts
+from sidecar.ledger import artifacts, queries
+from tests.sidecar import stores
 
 HOLD_ONLY = """
 version: 1
@@ -54,13 +55,12 @@ def test_a_policy_is_taken_over_and_a_bad_one_is_refused_while_the_old_one_decid
     sidecar.caught_up()
     for decision in (first.decision, second.decision):
         with sidecar.ledger() as ledger:
-            with ledger.reading() as at:
-                loaded = artifacts.policy_of(at, decision.policy_digest)
-            stored = ledger.decision(decision.decision_id)
+            loaded = ledger.read(artifacts.policy_of, decision.policy_digest)
+            stored = ledger.read(queries.decision, decision.decision_id)
             assert loaded is not None
             assert stored is not None
             answer = stored.answers[0]
-            then = ledger.in_force(answer.sidecar_id, "policy", answer.decided_at)
+            then = stores.in_force(ledger, answer.sidecar_id, "policy", answer.decided_at)
             assert then is not None
             assert then.digest == decision.policy_digest
 

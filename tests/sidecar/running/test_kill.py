@@ -13,6 +13,7 @@ from trueband.v1 import decision_pb2, evidence_pb2, label_pb2, routing_pb2
 from sidecar.decision import records
 from sidecar.decision.records import Decision, Label
 from sidecar.journal.journal import Journal
+from sidecar.ledger import facts, labelled, queries, queue
 from sidecar.policy.actions import TaskKind
 
 LIVES = 4
@@ -155,7 +156,7 @@ def check_ledger(sidecar, callers: list[Caller]) -> None:
     """Compares the ledger with what the callers were told."""
     with sidecar.ledger() as ledger:
         decision_ids = {told.decision_id for caller in callers for told in caller.answers.values()}
-        stored = {decision_id: ledger.decision(decision_id) for decision_id in decision_ids}
+        stored = {decision_id: ledger.read(queries.decision, decision_id) for decision_id in decision_ids}
         answers = [answer for each in stored.values() for answer in (each.answers if each else ())]
         kept = {answer.answer_id: answer for answer in answers}
         assert len(kept) == len(answers)
@@ -165,18 +166,18 @@ def check_ledger(sidecar, callers: list[Caller]) -> None:
         # Every answer is counted once, also those whose callers never heard of them.
         listed, token = 0, ""
         while True:
-            page = ledger.decisions(page_size=1000, page_token=token)
+            page = ledger.read(queries.decisions, page_size=1000, page_token=token)
             listed += sum(len(each.answers) for each in page.items)
             token = page.next_page_token
             if not token:
                 break
         assert listed >= len(answers)
-        assert sum(stratum.n for stratum in ledger.strata("leads")) == listed
+        assert sum(stratum.n for stratum in ledger.read(facts.strata, "leads", None, None)) == listed
 
         tasks: Counter[tuple[str, TaskKind]] = Counter()
         token = ""
         while True:
-            page = ledger.tasks(page_size=1000, page_token=token)
+            page = ledger.read(queue.tasks, page_size=1000, page_token=token)
             tasks.update((task.decision_id, task.kind) for task in page.items)
             token = page.next_page_token
             if not token:
@@ -189,7 +190,7 @@ def check_ledger(sidecar, callers: list[Caller]) -> None:
             for event_id, label in caller.labels.items():
                 found = [
                     each.label
-                    for each in ledger.labels(label.decision_id)
+                    for each in ledger.read(labelled.resolved, label.decision_id)
                     if (each.label.source, each.label.event_id) == (caller.name, event_id)
                 ]
                 assert [each.correct for each in found] == [label.correct]

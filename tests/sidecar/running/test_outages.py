@@ -10,7 +10,7 @@ from trueband.v1 import admin_pb2, decision_pb2, evidence_pb2, review_pb2, routi
 
 from calibrators import AppliesTo, Calibrator, Platt
 from sidecar.decision import recompute
-from sidecar.ledger import artifacts
+from sidecar.ledger import artifacts, queries
 
 REGISTRY = """
 version: 1
@@ -209,10 +209,12 @@ def test_a_full_journal_is_uncertain_even_over_a_restart_until_the_ledger_is_bac
     shutil.copytree(sidecar.home / "gone", sidecar.data_dir, dirs_exist_ok=True)
     with sidecar.ledger() as ledger:
         for decision in (*recorded, last):
-            stored = ledger.decision(decision.decision_id)
+            stored = ledger.read(queries.decision, decision.decision_id)
             assert stored is not None
             assert [each.answer_id for each in stored.answers] == [decision.answer_id]
-        assert ledger.decision(answer.decision_id) is None, "an unrecorded answer is not a decision"
+        assert ledger.read(queries.decision, answer.decision_id) is None, (
+            "an unrecorded answer is not a decision"
+        )
         with ledger.reading() as at:
             policy, document = (
                 artifacts.text_of(at, each) for each in (last.policy_digest, last.calibrator.digest)

@@ -12,6 +12,9 @@ import pytest
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 from trueband.v1 import admin_pb2, decision_pb2, routing_pb2, routing_pb2_grpc
 
+from sidecar.ledger import queries
+from tests.sidecar import stores
+
 TWO_MODELS = """
 version: 1
 models:
@@ -145,15 +148,15 @@ def test_sigterm_says_so_first_lets_open_calls_finish_and_forwards_the_journal(
     assert sidecar.wait() == 0
     assert not os.path.exists(sidecar.address.removeprefix("unix:"))
     with sidecar.ledger() as ledger:
-        stored = ledger.decision(last.decision.decision_id)
+        stored = ledger.read(queries.decision, last.decision.decision_id)
         assert stored is not None
         assert stored.acted
         sidecar_id = stored.answers[0].sidecar_id
         (stopped,) = sidecar.events("stopped")
-        decided = ledger.in_force(sidecar_id, "calibrator:leads", stored.answers[0].decided_at)
+        decided = stores.in_force(ledger, sidecar_id, "calibrator:leads", stored.answers[0].decided_at)
         assert decided is not None
         assert decided.digest == last.decision.calibrator.digest
-        assert ledger.in_force(sidecar_id, "calibrator:leads", 1e11) is None, "it stopped"
+        assert stores.in_force(ledger, sidecar_id, "calibrator:leads", 1e11) is None, "it stopped"
     assert stopped["level"] == "info"
 
 
@@ -188,7 +191,7 @@ def test_a_second_sigterm_does_not_wait(make_sidecar, hanging_registry) -> None:
     sidecar.until(lambda: sidecar.health("leads") == "SERVING", "it is back")
     sidecar.caught_up()
     with sidecar.ledger() as ledger:
-        assert ledger.decision(last.decision.decision_id) is not None
+        assert ledger.read(queries.decision, last.decision.decision_id) is not None
 
 
 def test_only_the_owner_and_the_group_may_connect_and_a_dead_socket_makes_way(make_sidecar) -> None:

@@ -11,6 +11,7 @@ import pytest
 import calibrators
 from calibrators import AppliesTo, Calibrator, Fit
 from sidecar.decision.records import Artifact, Decision
+from sidecar.ledger import intake
 from sidecar.ledger.store import Ledger
 from sidecar.policy import loading
 from sidecar.policy.actions import Action, TaskKind
@@ -98,7 +99,7 @@ class World:
         """Keeps it all; the ledger's URL."""
         with Ledger(self.url) as ledger:
             ledger.migrate()
-            ledger.apply("s", [*self.records, *more])
+            ledger.write(intake.take_in, [*self.records, *more])
         return self.url
 
 

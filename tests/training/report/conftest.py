@@ -8,6 +8,7 @@ import pytest
 
 from sidecar import times
 from sidecar.decision.records import Artifact, Decision, Record
+from sidecar.ledger import intake
 from sidecar.ledger.snapshot import open_snapshot
 from sidecar.ledger.store import Ledger
 from sidecar.policy import loading
@@ -84,7 +85,7 @@ class World:
         """Puts it into the ledger: its URL."""
         with Ledger(self.url, clock=lambda _: NOW) as ledger:
             ledger.migrate()
-            ledger.apply("s", self.records)
+            ledger.write(intake.take_in, self.records)
         return self.url
 
     def report(

@@ -8,6 +8,7 @@ import pytest
 from sidecar.decision.records import FallbackStep, Governance, InForce, Label
 from sidecar.decision.suspensions import Resumption, Scope, Suspension
 from sidecar.decision.tasks import TaskState, task_id
+from sidecar.ledger import leases
 from sidecar.ledger.leases import ReviewTransaction
 from sidecar.ledger.store import Ledger
 from sidecar.policy.actions import Action, AnswerSource, Intent, TaskKind
@@ -146,7 +147,7 @@ def test_what_did_not_answer_and_how_much_it_could_change(make_world: MakeWorld)
             transaction.end(task, state)
 
     with Ledger(world.url, clock=lambda _: START + 50 * DAY) as ledger:
-        ledger.review(end)
+        leases.review(ledger, end)
     auto = by_band(only(world))["auto"]
     assert auto.no_answers == {
         NoAnswer.CANNOT_TELL: 2,

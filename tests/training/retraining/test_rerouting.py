@@ -9,6 +9,7 @@ import pytest
 import calibrators
 from sidecar.decision.records import Decision
 from sidecar.decision.suspensions import Scope, Suspension
+from sidecar.ledger import intake
 from sidecar.ledger.store import Ledger
 from sidecar.policy import model as policy_model
 from sidecar.policy import tables
@@ -111,7 +112,7 @@ def filled(tmp_path: Path) -> Callable[[list[Decision]], Ledger]:
     def fill(decisions: list[Decision]) -> Ledger:
         ledger = Ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
         ledger.migrate()
-        ledger.apply("s", decisions)
+        ledger.write(intake.take_in, decisions)
         return ledger
 
     return fill

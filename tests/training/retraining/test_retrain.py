@@ -14,6 +14,7 @@ import pytest
 
 from calibrators import AppliesTo, Calibrator, Evidence, Identity
 from sidecar.decision.records import Artifact, Decision, FallbackStep, PlannedTask
+from sidecar.ledger import intake, labelled
 from sidecar.ledger.labelled import Labelled
 from sidecar.ledger.store import Ledger
 from sidecar.policy import loading
@@ -110,7 +111,7 @@ def fill(tmp_path: Path, name: str) -> Fill:
         url = f"sqlite:///{tmp_path / 'ledger.db'}"
         with Ledger(url) as ledger:
             ledger.migrate()
-            ledger.apply("s", records)
+            ledger.write(intake.take_in, records)
         return url
 
     return make
@@ -484,7 +485,7 @@ def test_labels_about_the_secondary_train_its_own_calibrator(
     url = f"sqlite:///{tmp_path / 'ledger.db'}"
     with Ledger(url) as ledger:
         ledger.migrate()
-        ledger.apply("s", records)
+        ledger.write(intake.take_in, records)
 
     assert retrain(url, "--source", "secondary") == 0
     told = capsys.readouterr().out
@@ -602,8 +603,8 @@ def test_only_labels_through_a_task_count_as_drawn_and_a_hold_is_sure_to_be_labe
     ]
     with Ledger(f"sqlite:///{tmp_path / 'ledger.db'}") as ledger:
         ledger.migrate()
-        ledger.apply("s", [free, drawn, held, rules, *labels])
-        built = labelled_decisions.build(ledger.labelled("leads"), ENTRY)
+        ledger.write(intake.take_in, [free, drawn, held, rules, *labels])
+        built = labelled_decisions.build(ledger.read(labelled.labelled, "leads"), ENTRY)
     assert built.dataset.weights.tolist() == [20.0, 1.0]
     assert built.dataset.correct.tolist() == [1.0, 0.0]
     assert built.left_out == {"not drawn with a known probability": 1, "about another source's answer": 1}

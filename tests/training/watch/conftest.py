@@ -8,6 +8,7 @@ import pytest
 
 from calibrators import Evidence
 from sidecar.decision.records import Artifact, CalibratorReference, Decision, Label
+from sidecar.ledger import intake, watch_states
 from sidecar.ledger.labelled import Labelled
 from sidecar.ledger.store import Ledger
 from sidecar.policy import loading
@@ -111,7 +112,7 @@ class World:
     def apply(self, records: Iterable[Any]) -> None:
         known = Artifact(digest=self.policy.digest, kind="policy", body=self.policy.canonical)
         with Ledger(self.url) as ledger:
-            ledger.apply("s", [known, *records])
+            ledger.write(intake.take_in, [known, *records])
 
     def watch(self, *arguments: str, at: float = START + 1e6) -> tuple[int, str, str]:
         """Exit code, output and errors of a watch in the far future of every label."""
@@ -121,7 +122,7 @@ class World:
 
     def states(self, model: str = "leads") -> dict[str, str]:
         with Ledger(self.url) as ledger:
-            return {name: row.body for name, row in ledger.watch().states(model).items()}
+            return {name: row.body for name, row in ledger.read(watch_states.states, model).items()}
 
 
 @pytest.fixture

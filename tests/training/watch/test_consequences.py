@@ -189,7 +189,7 @@ def test_while_one_suspends_another_leaves_it_alone(
     with Ledger(world.url) as ledger:
         # What a watch that looked before the first one claimed it would do.
         told = consequences.suspend_once(
-            ledger.watch(), "unix:nobody", "", "leads", stale, unclaimed[0], now=1_791_000_001.0
+            ledger, "unix:nobody", "", "leads", stale, unclaimed[0], now=1_791_000_001.0
         )
     assert told == ""
     go_on.set()
@@ -274,4 +274,4 @@ def test_a_ledger_without_the_stream_suspends_nothing(world, policy_file: Path) 
         Ledger(world.url) as ledger,
         pytest.raises(errors.RequestRefused, match="no stream zzz of model leads"),
     ):
-        store.amend(ledger.watch(), "leads", "zzz", lambda kept: kept, at=0.0)
+        store.amend(ledger, "leads", "zzz", lambda kept: kept, at=0.0)

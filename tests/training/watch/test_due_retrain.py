@@ -140,10 +140,9 @@ def test_of_two_that_found_it_due_one_retrains(world, monkeypatch: pytest.Monkey
     world.add([True] * 5)
     at = 1_791_000_000.0
     with Ledger(world.url) as ledger:
-        view = ledger.watch()
-        look = model_look.take(ledger, view, "leads", world.policy, at=at, window_seconds=DAY)
+        look = model_look.take(ledger, ledger, "leads", world.policy, at=at, window_seconds=DAY)
         assert due_retrain.due(
             world.policy.policy.models["leads"].retrain, look.states, look.champion, look.memory, now=at
         )
-        store.amend_memory(view, "leads", lambda kept: kept.begun("t", "sha256:c", at=at), at=at)
-        assert due_retrain.retrain_if_due(ledger, view, look, world.policy) is None
+        store.amend_memory(ledger, "leads", lambda kept: kept.begun("t", "sha256:c", at=at), at=at)
+        assert due_retrain.retrain_if_due(ledger, ledger, look, world.policy) is None

@@ -12,6 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 import calibrators
 from calibrators import AppliesTo, Calibrator, Fit, Identity, ScoreHistogram
 from sidecar.decision.records import Artifact, CalibratorReference
+from sidecar.ledger import watch_states
 from sidecar.ledger.store import Ledger
 from sidecar.policy.actions import Action
 from training import cli
@@ -73,11 +74,11 @@ def test_looking_again_feeds_nothing_twice_and_writes_nothing(world) -> None:
     world.add(BROKEN)
     world.watch()
     with Ledger(world.url) as ledger:
-        before = ledger.watch().states("leads")
+        before = ledger.read(watch_states.states, "leads")
     for at in (1_791_000_000.0, 1_791_000_100.0):
         world.watch(at=at)
     with Ledger(world.url) as ledger:
-        assert ledger.watch().states("leads") == before
+        assert ledger.read(watch_states.states, "leads") == before
 
 
 def test_only_new_labels_are_taken_in_and_a_late_one_is_not_lost(world) -> None:
@@ -286,9 +287,9 @@ def test_what_a_newer_version_remembers_is_not_overwritten(world) -> None:
     world.add([True] * 3)
     world.watch()
     with Ledger(world.url) as ledger:
-        (row,) = (row for name, row in ledger.watch().states("leads").items() if name != store.ROW)
+        (row,) = (row for name, row in ledger.read(watch_states.states, "leads").items() if name != store.ROW)
         later = msgspec.structs.replace(row, body=row.body.replace('"schema":1', '"schema":2'))
-        ledger.watch().keep([later])
+        ledger.write(watch_states.keep, [later])
     code, _, err = world.watch()
     assert code == 2
     assert "cannot be read by this version" in err

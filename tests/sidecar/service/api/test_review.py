@@ -27,6 +27,7 @@ from trueband.v1 import (
 from calibrators import Evidence
 from sidecar import errors
 from sidecar.decision.records import Artifact, FallbackStep, PlannedTask
+from sidecar.ledger import intake, outcomes, queries
 from sidecar.ledger.store import Ledger
 from sidecar.policy import loading
 from sidecar.policy.actions import TaskKind
@@ -161,7 +162,7 @@ class Rig:
     def take_in(self):
         """What the forwarder does."""
         records = self.made.journal.records
-        self.ledger.apply("a", records[self._taken :])
+        self.ledger.write(intake.take_in, records[self._taken :])
         self._taken = len(records)
 
     def lease(self, who, **fields):
@@ -268,12 +269,12 @@ def test_without_principals_all_works_but_what_needs_a_person(open_rig):
         "anonymous",
         False,
     )
-    assert rig.ledger.decision(plain.decision_id).answers[0].principal == "anonymous"
+    assert rig.ledger.read(queries.decision, plain.decision_id).answers[0].principal == "anonymous"
 
 
 def test_who_routed_is_in_the_ledger(rig):
     answer = rig.route("crm")
-    assert rig.ledger.decision(answer.decision_id).answers[0].principal == "crm"
+    assert rig.ledger.read(queries.decision, answer.decision_id).answers[0].principal == "crm"
     batch = routing_pb2.RouteBatchRequest(items=[routing_pb2.RouteRequest()])
     rig.call("shop", "routing", "RouteBatch", batch)
 
@@ -352,10 +353,10 @@ def test_the_source_of_the_queue_is_its_own(rig):
 def test_an_audit_is_betrayed_by_nothing_that_a_caller_can_ask(rig):
     """Of two acting answers one was drawn; every answer to the caller is the same but for the ids."""
     drawn = rig.route("crm", 0.95)
-    (recorded,) = rig.ledger.decision(drawn.decision_id).answers
+    (recorded,) = rig.ledger.read(queries.decision, drawn.decision_id).answers
     assert recorded.drawn
     plain = builders.altered(recorded, decision_id="plain", answer_id="plain", drawn=False, tasks=())
-    rig.ledger.apply("a", [plain])
+    rig.ledger.write(intake.take_in, [plain])
     for when in ("before the audit", "after it"):
         for method in ("GetOutcome", "WatchDecision"):
             one, other = (
@@ -378,7 +379,7 @@ def test_an_audit_is_betrayed_by_nothing_that_a_caller_can_ask(rig):
 
 def test_a_blind_task_shows_nothing_of_the_answer(rig):
     answer = rig.route("crm", context={"mail": "hello"})
-    (recorded,) = rig.ledger.decision(answer.decision_id).answers
+    (recorded,) = rig.ledger.read(queries.decision, answer.decision_id).answers
     blind = builders.altered(
         recorded,
         decision_id="blind",
@@ -397,7 +398,7 @@ def test_a_blind_task_shows_nothing_of_the_answer(rig):
         ),
         tasks=(PlannedTask(kind=TaskKind.HOLD, due_at=0.0, blind=True),),
     )
-    rig.ledger.apply("a", [blind])
+    rig.ledger.write(intake.take_in, [blind])
     task = rig.lease("ada")
     assert (task.decision_id, task.blind) == ("blind", True)
     (step,) = task.steps
@@ -419,7 +420,7 @@ def test_candidates_are_named_by_the_policy_of_the_decision(rig):
         "version: 1\nmodels: {m: {calibrator: 'file:x', evidence: probabilities, classes: [a, b, c]}}"
     )
     answer = rig.route("crm")
-    (recorded,) = rig.ledger.decision(answer.decision_id).answers
+    (recorded,) = rig.ledger.read(queries.decision, answer.decision_id).answers
     vector = builders.altered(
         recorded,
         decision_id="vector",
@@ -428,10 +429,10 @@ def test_candidates_are_named_by_the_policy_of_the_decision(rig):
         evidence=Evidence("probabilities", (0.2, 0.7, 0.1), answer_index=1),
         policy_digest=loaded.digest,
     )
-    rig.ledger.apply("a", [vector])
+    rig.ledger.write(intake.take_in, [vector])
     task = rig.lease("ada", models=["m"])
     assert not task.candidates, "the ledger does not have the policy yet"
-    rig.ledger.apply("a", [Artifact(digest=loaded.digest, kind="policy", body=loaded.canonical)])
+    rig.ledger.write(intake.take_in, [Artifact(digest=loaded.digest, kind="policy", body=loaded.canonical)])
     task = rig.review("ada", "GetTask", task_id=task.task_id).task
     assert [(each.answer_class, each.raw_confidence) for each in task.candidates] == [
         ("b", 0.7),
@@ -560,10 +561,10 @@ def test_a_caller_that_waits_is_told_and_the_stream_ends(rig):
 
 def test_a_stream_may_begin_before_the_ledger_has_the_decision(rig):
     answer = rig.route("crm")
-    (recorded,) = rig.ledger.decision(answer.decision_id).answers
+    (recorded,) = rig.ledger.read(queries.decision, answer.decision_id).answers
     late = builders.altered(recorded, decision_id="late", answer_id="late")
     stream = rig.review("crm", "WatchDecision", decision_id="late", timeout=60)
-    threading.Timer(0.3, lambda: rig.ledger.apply("a", [late])).start()
+    threading.Timer(0.3, lambda: rig.ledger.write(intake.take_in, [late])).start()
     assert next(stream).outcome.decision_id == "late"
     stream.cancel()
 
@@ -623,14 +624,14 @@ def test_a_cancelled_stream_makes_room(rig):
 
 def test_a_stream_outlives_a_ledger_that_goes_away_for_a_while(rig, monkeypatch):
     answer = rig.route("crm")
-    real, away = rig.ledger.progress, threading.Event()
+    real, away = rig.ledger.read, threading.Event()
 
-    def progress(decision_id):
-        if away.is_set():
+    def read(query, *arguments, **more):
+        if away.is_set() and query is outcomes.progress:
             raise errors.LedgerUnavailable("away")
-        return real(decision_id)
+        return real(query, *arguments, **more)
 
-    monkeypatch.setattr(rig.ledger, "progress", progress)
+    monkeypatch.setattr(rig.ledger, "read", read)
     monkeypatch.setattr(outcome_watch, "UNKNOWN_SECONDS", 0.3)
     stream = rig.review("crm", "WatchDecision", decision_id=answer.decision_id, timeout=60)
     assert next(stream).outcome.kind == review_pb2.OUTCOME_KIND_PENDING

@@ -8,6 +8,7 @@ import pytest
 from sidecar import errors
 from sidecar.decision import suspensions
 from sidecar.decision.suspensions import Resumption, Scope, Suspension, Suspensions
+from sidecar.ledger import governance, intake
 from sidecar.ledger.store import Ledger
 from sidecar.policy import loading
 from sidecar.policy.actions import AnswerSource
@@ -37,8 +38,8 @@ class Journal:
         self.records += records
         self.durable.append(durable)
 
-    def forward(self, sidecar_id):
-        self.ledger.apply(sidecar_id, self.records[self.forwarded :])
+    def forward(self):
+        self.ledger.write(intake.take_in, self.records[self.forwarded :])
         self.forwarded = len(self.records)
 
 
@@ -65,7 +66,7 @@ class Sidecar:
     def events(self, held):
         if self.away or self.ledger is None:
             raise errors.LedgerUnavailable("nobody is there")
-        return self.ledger.suspensions(held)
+        return self.ledger.read(governance.suspensions, held)
 
     def suspend(self, explanation="a complaint", by="ada", **scope):
         self.now += 1
@@ -331,7 +332,7 @@ def test_the_other_sidecar_hears_of_it_over_the_ledger(fleet):
     made = first.suspend(model="leads", band="auto")
     second.brake.look()
     assert second.brake.active == ()
-    first.journal.forward("s1")
+    first.journal.forward()
     second.brake.look()
     assert second.brake.active == (made,)
     second.start()
@@ -340,7 +341,7 @@ def test_the_other_sidecar_hears_of_it_over_the_ledger(fleet):
     assert second.resume(made.suspension_id) == made
     first.brake.look()
     assert first.brake.active == (made,)
-    second.journal.forward("s2")
+    second.journal.forward()
     first.brake.look()
     assert first.brake.active == ()
     first.start()
@@ -350,7 +351,7 @@ def test_the_other_sidecar_hears_of_it_over_the_ledger(fleet):
 def test_a_sidecar_on_a_fresh_disk_learns_from_the_ledger_before_it_serves(fleet, tmp_path):
     first, _ = fleet
     made = first.suspend(model="leads")
-    first.journal.forward("s1")
+    first.journal.forward()
     fresh = Sidecar(tmp_path / "three", first.ledger, "s3")
     fresh.brake.start(30.0)
     try:
@@ -362,7 +363,7 @@ def test_a_sidecar_on_a_fresh_disk_learns_from_the_ledger_before_it_serves(fleet
 def test_a_lifting_that_the_ledger_does_not_have_yet_is_not_undone_by_it(fleet):
     first, _ = fleet
     made = first.suspend(model="leads")
-    first.journal.forward("s1")
+    first.journal.forward()
     first.resume(made.suspension_id)
     first.brake.look()  # the ledger still says suspended
     assert first.brake.active == ()
@@ -400,7 +401,7 @@ def test_the_watch_follows_the_ledger_by_itself(fleet):
     second.brake.look = looked
     try:
         made = first.suspend(model="leads")
-        first.journal.forward("s1")
+        first.journal.forward()
         second.away = False
         assert seen.wait(60)
         assert second.brake.active == (made,)

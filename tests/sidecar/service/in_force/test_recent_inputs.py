@@ -10,6 +10,7 @@ from calibrators import Calibrator, Identity, Platt
 from sidecar import errors
 from sidecar.decision import shift
 from sidecar.decision.suspensions import Scope, Suspension
+from sidecar.ledger import queries
 from sidecar.ledger.pages import Page
 from sidecar.ledger.queries import StoredDecision
 from sidecar.policy.actions import Action, AnswerSource, Intent
@@ -45,7 +46,8 @@ class Book:
         ]
         self.asked: list[int] = []
 
-    def decisions(self, *, model: str, page_size: int, page_token: str) -> Page[StoredDecision]:
+    def read(self, query: object, *, model: str, page_size: int, page_token: str) -> Page[StoredDecision]:
+        assert query is queries.decisions
         assert model == "lead-classifier"
         self.asked.append(page_size)
         start = int(page_token or 0)
@@ -216,7 +218,7 @@ def test_a_ledger_that_cannot_be_read_is_said_and_nothing_waits(
     made, error, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Away:
-        def decisions(self, **_):
+        def read(self, _, **__):
             raise error
 
     recent = RecentInputs(lambda: made.snapshot)

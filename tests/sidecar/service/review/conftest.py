@@ -8,6 +8,8 @@ import pytest
 import sqlalchemy as sa
 
 from sidecar.decision.records import Decision
+from sidecar.ledger import intake
+from sidecar.ledger import outcomes as ledger_outcomes
 from sidecar.ledger.store import Ledger
 from sidecar.policy.actions import Action, TaskKind
 from sidecar.policy.upkeep import Review
@@ -85,7 +87,7 @@ class Desk:
     def open(self, *kinds: TaskKind, **changes: object) -> str:
         """Opens the tasks of a new decision, by default a hold; the decision's id."""
         made = decision(next(self._numbers), kinds or (TaskKind.HOLD,), **changes)
-        self.ledger.apply("a", [made])
+        self.ledger.write(intake.take_in, [made])
         return made.decision_id
 
     def lease(self, who: Principal, **wanted: object) -> list[Held]:
@@ -105,7 +107,7 @@ class Desk:
         return self.queue.complete(who, held.task.task_id, held.slot.fence, finding).stale
 
     def outcomes(self, decision_id: str) -> list[tuple[str, str]]:
-        progress = self.ledger.progress(decision_id)
+        progress = self.ledger.read(ledger_outcomes.progress, decision_id)
         assert progress is not None
         return [(each.kind, each.final_class) for each in progress.outcomes]
 

@@ -8,12 +8,13 @@ import pytest
 from sidecar import errors
 from sidecar.decision import audit
 from sidecar.decision.records import PlannedTask
+from sidecar.ledger import audit_periods, intake, labelled, queue
 from sidecar.policy.actions import TaskKind
 from sidecar.service.review.housekeeping import ClosingWatch
 
 
 def test_the_watch_closes_what_is_over_and_outlives_failures(
-    desk, make_decision, caplog: pytest.LogCaptureFixture
+    desk, make_decision, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ):
     decided_at = desk.now
     drawn = [
@@ -30,32 +31,32 @@ def test_the_watch_closes_what_is_over_and_outlives_failures(
         )
         for number in range(1, 6)
     ]
-    desk.ledger.apply("a", drawn)
+    desk.ledger.write(intake.take_in, drawn)
     desk.now = audit.week_end(audit.week_of(decided_at)) + 99.0
-    audits, grace = desk.ledger.audits(), [1000.0]
+    grace = [1000.0]
     failures = [errors.LedgerUnavailable("away"), errors.LedgerUnavailable("away"), RuntimeError("a bug")]
-    real = audits.close_due
+    real = desk.ledger.read
 
-    class Failing:
-        def close_due(self, *, grace_seconds: float):
-            if failures:
-                raise failures.pop()
-            return real(grace_seconds=grace_seconds)
+    def read(query, *arguments, **more):
+        if failures:
+            raise failures.pop()
+        return real(query, *arguments, **more)
 
-    watch = ClosingWatch(Failing(), grace_seconds=lambda: grace[0], interval_seconds=0.005)  # type: ignore[arg-type]
+    monkeypatch.setattr(desk.ledger, "read", read)
+    watch = ClosingWatch(desk.ledger, grace_seconds=lambda: grace[0], interval_seconds=0.005)
     with caplog.at_level(logging.INFO):
         watch.start()
         try:
             while failures:
                 time.sleep(0.005)
             time.sleep(0.05)
-            assert audits.periods() == [], "the policy's grace is read anew each time"
+            assert desk.ledger.read(audit_periods.periods) == [], "the policy's grace is read anew each time"
             grace[0] = 99.0
-            while not audits.periods():
+            while not desk.ledger.read(audit_periods.periods):
                 time.sleep(0.005)
         finally:
             watch.stop()
-    tasks = desk.ledger.tasks(kinds=[TaskKind.AUDIT]).items
+    tasks = desk.ledger.read(queue.tasks, kinds=[TaskKind.AUDIT]).items
     assert {task.decision_id for task in tasks} == {"decision-000001", "decision-000002"}
     told = [record for record in caplog.records if record.getMessage() == "audit_period_closed"]
     assert [(each.fields["decisions"], each.fields["sampled"]) for each in told] == [(5, 2)]  # type: ignore[attr-defined]
@@ -73,12 +74,14 @@ def test_a_reviewer_gets_the_sample_and_nothing_before(desk, make_decision, make
         audit_draw=0.25,
         tasks=(PlannedTask(kind=TaskKind.AUDIT, due_at=desk.now, overlap=2),),
     )
-    desk.ledger.apply("a", [drawn])
+    desk.ledger.write(intake.take_in, [drawn])
     assert desk.lease(make_person("ada")) == []
     desk.now += 14 * 86400
-    (period,) = desk.ledger.audits().close_due(grace_seconds=0.0)
+    (period,) = audit_periods.close_due(desk.ledger, grace_seconds=0.0)
     assert (period.n_sampled, period.tau) == (1, 0.5)
     for name in ("ada", "bob"):
         assert not desk.complete(make_person(name), desk.lease_one(make_person(name)))
-    counted = [each for each in desk.ledger.labels("decision-000001") if each.state == "COUNTED"]
+    counted = [
+        each for each in desk.ledger.read(labelled.resolved, "decision-000001") if each.state == "COUNTED"
+    ]
     assert [(each.drawn, each.propensity) for each in counted] == [(True, 0.5)]

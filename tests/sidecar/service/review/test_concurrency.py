@@ -7,6 +7,7 @@ from collections import Counter
 from sidecar import errors
 from sidecar.decision.labels import LabelState
 from sidecar.decision.tasks import TaskState
+from sidecar.ledger import labelled, queue
 from sidecar.policy.actions import TaskKind
 
 REVIEWERS = 16
@@ -46,7 +47,7 @@ def test_sixteen_who_take_at_once_share_the_tasks(desk, make_person):
     run(take)
     assert len(got) == len(set(got)) == count
     assert all(fence == 1 for _, fence in got)
-    assert desk.ledger.tasks(states=[TaskState.LEASED]).total == count
+    assert desk.ledger.read(queue.tasks, states=[TaskState.LEASED]).total == count
 
 
 def test_sixteen_at_work_complete_everything_once(desk, make_person):
@@ -74,7 +75,7 @@ def test_sixteen_at_work_complete_everything_once(desk, make_person):
     # Whoever found nothing left while others still worked has gone home; the rest is for one more round.
     for number in range(REVIEWERS):
         work(number)
-    tasks = desk.ledger.tasks(states=list(TaskState), page_size=1000).items
+    tasks = desk.ledger.read(queue.tasks, states=list(TaskState), page_size=1000).items
     assert {task.state for task in tasks} == {TaskState.COMPLETED}
     assert len(tasks) == len(decisions) + sum(task.kind is TaskKind.ADJUDICATION for task in tasks)
     for task in tasks:
@@ -84,7 +85,9 @@ def test_sixteen_at_work_complete_everything_once(desk, make_person):
         assert [action for action, _ in desk.events(task.task_id)].count("COMPLETED") == len(task.slots)
     for number, decision_id in enumerate(decisions):
         assert len(desk.outcomes(decision_id)) == (1 if number < 45 else 0)
-        counted = [each.state for each in desk.ledger.labels(decision_id)].count(LabelState.COUNTED)
+        counted = [each.state for each in desk.ledger.read(labelled.resolved, decision_id)].count(
+            LabelState.COUNTED
+        )
         assert counted == 1
 
 
@@ -102,4 +105,4 @@ def test_of_many_who_complete_the_same_lease_one_label_is_kept(desk, make_person
 
     run(complete)
     assert Counter(answers) == {"False": REVIEWERS // 2, "refused": REVIEWERS // 2}
-    assert len(desk.ledger.labels(decision_id)) == len(desk.outcomes(decision_id)) == 1
+    assert len(desk.ledger.read(labelled.resolved, decision_id)) == len(desk.outcomes(decision_id)) == 1

@@ -5,7 +5,7 @@ import time
 import pytest
 import sqlalchemy as sa
 
-from sidecar.ledger import database
+from sidecar.ledger import database, intake
 from sidecar.ledger.store import Ledger
 from sidecar.service.review.lease import Wanted
 from sidecar.service.review.queue import ReviewQueue
@@ -28,7 +28,7 @@ def test_a_process_whose_clock_is_wrong_leases_as_the_others(
 ):
     with Ledger(database_url) as ledger:
         ledger.migrate()
-        ledger.apply("a", [make_decision(1)])
+        ledger.write(intake.take_in, [make_decision(1)])
         queue = ReviewQueue(ledger, review=lambda: None, classes=lambda _: (), sidecar_id="a")
         real = time.time()
         monkeypatch.setattr(time, "time", lambda: real + 1e6)

@@ -2,13 +2,14 @@
 
 import threading
 
+from sidecar.ledger import outcomes
 from sidecar.policy.actions import TaskKind
 
 
 def read(desk, *, tenant="", principal=None, count=2):
     found, after = [], 0
     while True:
-        page = desk.ledger.outcomes(tenant=tenant, principal=principal, after=after, count=count)
+        page = desk.ledger.read(outcomes.feed, tenant=tenant, principal=principal, after=after, count=count)
         if not page:
             return found
         assert len(page) <= count
@@ -60,7 +61,7 @@ def test_a_reader_beside_writers_misses_nothing(desk, make_person, make_desk):
         thread.start()
     seen, after = [], 0
     while len(seen) < count:
-        for each in desk.ledger.outcomes(tenant="", principal=None, after=after, count=5):
+        for each in desk.ledger.read(outcomes.feed, tenant="", principal=None, after=after, count=5):
             assert each.sequence == after + 1
             after = each.sequence
             seen.append(each.outcome.decision_id)

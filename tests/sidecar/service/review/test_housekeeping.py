@@ -7,6 +7,7 @@ import pytest
 from sidecar import errors
 from sidecar.decision.labels import LabelState
 from sidecar.decision.tasks import TaskState
+from sidecar.ledger import intake, labelled, outcomes, queue
 from sidecar.policy.actions import TaskKind
 from sidecar.service.review.housekeeping import ExpiryWatch
 from sidecar.service.review.lease import DEFAULT_LEASE_SECONDS
@@ -19,10 +20,10 @@ def test_a_hold_past_its_time_expires_and_permits_nothing(desk, make_person):
     desk.now += 1
     assert desk.queue.expire() == 1
     assert desk.queue.expire() == 0
-    (outcome,) = desk.ledger.progress(decision_id).outcomes
+    (outcome,) = desk.ledger.read(outcomes.progress, decision_id).outcomes
     assert (outcome.kind, outcome.final_class, outcome.expires_at) == ("EXPIRED", "", None)
     assert (outcome.decided_by, outcome.by_person) == ("", False)
-    (task,) = desk.ledger.tasks(states=[TaskState.EXPIRED]).items
+    (task,) = desk.ledger.read(queue.tasks, states=[TaskState.EXPIRED]).items
     assert desk.events(task.task_id) == [("EXPIRED", "")]
     assert desk.lease(make_person("ada")) == []
 
@@ -60,13 +61,13 @@ def test_a_completion_after_the_expiry_is_stale(desk, make_person):
     assert desk.queue.expire() == 1
     assert desk.complete(make_person("ada"), held)
     assert desk.outcomes(decision_id) == [("EXPIRED", "")]
-    (label,) = desk.ledger.labels(decision_id)
+    (label,) = desk.ledger.read(labelled.resolved, decision_id)
     assert label.state is LabelState.STALE
 
 
 def test_what_another_answer_made_mandatory_does_not_expire(desk, make_decision):
     decision_id = desk.open(task_expires_at=desk.now + 10)
-    desk.ledger.apply("b", [make_decision(1, answer_id="second", mandatory=True)])
+    desk.ledger.write(intake.take_in, [make_decision(1, answer_id="second", mandatory=True)])
     desk.now += 20
     assert desk.queue.expire() == 0
     assert desk.outcomes(decision_id) == []

@@ -4,6 +4,7 @@ import pytest
 
 from sidecar import errors
 from sidecar.decision.tasks import TaskState
+from sidecar.ledger import queue
 from sidecar.policy.actions import TaskKind
 from sidecar.service.principals import ANONYMOUS
 from sidecar.service.review.completion import Finding
@@ -11,7 +12,7 @@ from sidecar.service.review.lease import DEFAULT_LEASE_SECONDS, LONGEST_HOLD_SEC
 
 
 def state(desk, held):
-    task = desk.ledger.task(held.task.task_id)
+    task = desk.ledger.read(queue.task, held.task.task_id)
     assert task is not None
     return task.state
 
@@ -213,7 +214,7 @@ def test_the_queue_can_be_listed_by_what_is_free_and_what_is_taken(desk, make_pe
     held = desk.lease_one(make_person("ada"))
 
     def listed(*states):
-        page = desk.ledger.tasks(states=states)
+        page = desk.ledger.read(queue.tasks, states=states)
         assert page.total == len(page.items)
         assert all(task.state in states or not states for task in page.items)
         return len(page.items)

@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.decision.tasks import HEAD_START_SECONDS, rank_at
+from sidecar.ledger import queue
 from sidecar.policy.actions import TaskKind
 
 DAY = 86400.0
@@ -16,7 +17,7 @@ def test_mandatory_comes_first_then_what_is_due_first(desk, make_person):
     }
     held = desk.lease(make_person("ada"), count=9)
     assert [due[each.task.decision_id] for each in held] == sorted(due.values())
-    assert [task.decision_id for task in desk.ledger.tasks().items] == [
+    assert [task.decision_id for task in desk.ledger.read(queue.tasks).items] == [
         each.task.decision_id for each in held
     ]
 

@@ -4,13 +4,17 @@ import pytest
 
 from sidecar.decision.labels import LabelState
 from sidecar.decision.tasks import TaskState, task_id
+from sidecar.ledger import intake, labelled, outcomes, queries, queue
 from sidecar.policy.actions import TaskKind
 from sidecar.service.review.lease import DEFAULT_LEASE_SECONDS
 from tests import builders
 
 
 def states(desk, decision_id):
-    return {each.label.reviewer: (each.state, each.propensity) for each in desk.ledger.labels(decision_id)}
+    return {
+        each.label.reviewer: (each.state, each.propensity)
+        for each in desk.ledger.read(labelled.resolved, decision_id)
+    }
 
 
 def test_each_review_is_by_somebody_else(desk, make_person):
@@ -42,7 +46,7 @@ def test_nobody_fills_two_reviews_by_letting_a_lease_end(desk, make_person):
     assert not desk.complete(ada, second)
     assert desk.complete(ada, first), "the first one is stale"
     assert desk.outcomes(decision_id) == []
-    assert desk.ledger.task(first.task.task_id).state is TaskState.OPEN
+    assert desk.ledger.read(queue.task, first.task.task_id).state is TaskState.OPEN
 
 
 def test_agreement_ends_the_decision_with_both_names(desk, make_person):
@@ -50,10 +54,10 @@ def test_agreement_ends_the_decision_with_both_names(desk, make_person):
     for name in ("ada", "bob"):
         assert desk.outcomes(decision_id) == []
         desk.complete(make_person(name), desk.lease_one(make_person(name)))
-    (outcome,) = desk.ledger.progress(decision_id).outcomes
+    (outcome,) = desk.ledger.read(outcomes.progress, decision_id).outcomes
     assert (outcome.kind, outcome.decided_by, outcome.by_person) == ("RELEASED", "ada, bob", True)
     assert states(desk, decision_id) == {"ada": (LabelState.COUNTED, 1.0), "bob": (LabelState.REPEATED, 1.0)}
-    assert desk.ledger.tasks().total == 0
+    assert desk.ledger.read(queue.tasks).total == 0
 
 
 def disagree(desk, make_person, decision_id, kind):
@@ -69,9 +73,9 @@ def test_disagreement_goes_to_a_third_who_settles_it(desk, make_person):
         desk.complete(make_person(name), desk.lease_one(make_person(name), skills=("legal",)), verdict)
     adjudication = task_id(task_id(decision_id, TaskKind.HOLD), TaskKind.ADJUDICATION)
     assert desk.outcomes(decision_id) == []
-    assert desk.ledger.progress(decision_id).waiting
+    assert desk.ledger.read(outcomes.progress, decision_id).waiting
     assert {each[0] for each in states(desk, decision_id).values()} == {LabelState.CONFLICTING}
-    task = desk.ledger.task(adjudication)
+    task = desk.ledger.read(queue.task, adjudication)
     assert (task.kind, task.origin_kind, task.mandatory) == (TaskKind.ADJUDICATION, TaskKind.HOLD, True)
     assert (task.due_at, task.skill) == (desk.now + 60.0, "legal")
     assert desk.lease(make_person("ada"), skills=("legal",)) == []
@@ -84,7 +88,7 @@ def test_disagreement_goes_to_a_third_who_settles_it(desk, make_person):
         "bob": (LabelState.SUPERSEDED, 1.0),
         "carol": (LabelState.COUNTED, 1.0),
     }
-    assert desk.ledger.tasks().total == 0
+    assert desk.ledger.read(queue.tasks).total == 0
 
 
 def test_an_adjudicated_audit_counts_with_the_propensity_of_the_draw_and_has_no_outcome(desk, make_person):
@@ -96,8 +100,8 @@ def test_an_adjudicated_audit_counts_with_the_propensity_of_the_draw_and_has_no_
     desk.complete(carol, held, "INCORRECT")
     assert states(desk, decision_id)["carol"] == (LabelState.COUNTED, 0.05)
     assert desk.outcomes(decision_id) == []
-    assert not desk.ledger.progress(decision_id).followed
-    assert {each.label.channel for each in desk.ledger.labels(decision_id)} == {"AUDIT_TASK"}
+    assert not desk.ledger.read(outcomes.progress, decision_id).followed
+    assert {each.label.channel for each in desk.ledger.read(labelled.resolved, decision_id)} == {"AUDIT_TASK"}
 
 
 @pytest.mark.parametrize(
@@ -119,15 +123,15 @@ def test_what_counts_as_agreement_on_a_hold(desk, make_person, first, second, ag
     for name, (verdict, changes) in (("ada", first), ("bob", second)):
         desk.complete(make_person(name), desk.lease_one(make_person(name)), verdict, **changes)
     assert bool(desk.outcomes(decision_id)) is agreed
-    assert desk.ledger.tasks(kinds=[TaskKind.ADJUDICATION]).total == (0 if agreed else 1)
+    assert desk.ledger.read(queue.tasks, kinds=[TaskKind.ADJUDICATION]).total == (0 if agreed else 1)
 
 
 def test_another_answer_of_the_decision_does_not_end_a_task_that_is_half_reviewed(desk, make_person):
     decision_id = desk.open(overlap=2)
     desk.complete(make_person("ada"), desk.lease_one(make_person("ada")))
-    (first,) = desk.ledger.decision(decision_id).answers
-    desk.ledger.apply("b", [builders.altered(first, answer_id="second")])
-    assert desk.ledger.tasks().total == 1
+    (first,) = desk.ledger.read(queries.decision, decision_id).answers
+    desk.ledger.write(intake.take_in, [builders.altered(first, answer_id="second")])
+    assert desk.ledger.read(queue.tasks).total == 1
     desk.complete(make_person("bob"), desk.lease_one(make_person("bob")))
     assert desk.outcomes(decision_id) == [("RELEASED", "interested")]
 

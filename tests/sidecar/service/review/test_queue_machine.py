@@ -19,6 +19,7 @@ from hypothesis.stateful import (
 from sidecar import errors
 from sidecar.decision.labels import LabelState
 from sidecar.decision.tasks import TaskState
+from sidecar.ledger import labelled, queue
 from sidecar.policy.actions import TaskKind
 from sidecar.service.review.lease import LONGEST_HOLD_SECONDS
 
@@ -177,7 +178,7 @@ class QueueMachine(RuleBasedStateMachine):
         )
 
     def _tasks(self) -> tuple:
-        return self.desk.ledger.tasks(states=list(TaskState), page_size=1000).items
+        return self.desk.ledger.read(queue.tasks, states=list(TaskState), page_size=1000).items
 
     def _offered(self, number: int) -> list[str]:
         """What a reviewer may have, in the order of the queue, from the model's own knowledge alone."""
@@ -219,7 +220,7 @@ class QueueMachine(RuleBasedStateMachine):
         fences = {(task.task_id, slot.fence) for task in tasks for slot in task.slots}
         assert not fences & self.stale
         for decision_id, kind in self.kinds.items():
-            labels = self.desk.ledger.labels(decision_id)
+            labels = self.desk.ledger.read(labelled.resolved, decision_id)
             own = [task for task in tasks if task.decision_id == decision_id]
             stale = [fence for task_id, fence in self.stale if task_id in {task.task_id for task in own}]
             assert len(labels) == sum(len(task.slots) for task in own) + len(stale)

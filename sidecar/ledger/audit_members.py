@@ -1,9 +1,7 @@
 """What an auditor reads: every decision that could have been drawn, counted again, and drawn again from the keys."""
 
-import contextlib
-import itertools
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import msgspec
@@ -13,7 +11,7 @@ from sidecar.decision import audit, draws
 from sidecar.decision.audit import BottomK
 from sidecar.decision.records import Decision
 from sidecar.decision.tasks import TaskState
-from sidecar.ledger import audit_periods, database, schema
+from sidecar.ledger import audit_periods, schema
 from sidecar.ledger.audit_periods import AuditPeriod, AuditPopulation
 from sidecar.policy.actions import Action, AnswerSource, Intent, TaskKind
 
@@ -70,66 +68,33 @@ class Standing:
     n_unchecked: int
 
 
-class AuditView:
-    """The audits of one ledger. Every method raises `errors.LedgerUnavailable` if it cannot be used."""
+def member(connection: sa.Connection, answer: Decision) -> AuditMember | None:
+    """The decision of an answer in the population of that answer; None where it is under no budget."""
+    wanted = schema.audit_members.c
+    query = _budgeted_query().where(
+        wanted.population_id == AuditPopulation.of(answer).population_id,
+        wanted.decision_id == answer.decision_id,
+    )
+    row = connection.execute(query).one_or_none()
+    return None if row is None else _budgeted_member(row, audit_periods.population_of(row))
 
-    def __init__(self, engine: sa.Engine, clock: Callable[[sa.Connection], float]) -> None:
-        """Takes the ledger's engine, and what tells the time in a transaction."""
-        self._engine = engine
-        self._clock = clock
 
-    def close_due(self, *, grace_seconds: float) -> list[AuditPeriod]:
-        """Closes the periods whose week has been over for longer than the grace; those that this call closed.
+def members(connection: sa.Connection, *, model: str = "", week: str = "") -> Iterator[AuditMember]:
+    """Every decision that could have been drawn.
 
-        Any number of sidecars may try at once, and again: each period is closed once. Each is a transaction of
-        its own, so that the ledger is held up for no longer than one takes.
-        """
-        with database.reading(self._engine) as connection:
-            waiting = audit_periods.due(connection, now=self._clock(connection), grace_seconds=grace_seconds)
-        tried = [
-            database.writing(self._engine, self._closing(population), own_locks=True)
-            for population in waiting
-        ]
-        return [period for period in tried if period is not None]
+    They are read as they are taken, those under a budget first; do nothing else over the connection meanwhile. Those
+    without a budget are counted by their first answer in the stratum and week.
 
-    def _closing(self, population: AuditPopulation) -> Callable[[sa.Connection], AuditPeriod | None]:
-        return lambda connection: audit_periods.close(connection, population, now=self._clock(connection))
+    Args:
+        connection: in a transaction, until the last one was taken.
+        model: only of this one; empty: any.
+        week: only of this one, such as `2026-W47`; empty: any.
 
-    def periods(self, *, model: str = "", week: str = "", since: float | None = None) -> list[AuditPeriod]:
-        """The closed periods, oldest week first; see `audit_periods.periods`."""
-        with database.reading(self._engine) as connection:
-            return audit_periods.periods(connection, model=model, week=week, since=since)
-
-    def member(self, answer: Decision) -> AuditMember | None:
-        """The decision of an answer in the population of that answer; None where it is under no budget."""
-        wanted = schema.audit_members.c
-        with database.reading(self._engine) as connection:
-            query = _budgeted_query().where(
-                wanted.population_id == AuditPopulation.of(answer).population_id,
-                wanted.decision_id == answer.decision_id,
-            )
-            row = connection.execute(query).one_or_none()
-        return None if row is None else _budgeted_member(row, audit_periods.population_of(row))
-
-    @contextlib.contextmanager
-    def picture(
-        self, *, model: str = "", week: str = ""
-    ) -> Iterator[tuple[list[AuditPeriod], Iterator[AuditMember]]]:
-        """The closed periods, and every decision that could have been drawn, all as of one moment.
-
-        The decisions are read as they are taken, those under a budget first; do nothing else with the ledger
-        meanwhile. Those without a budget are counted by their first answer in the stratum and week.
-
-        Args:
-            model: only of this one; empty: any.
-            week: only of this one, such as `2026-W47`; empty: any.
-
-        Raises:
-            ValueError: it is no week.
-        """
-        with database.reading(self._engine) as connection:
-            members = itertools.chain(_budgeted(connection, model, week), _others(connection, model, week))
-            yield audit_periods.periods(connection, model=model, week=week), members
+    Raises:
+        ValueError: it is no week.
+    """
+    yield from _budgeted(connection, model, week)
+    yield from _others(connection, model, week)
 
 
 def _budgeted_query() -> sa.Select[tuple[object, ...]]:
