@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help install demo test lint format proto mlserver bench verify-statistics clean
+.PHONY: help install demo test quick lint format proto mlserver bench verify-statistics clean
 
 help:  ## this text
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 28
@@ -26,6 +26,12 @@ demo: install  ## watch the main job, end to end, on real data
 # Each process has servers of its own, so they share out runs of neighbours and not single tests.
 test: install  ## run all tests, on all cores
 	@$(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist worksteal
+
+quick: install  ## ruff on what changed, and the tests that start nothing
+	@git diff --name-only --diff-filter=d HEAD -- '*.py' | xargs --no-run-if-empty $(BIN)/ruff check
+	@git diff --name-only --diff-filter=d HEAD -- '*.py' | xargs --no-run-if-empty $(BIN)/ruff format --check
+	@$(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist worksteal \
+		-m "not process and not chart and not slow"
 
 lint: install  ## ruff, mypy --strict, import contracts, fresh generated code, buf where node is
 	@$(BIN)/ruff format --check .

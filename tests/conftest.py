@@ -19,6 +19,21 @@ import pytest
 from calibrators import Calibrator, mlflow_flavor
 
 SERVER_START_SECONDS = 120.0
+STARTED_BY = frozenset({"mlflow_server", "postgresql", "make_sidecar", "make_shared_sidecar", "local"})
+"""Fixtures that start processes, or are there for tests that do."""
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m chooses
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks what `make quick` leaves out, as far as it follows from the fixtures."""
+    for item in items:
+        asked = {*getattr(item, "fixturenames", ())}
+        if isinstance(item, pytest.Function) and hasattr(item, "callspec"):
+            asked.add(item.callspec.params.get("database_url"))
+        if asked & STARTED_BY:
+            item.add_marker("process")
+        if "chart" in asked:
+            item.add_marker("chart")
 
 
 @pytest.fixture(scope="session")

@@ -405,6 +405,7 @@ def test_the_document_module_offers_what_it_documents():
     assert all(hasattr(calibrators, name) for name in calibrators.__all__)
 
 
+@pytest.mark.process
 def test_one_value_is_calibrated_without_numpy():
     """The sidecar's request path stays free of it: 13 MB of resident memory."""
     program = (

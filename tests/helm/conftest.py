@@ -1,7 +1,9 @@
 """The chart, rendered by the real engine, and the documents that come of it."""
 
+import functools
 import json
 import os
+import pickle
 import re
 import shutil
 import socket
@@ -185,19 +187,17 @@ def chart() -> Iterator[Any]:
 
 @pytest.fixture(scope="session")
 def render(chart: Any) -> Callable[..., Release]:
-    """`render(values, kubernetes="1.33", name="demo")`: a Release; raises as the engine does."""
+    """`render(values, kubernetes="1.33", name="demo")`: a Release; raises as the engine does.
 
-    def rendered(
-        values: dict[str, Any] | None = None, *, kubernetes: str = "1.33", name: str = "demo"
-    ) -> Release:
+    The engine works once for the same arguments, unless `again`; each Release is the caller's own.
+    """
+
+    def engine(values: str, kubernetes: str, name: str) -> bytes:
         # Chart.render cannot say for which Kubernetes; the native call behind it can (helm-python-sdk 0.2.2).
         options = {"name": name, "namespace": "models", "kube_version": f"v{kubernetes}.0"}
-        text = helm._native.call_string(
-            "helm_render", chart._raw(), json.dumps(values or {}), json.dumps(options)
-        )
-        files = json.loads(text)
-        return Release(
-            values=chart.merge_values(values or {}),
+        files = json.loads(helm._native.call_string("helm_render", chart._raw(), values, json.dumps(options)))
+        release = Release(
+            values=chart.merge_values(json.loads(values)),
             files=files,
             documents=[
                 document
@@ -206,6 +206,20 @@ def render(chart: Any) -> Callable[..., Release]:
                 for document in documents(content)
             ],
         )
+        return pickle.dumps(release)
+
+    remembered = functools.cache(engine)
+
+    def rendered(
+        values: dict[str, Any] | None = None,
+        *,
+        kubernetes: str = "1.33",
+        name: str = "demo",
+        again: bool = False,
+    ) -> Release:
+        call = engine if again else remembered
+        release: Release = pickle.loads(call(json.dumps(values or {}), kubernetes, name))
+        return release
 
     return rendered
 

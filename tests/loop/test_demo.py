@@ -11,6 +11,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+pytestmark = pytest.mark.process
+
 CHAPTERS = (
     "A real, overconfident model",
     "A sidecar without a calibrator",

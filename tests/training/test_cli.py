@@ -246,6 +246,7 @@ def test_help_names_every_flag(capsys: pytest.CaptureFixture[str]) -> None:
         assert flag in text
 
 
+@pytest.mark.process
 def test_as_a_process(labelled: Path, tmp_path: Path) -> None:
     def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
         command = [sys.executable, "-W", "error", "-m", "training", *arguments]

@@ -17,6 +17,8 @@ from sidecar.journal.journal import Journal
 from sidecar.ledger import facts, queue, schema
 from sidecar.ledger.store import Ledger
 
+pytestmark = pytest.mark.process
+
 ROOT = Path(__file__).parents[3]
 
 PROGRAM = """

@@ -90,6 +90,7 @@ def test_texts_do_not_overlap(simulate: Simulate) -> None:
     assert max(box.y1 for box in boxes) <= height
 
 
+@pytest.mark.process
 def test_pyplot_stays_away() -> None:
     program = (
         "import sys, numpy as np\n"

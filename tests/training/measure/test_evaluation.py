@@ -114,6 +114,7 @@ def test_refuses_what_is_no_confidence(confidence: list[float]) -> None:
         evaluation.evaluate(np.array(confidence), correct, seed=0)
 
 
+@pytest.mark.process
 def test_torch_stays_away_until_it_is_needed() -> None:
     program = (
         "import sys, numpy as np\n"

@@ -28,6 +28,8 @@ from sidecar.service.fallback.chain import Chain
 from sidecar.service.fallback.steps import Attempt, Question
 from sidecar.service.registry.slots import CalibratorInForce
 
+pytestmark = pytest.mark.process
+
 ROOT = Path(__file__).resolve().parents[4]
 START_SECONDS = 120.0
 
