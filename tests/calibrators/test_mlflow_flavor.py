@@ -77,6 +77,7 @@ def champion(mlflow):
     return info
 
 
+@pytest.mark.slow
 def test_anyone_predicts_through_the_alias(mlflow, champion):
     frame = pd.DataFrame({"score": [0.2, 0.4, 0.95], "customer": ["a", "b", "c"]}, index=[7, 8, 9])
     answer = mlflow.pyfunc.load_model("models:/lead-calibrator@champion").predict(frame)

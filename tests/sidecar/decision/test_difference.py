@@ -153,6 +153,7 @@ def test_a_model_that_one_side_lacks_has_no_cells_to_compare():
     assert difference.settings(side(), new)
 
 
+@pytest.mark.slow
 @ordinary
 @given(data=st.data())
 def test_the_cells_told_are_all_that_change(data, scenarios):

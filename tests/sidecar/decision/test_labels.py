@@ -348,6 +348,7 @@ told = st.builds(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(
     events=st.lists(told, max_size=8, unique_by=lambda one: (one["source"], one["event_id"])), data=st.data()

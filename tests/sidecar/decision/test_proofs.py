@@ -127,6 +127,7 @@ def test_a_broken_table_is_found_out(what):
     assert all(violation.startswith("m, category ") for violation in found)
 
 
+@pytest.mark.slow
 @settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(data=st.data())
 def test_whatever_the_loader_lets_through_is_proven(data, scenarios):
@@ -181,6 +182,7 @@ def test_the_end_of_a_range_at_1_is_not_forgotten():
     assert proofs.widened(new, old) == []
 
 
+@pytest.mark.slow
 @settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(data=st.data())
 def test_whatever_is_not_named_as_wider_is_as_mandatory_as_before(data, scenarios):

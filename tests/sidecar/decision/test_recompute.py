@@ -32,6 +32,7 @@ def stored(made):
     return records.decode(records.encode(decision)), made.snapshot.policy.loaded.canonical, text
 
 
+@pytest.mark.slow
 @ordinary
 @given(data=st.data())
 def test_every_recorded_decision_recomputes_bit_for_bit(data, scenarios):

@@ -122,6 +122,7 @@ def test_a_step_that_was_asked_counts_with_what_it_answered(recorded):
     assert replay.outcome(asked, calibrator, compiled(RULES)) == "HOLD_FOR_REVIEW"
 
 
+@pytest.mark.slow
 @ordinary
 @given(data=st.data())
 def test_under_its_own_policy_every_decision_goes_where_it_went(data, scenarios):

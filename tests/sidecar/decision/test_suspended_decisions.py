@@ -69,6 +69,7 @@ def recomputed(made, floors_text=None):
     return recompute.differences(decision, recompute.recompute(decision, canonical, text, floors_text))
 
 
+@pytest.mark.slow
 @ordinary
 @given(data=st.data())
 def test_nothing_that_is_suspended_acts_or_is_rejected(data, scenarios):
@@ -92,6 +93,7 @@ def test_nothing_that_is_suspended_acts_or_is_rejected(data, scenarios):
     assert recomputed(made) == []
 
 
+@pytest.mark.slow
 @ordinary
 @given(data=st.data())
 def test_a_decision_under_floors_recomputes_bit_for_bit(data, scenarios):

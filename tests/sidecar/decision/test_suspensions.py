@@ -95,6 +95,7 @@ def hits(active, **changes):
     return suspensions.hits(active, **(request | changes))
 
 
+@pytest.mark.slow
 @ordinary
 @given(
     active=st.lists(suspended, max_size=4).map(tuple),
@@ -122,6 +123,7 @@ def test_a_suspension_can_only_narrow(active, request, confidence, problem, cate
         assert suspended_too.action is without.action
 
 
+@pytest.mark.slow
 @ordinary
 @given(active=st.lists(suspended, max_size=4).map(tuple), request=requests, more=suspended)
 def test_one_more_suspension_never_lets_go_of_anything(active, request, more):

@@ -106,6 +106,7 @@ def test_files_are_for_the_owner_alone(journal: Journal) -> None:
     assert stat.S_IMODE(journal.directory.stat().st_mode) == 0o700
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     batches=st.lists(st.lists(st.integers(0, 400), max_size=6), max_size=12),

@@ -497,6 +497,7 @@ def clear(ledger: Ledger) -> None:
             connection.execute(sa.delete(table))
 
 
+@pytest.mark.slow
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     cuts=st.lists(st.integers(0, 200), max_size=6),

@@ -79,6 +79,7 @@ def possible(table, category, confidence):
     return frozenset(Action) if own is None else frozenset(own.permitted)
 
 
+@pytest.mark.slow
 @ordinary
 @given(data=st.data())
 def test_a_merge_never_takes_anything_away(data, scenarios):
@@ -116,6 +117,7 @@ def test_what_the_floors_name_is_mandatory_whatever_the_policy(data, scenarios):
                 assert verdict(table, name, 1.0).action in PERSON_ACTIONS
 
 
+@pytest.mark.slow
 @ordinary
 @given(data=st.data())
 def test_merging_the_same_floors_again_changes_nothing(data, scenarios):

@@ -3,6 +3,7 @@
 from collections import Counter
 from decimal import Decimal
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -78,6 +79,7 @@ def is_usable(scenario, now):
     )
 
 
+@pytest.mark.slow
 @ordinary
 @given(data=st.data())
 def test_no_promise_bends(data, scenarios, now):
@@ -146,6 +148,7 @@ def test_no_promise_bends(data, scenarios, now):
     assert all(task.due_at > decision.decided_at for task in decision.tasks)
 
 
+@pytest.mark.slow
 @ordinary
 @given(data=st.data())
 def test_a_usable_request_gets_its_band(data, scenarios, now):

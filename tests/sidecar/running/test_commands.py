@@ -70,6 +70,8 @@ def route(capsys: Capture, sidecar: Any, *arguments: object) -> dict[str, Any]:
     return dict(json.loads(out))
 
 
+@pytest.mark.slow
+@pytest.mark.process
 def test_as_a_process_it_has_an_exit_code_and_no_traceback(tmp_path) -> None:
     def typed(*arguments: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "sidecar", *arguments]

@@ -38,6 +38,7 @@ def identity(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_from_the_ledger_to_a_diff_that_patch_takes(
     world: Any, policy_file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

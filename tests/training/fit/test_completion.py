@@ -117,12 +117,14 @@ def fitted(kind: CandidateKind, data: Dataset) -> calibrators.Calibrator:
     return fitting.calibrator(fitting.fit(kind, data), data)
 
 
+@pytest.mark.slow
 def test_the_study_holds_in_its_quick_version() -> None:
     checks = study.run(Effort.QUICK)
     assert [f"{check.claim}: {check.measured}" for check in checks if not check.holds] == []
     assert len(checks) == len(study.QUICK_CASES) + 2
 
 
+@pytest.mark.slow
 def test_the_study_sees_a_curve_that_promises_too_much(monkeypatch: pytest.MonkeyPatch) -> None:
     right = completion.lower_curve
     monkeypatch.setattr(

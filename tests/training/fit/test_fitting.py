@@ -167,6 +167,7 @@ KINDS = st.sampled_from(get_args(fitting.CandidateKind))
 SCORES = st.floats(0.0, 1.0) | st.sampled_from([0.0, 1.0, 0.5, 5e-324, 1 - 1e-16])
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(
     KINDS,

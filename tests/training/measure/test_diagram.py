@@ -40,6 +40,7 @@ def test_the_smallest_curves(rows: int) -> None:
     diagram.draw_reliability(curve, curve)
 
 
+@pytest.mark.slow
 def test_a_drawing_says_what_it_shows(simulate: Simulate, tmp_path: Path) -> None:
     data = simulate(2000, seed=2, stretch=2.0)
     before = reliability.reliability(data.scores, data.correct)

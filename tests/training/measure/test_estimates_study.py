@@ -8,6 +8,7 @@ from tests.statistics.check import Effort
 from training.measure.post_stratified import Sample
 
 
+@pytest.mark.slow
 def test_every_claim_holds() -> None:
     checks = estimates.run(Effort.QUICK)
     assert len(checks) == 12

@@ -14,6 +14,7 @@ from training.measure import binning, evaluation
 Simulate = Callable[..., Dataset]
 
 
+@pytest.mark.slow
 def test_own_measures_are_netcals_to_1e_9(simulate: Simulate) -> None:
     edges = np.linspace(0.0, 1.0, 16)
     awkward = np.concatenate((edges, np.nextafter(edges[1:], 0.0), [0.0, 1.0, 5e-324], np.full(50, 1.0)))

@@ -127,6 +127,7 @@ def test_an_empty_ledger(make_world: MakeWorld, tmp_path: Path, capsys: pytest.C
     assert "[LEDGER_UNAVAILABLE]" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_tracking_server_that_is_away_costs_the_report_only_if_it_was_asked_for(
     counted: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -111,6 +111,7 @@ def test_the_page_says_it_all_and_needs_nothing_else(counted: Any) -> None:
     assert wording.interval((0.7695, 0.9604)) in found.words
 
 
+@pytest.mark.slow
 def test_nothing_that_a_caller_wrote_is_taken_for_html(evil: Any) -> None:
     html = page.render(evil.report())
     found = outline(html)

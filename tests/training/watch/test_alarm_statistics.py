@@ -7,6 +7,7 @@ from tests.statistics import alarms, score_shift
 from tests.statistics.check import Effort
 
 
+@pytest.mark.slow
 def test_alarms_are_seldom_false_and_soon_there() -> None:
     checks = alarms.run(Effort.QUICK)
     assert len(checks) >= 9

@@ -174,6 +174,7 @@ def line(world) -> str:
     return " ".join(world.watch()[1].split())
 
 
+@pytest.mark.slow
 def test_a_better_challenger_is_told_and_not_promoted(world, tmp_path, monkeypatch) -> None:
     champion = put(world, CHAMPION, "calibrator", "3", 0.0)
     decide(world, 100, champion)  # before anybody held the challenger

@@ -119,6 +119,7 @@ def test_the_draw_follows_the_key_the_id_and_the_rate_alone(made):
         assert (TaskKind.AUDIT in [task.kind for task in decision.tasks]) == decision.drawn
 
 
+@pytest.mark.slow
 def test_what_the_caller_says_does_not_move_the_draw():
     """Neither attributes, subject, evidence in the band nor retries: the id decides."""
     for number in range(50):

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any, Literal, get_args
 
 import msgspec
+import pytest
 
 from sidecar.decision import conclusion
 from sidecar.decision.conclusion import Conclusion, FloorsBySource
@@ -193,6 +194,7 @@ def cases() -> Iterator[tuple[random.Random, ModelTable, Chain, dict[Any, Said]]
         yield rng, table, Chain(random_chain(rng, table), dict(said)), said
 
 
+@pytest.mark.slow
 def test_what_needs_a_person_never_acts() -> None:
     tally = dict.fromkeys(("requests", "mandatory", "cleared", "acted", "floored"), 0)
     for rng, table, subject, said in cases():

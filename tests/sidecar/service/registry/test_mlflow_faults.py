@@ -71,6 +71,7 @@ def status(code: int, body: str = "", **headers: str) -> Callable[[object], None
 HOST_REFUSED = status(403, "Invalid Host header - possible DNS rebinding attack detected")
 
 
+@pytest.mark.slow
 def test_an_honest_registry_is_read_in_few_requests(lying, source: MlflowSource, first: Calibrator) -> None:
     resolved = source.current()
     assert resolved == Resolved(name="cal", version="3", digest=first.digest)

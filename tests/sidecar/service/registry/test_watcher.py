@@ -343,6 +343,7 @@ def test_a_republished_calibrator_goes_in_force_under_its_new_number(make_watche
     assert len(changes.seen) == 2
 
 
+@pytest.mark.slow
 def test_readers_never_see_half_a_change(
     make_watcher, make_calibrator: Make, changes, make_shelf: MakeShelf
 ) -> None:

@@ -4,6 +4,8 @@ import random
 import threading
 from collections import Counter
 
+import pytest
+
 from sidecar import errors
 from sidecar.decision.labels import LabelState
 from sidecar.decision.tasks import TaskState
@@ -33,6 +35,7 @@ def run(work):
         raise failures[0]
 
 
+@pytest.mark.slow
 def test_sixteen_who_take_at_once_share_the_tasks(desk, make_person):
     count = 100
     for _ in range(count):
@@ -50,6 +53,7 @@ def test_sixteen_who_take_at_once_share_the_tasks(desk, make_person):
     assert desk.ledger.read(queue.tasks, states=[TaskState.LEASED]).total == count
 
 
+@pytest.mark.slow
 def test_sixteen_at_work_complete_everything_once(desk, make_person):
     """They take, decline, give back and complete at random, two by two on some tasks."""
     decisions = [desk.open(overlap=2 if number % 3 == 0 else 1) for number in range(45)]

@@ -1,5 +1,6 @@
 """The order of the queue: mandatory first, then by due time, and nothing starves."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -22,6 +23,7 @@ def test_mandatory_comes_first_then_what_is_due_first(desk, make_person):
     ]
 
 
+@pytest.mark.slow
 def test_an_ordinary_task_is_reached_under_a_stream_of_mandatory_ones(desk, make_person):
     """Each hour brings more mandatory tasks than one reviewer, who takes one an hour, can do."""
     ada = make_person("ada")
@@ -57,6 +59,7 @@ def test_whatever_comes_late_enough_stands_behind(mandatory, other, opened, late
         assert rank_at(other, later + other_due_in) > rank
 
 
+@pytest.mark.slow
 def test_what_is_taken_is_passed_over_and_pages_are_left_behind(desk, make_person):
     """More tasks stand in front than one page of the search holds, all of them taken or declined."""
     ada, bob = make_person("ada"), make_person("bob")

@@ -236,6 +236,7 @@ class QueueMachine(RuleBasedStateMachine):
                 assert kind is TaskKind.BATCH or not outcomes
 
 
+@pytest.mark.slow
 def test_the_queue_keeps_its_promises(make_desk, make_person, tmp_path):
     template = tmp_path / "template.db"
     made = make_desk(f"sqlite:///{template}")
