@@ -19,7 +19,7 @@ from typing import Self
 
 import msgspec
 
-from sidecar import errors
+from sidecar import durable_file, errors
 from sidecar.decision.records import Record, encode
 from sidecar.journal import segments
 from sidecar.journal.segments import Damage, Position, Quarantine, Recovery, Segment
@@ -339,7 +339,7 @@ def _read_identity(directory: Path, *, new: Callable[[], str]) -> str:
         if text.isalnum():
             return text
     text = new()
-    _replace(path, text + "\n", durable=True)
+    durable_file.replace(path, f"{text}\n".encode())
     return text
 
 
@@ -349,7 +349,8 @@ def _remember_released(directory: Path, position: Position) -> None:
     It is a hint and only the ledger's own position counts, so a failure to write it is of no matter.
     """
     with contextlib.suppress(OSError):
-        _replace(directory / _RELEASED, json.dumps([position.segment, position.offset]), durable=False)
+        place = json.dumps([position.segment, position.offset]).encode()
+        durable_file.replace(directory / _RELEASED, place, synced=False)
 
 
 def _recall_released(directory: Path) -> Position | None:
@@ -361,16 +362,3 @@ def _recall_released(directory: Path) -> Position | None:
     if type(segment) is not int or type(offset) is not int:
         return None
     return Position(segment, offset)
-
-
-def _replace(path: Path, text: str, *, durable: bool) -> None:
-    temporary = path.with_name(path.name + ".new")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="ascii") as file:
-        file.write(text)
-        if durable:
-            file.flush()
-            os.fsync(file.fileno())
-    temporary.replace(path)
-    if durable:
-        segments.sync_directory(path.parent)

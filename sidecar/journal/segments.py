@@ -17,6 +17,8 @@ from pathlib import Path
 
 import msgspec
 
+from sidecar import durable_file
+
 logger = logging.getLogger(__name__)
 
 CHUNK_BYTES = 1 << 20
@@ -140,21 +142,12 @@ def create(directory: Path, *, number: int, first_sequence: int) -> tuple[Segmen
     descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         os.fsync(descriptor)
-        sync_directory(directory)
+        durable_file.sync_directory(directory)
     except OSError:
         os.close(descriptor)
         path.unlink(missing_ok=True)
         raise
     return Segment(number=number, first_sequence=first_sequence, path=path), descriptor
-
-
-def sync_directory(directory: Path) -> None:
-    """Makes the directory's entries survive a loss of power."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def walk(path: Path, start: int, end: int, *, chunk_bytes: int = CHUNK_BYTES) -> Iterator[Frame | Damage]:

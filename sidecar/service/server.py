@@ -15,7 +15,7 @@ from types import FrameType
 
 from google.protobuf.internal import api_implementation
 
-from sidecar import ENGINE_VERSION, errors
+from sidecar import ENGINE_VERSION, durable_file, errors
 from sidecar.decision import identifiers
 from sidecar.decision.suspensions import Event
 from sidecar.journal.forwarder import Forwarder
@@ -264,9 +264,7 @@ def _data_directory(path: Path) -> Path:
 def _sidecar_id(data_dir: Path, now: float) -> str:
     path = data_dir / "sidecar_id"
     if not path.exists():
-        temporary = path.with_suffix(f".{os.getpid()}")
-        temporary.write_text(identifiers.uuid7(now), encoding="utf-8")
-        temporary.replace(path)
+        durable_file.replace(path, identifiers.uuid7(now).encode())
     return path.read_text(encoding="utf-8").strip()
 
 

@@ -1,7 +1,6 @@
 """`fit`: a labelled file into a calibrator document, and into the registry where that is asked for."""
 
 import argparse
-import contextlib
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -224,13 +223,10 @@ def _measure(dataset: "Dataset", chosen: "Selection", seed: int) -> "dict[str, E
 
 def _write(path: Path, calibrator: "calibrators.Calibrator") -> None:
     import calibrators
+    from sidecar import durable_file
     from training import errors
 
-    draft = path.with_name(f".{path.name}.draft")
     try:
-        draft.write_text(calibrators.dumps(calibrator) + "\n", encoding="utf-8")
-        os.replace(draft, path)
+        durable_file.replace(path, f"{calibrators.dumps(calibrator)}\n".encode(), private=False)
     except OSError as problem:
-        with contextlib.suppress(OSError):
-            draft.unlink(missing_ok=True)
         raise errors.RequestRefused(f"--out {path}: cannot be written ({problem.strerror})") from problem

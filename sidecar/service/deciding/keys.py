@@ -1,14 +1,11 @@
 """The secret keys of a deployment: one that makes decision ids, and the ones that draw audits."""
 
-import contextlib
 import json
-import os
 import secrets
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from sidecar import errors
+from sidecar import durable_file, errors
 
 KEY_BYTES = 32
 
@@ -100,23 +97,8 @@ def _stored(path: Path) -> tuple[str, dict[str, str]]:
 
 def _make(path: Path) -> None:
     fresh = {"decision": secrets.token_hex(KEY_BYTES), "audit": {"k1": secrets.token_hex(KEY_BYTES)}}
-    # Written aside and then linked: a sudden end leaves no half of a file, and of two processes that start at
-    # once, one makes the keys and the other reads them.
-    descriptor, aside = tempfile.mkstemp(prefix=f"{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            json.dump(fresh, file)
-            file.flush()
-            os.fsync(file.fileno())
-        with contextlib.suppress(FileExistsError):
-            os.link(aside, path)
-    finally:
-        os.unlink(aside)
-    directory = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+    # Of two processes that start at once, one makes the keys and the other reads them.
+    durable_file.create(path, json.dumps(fresh).encode())
 
 
 def _bytes(text: str, name: str) -> bytes:

@@ -1,7 +1,6 @@
 """The brake: the suspensions in force here. They act at once, survive, and spread over the ledger."""
 
 import logging
-import os
 import re
 import threading
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -11,7 +10,7 @@ from typing import Protocol
 import msgspec
 
 from calibrators.errors import TruebandError
-from sidecar import errors
+from sidecar import durable_file, errors
 from sidecar.decision import identifiers, suspension_scope, suspensions
 from sidecar.decision.records import Record
 from sidecar.decision.suspensions import Event, Resumption, Scope, Suspension, Suspensions
@@ -286,17 +285,7 @@ def write_suspensions(path: Path, known: Suspensions) -> None:
         OSError: it cannot be written.
     """
     body = msgspec.json.encode(_SuspensionFile(version=FILE_VERSION, events=known.events()))
-    aside = path.with_name(f"{path.name}.tmp")
-    with os.fdopen(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-        file.write(body)
-        file.flush()
-        os.fsync(file.fileno())
-    aside.replace(path)
-    directory = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+    durable_file.replace(path, body)
 
 
 def _unreadable(path: Path, cause: str) -> errors.SuspensionsUnreadable:

@@ -6,7 +6,6 @@ of the versions tell who did it and why. It never stands in the way of the chang
 
 import hashlib
 import logging
-import os
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -15,7 +14,7 @@ from typing import Protocol
 
 import msgspec
 
-from sidecar import errors
+from sidecar import durable_file, errors
 from sidecar.decision.records import Governance, GovernanceKind, Record
 from sidecar.dialect import Place
 from sidecar.service.in_force.policy_file import PolicyInForce
@@ -201,10 +200,4 @@ def write_last_seen(path: Path, seen: LastSeen) -> None:
     Raises:
         OSError: it cannot be written.
     """
-    draft = path.with_suffix(".draft")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    with open(descriptor, "wb") as file:
-        file.write(msgspec.json.encode(seen))
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(draft, path)
+    durable_file.replace(path, msgspec.json.encode(seen))

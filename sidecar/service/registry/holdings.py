@@ -4,9 +4,7 @@ import hashlib
 import json
 import logging
 import math
-import os
 import re
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -15,6 +13,7 @@ from types import MappingProxyType
 import calibrators
 from calibrators import Calibrator
 from calibrators.errors import TruebandError
+from sidecar import durable_file
 from sidecar.decision import records
 from sidecar.service.registry import fetch
 from sidecar.service.registry.slots import CalibratorInForce, ChallengerSlot, Expectation, Slot
@@ -251,7 +250,7 @@ class CalibratorCache:
         text = json.dumps({"sha256": _checksum(body), "body": body})
         try:
             self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._replace(self.path(slot), text.encode())
+            durable_file.replace(self.path(slot), text.encode())
         except OSError as error:
             raise CacheUnusable(f"{self.path(slot)} cannot be written: {error.strerror}") from error
 
@@ -286,32 +285,11 @@ class CalibratorCache:
         """
         try:
             self.path(slot).unlink(missing_ok=True)
-            self._sync_directory()
+            durable_file.sync_directory(self._directory)
         except FileNotFoundError:
             return
         except OSError as error:
             raise CacheUnusable(f"{self.path(slot)} cannot be removed: {error.strerror}") from error
-
-    def _replace(self, path: Path, data: bytes) -> None:
-        # mkstemp makes the file with mode 0600.
-        descriptor, temporary = tempfile.mkstemp(prefix=path.stem[:40], suffix=".tmp", dir=self._directory)
-        try:
-            with open(descriptor, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
-        self._sync_directory()
-
-    def _sync_directory(self) -> None:
-        descriptor = os.open(self._directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def _checksum(body: str) -> str:
