@@ -101,3 +101,10 @@ def snapshot(arguments: argparse.Namespace) -> "AbstractContextManager[Ledger]":
     from sidecar.ledger.snapshot import open_snapshot  # the other commands need not wait for the database
 
     return open_snapshot(ledger_url(arguments))
+
+
+def ledger_in_place(arguments: argparse.Namespace) -> "AbstractContextManager[Ledger]":
+    """The ledger itself that the flags of `add_ledger` name, for what is soon read."""
+    from sidecar.ledger.snapshot import open_in_place
+
+    return open_in_place(ledger_url(arguments))

@@ -32,7 +32,7 @@ def add_parser(subparsers: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Prints the explanation."""
-    with shell.snapshot(arguments) as ledger, ledger.reading() as at:
+    with shell.ledger_in_place(arguments) as ledger, ledger.reading() as at:
         stored = queries.decision(at, arguments.decision_id)
         if stored is None:
             raise errors.NotFound(f"the ledger has no decision {arguments.decision_id!r}")

@@ -1,4 +1,4 @@
-"""A still picture of the ledger, for training: it may read for minutes and must hold up nobody."""
+"""The ledger as commands open it beside a sidecar that writes to it: they change nothing and hold up nobody."""
 
 import contextlib
 import sqlite3
@@ -28,23 +28,40 @@ def open_snapshot(url: str) -> Iterator[Ledger]:
     """
     source = _sqlite_file(url)
     if source is None:
-        with Ledger(url) as ledger:
-            if not ledger.check_revision():
-                raise errors.LedgerUnavailable(
-                    "the ledger is empty or of an older version: start a sidecar of this version with it once"
-                )
+        with _current(url) as ledger:
             yield ledger
         return
-    if not source.is_file():
-        raise errors.LedgerUnavailable(
-            f"there is no ledger at {source}: a sidecar makes it when it first runs"
-        )
     with tempfile.TemporaryDirectory(prefix="trueband-ledger-") as directory:
         copy = Path(directory) / "ledger.db"
         _copy(source, copy)
         with Ledger(f"sqlite:///{copy}") as ledger:
             ledger.migrate()
             yield ledger
+
+
+@contextlib.contextmanager
+def open_in_place(url: str) -> Iterator[Ledger]:
+    """The ledger itself, for what is soon read: nothing is copied, however large it is, and nothing can be written.
+
+    Raises:
+        errors.LedgerUnavailable: there is no ledger, or it cannot be read by this version.
+        errors.SettingsRefused: the URL cannot be used.
+    """
+    source = _sqlite_file(url)
+    if source is not None:
+        url = f"sqlite:///file:{quote(str(source.absolute()))}?mode=ro&uri=true"
+    with _current(url) as ledger:
+        yield ledger
+
+
+@contextlib.contextmanager
+def _current(url: str) -> Iterator[Ledger]:
+    with Ledger(url) as ledger:
+        if not ledger.check_revision():
+            raise errors.LedgerUnavailable(
+                "the ledger is empty or of an older version: start a sidecar of this version with it once"
+            )
+        yield ledger
 
 
 def _sqlite_file(url: str) -> Path | None:
@@ -56,7 +73,12 @@ def _sqlite_file(url: str) -> Path | None:
         return None
     if not parsed.database or parsed.database == ":memory:":
         raise errors.SettingsRefused("a ledger in memory cannot be read from outside: write sqlite:///PATH")
-    return Path(parsed.database)
+    source = Path(parsed.database)
+    if not source.is_file():
+        raise errors.LedgerUnavailable(
+            f"there is no ledger at {source}: a sidecar makes it when it first runs"
+        )
+    return source
 
 
 def _copy(source: Path, target: Path) -> None:

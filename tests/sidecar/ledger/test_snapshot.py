@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from sidecar import errors
-from sidecar.ledger import database, intake, labelled, queries
-from sidecar.ledger.snapshot import open_snapshot
+from sidecar.ledger import database, intake, labelled, queries, snapshot
+from sidecar.ledger.snapshot import open_in_place, open_snapshot
 from sidecar.ledger.store import Ledger
 from tests import builders
 
@@ -17,27 +17,27 @@ def test_reads_what_was_there_and_not_what_came_later(tmp_path: Path) -> None:
     with Ledger(url) as ledger:
         ledger.migrate()
         ledger.write(intake.take_in, [builders.decision(1), builders.label(1)])
-        with open_snapshot(url) as snapshot:
+        with open_snapshot(url) as still:
             ledger.write(intake.take_in, [builders.decision(2), builders.label(2)])  # the sidecar goes on
-            found = snapshot.read(labelled.labelled, "lead-classifier")
+            found = still.read(labelled.labelled, "lead-classifier")
             assert [each.decision.decision_id for each in found] == ["decision-000001"]
-        with open_snapshot(url) as snapshot:
-            assert len(snapshot.read(labelled.labelled, "lead-classifier")) == 2
+        with open_snapshot(url) as still:
+            assert len(still.read(labelled.labelled, "lead-classifier")) == 2
 
 
 def test_every_database_can_be_read(ledger: Ledger, ledger_url: str) -> None:
     ledger.write(intake.take_in, [builders.decision(1), builders.label(1)])
-    with open_snapshot(ledger_url) as snapshot:
-        assert len(snapshot.read(labelled.labelled, "lead-classifier")) == 1
+    with open_snapshot(ledger_url) as still:
+        assert len(still.read(labelled.labelled, "lead-classifier")) == 1
 
 
 def test_what_is_done_to_the_copy_stays_there(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/l.db"
     with Ledger(url) as ledger:
         ledger.migrate()
-    with open_snapshot(url) as snapshot:
-        snapshot.write(intake.take_in, [builders.decision(1)])
-        assert snapshot.read(queries.decision, "decision-000001") is not None
+    with open_snapshot(url) as still:
+        still.write(intake.take_in, [builders.decision(1)])
+        assert still.read(queries.decision, "decision-000001") is not None
     with Ledger(url) as ledger:
         assert ledger.read(queries.decision, "decision-000001") is None
 
@@ -48,15 +48,50 @@ def test_a_ledger_at_rest_can_be_read_wherever_it_lies(tmp_path: Path, name: str
     with Ledger(url) as ledger:
         ledger.migrate()
         ledger.write(intake.take_in, [builders.decision(1)])
-    with open_snapshot(url) as snapshot:
-        assert snapshot.read(queries.decision, "decision-000001") is not None
+    for opened in (open_snapshot, open_in_place):
+        with opened(url) as ledger:
+            assert ledger.read(queries.decision, "decision-000001") is not None
+
+
+def test_in_place_nothing_is_copied(ledger: Ledger, ledger_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    ledger.write(intake.take_in, [builders.decision(1)])
+    monkeypatch.setattr(snapshot, "_copy", None)
+    with open_in_place(ledger_url) as here, here.reading() as at:
+        assert queries.decision(at, "decision-000001") is not None
+        ledger.write(intake.take_in, [builders.decision(2)])  # the sidecar goes on
+        assert queries.decision(at, "decision-000002") is None, "a reading sees one moment"
+    with open_in_place(ledger_url) as here:
+        assert here.read(queries.decision, "decision-000002") is not None
+
+
+def test_in_place_sqlite_cannot_be_written(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/l.db"
+    with Ledger(url) as ledger:
+        ledger.migrate()
+    with open_in_place(url) as here, pytest.raises(errors.LedgerUnavailable, match="readonly"):
+        here.write(intake.take_in, [builders.decision(1)])
+
+
+def test_in_place_there_must_be_a_ledger_of_this_version(tmp_path: Path) -> None:
+    with (
+        pytest.raises(errors.LedgerUnavailable, match="no ledger at"),
+        open_in_place(f"sqlite:///{tmp_path}/l.db"),
+    ):
+        pass
+    with Ledger(f"sqlite:///{tmp_path}/l.db") as ledger, pytest.raises(errors.LedgerUnavailable):
+        ledger.read(queries.decision, "x")
+    with (
+        pytest.raises(errors.LedgerUnavailable, match="empty or of an older"),
+        open_in_place(f"sqlite:///{tmp_path}/l.db"),
+    ):
+        pass
 
 
 def test_an_older_ledger_is_upgraded_in_the_copy_alone(tmp_path: Path) -> None:
     sqlite3.connect(tmp_path / "l.db").close()
     (tmp_path / "l.db").touch()
-    with open_snapshot(f"sqlite:///{tmp_path}/l.db") as snapshot:
-        assert snapshot.read(labelled.labelled, "lead-classifier") == []
+    with open_snapshot(f"sqlite:///{tmp_path}/l.db") as still:
+        assert still.read(labelled.labelled, "lead-classifier") == []
     assert (tmp_path / "l.db").stat().st_size == 0
 
 
