@@ -79,6 +79,13 @@ def _lines(status: admin_pb2.GetStatusResponse) -> Iterator[str]:
         f"journal     {journal.backlog_records} records not yet in the ledger (oldest {_about(journal.backlog_age)}), "
         f"{journal.size_bytes / 2**20:.1f} of {journal.max_size_bytes / 2**20:.0f} MiB"
     )
+    if journal.corrupt_bytes:
+        yield (
+            f"            DAMAGED: {journal.corrupt_bytes} bytes among acknowledged records; they are kept beside "
+            "the journal as *.corrupt, and the log says which"
+        )
+    if journal.cut_bytes:
+        yield f"            {journal.cut_bytes} bytes of a write that never ended were cut off; nothing acknowledged"
     if journal.last_error:
         yield f"            LEDGER: {journal.last_error}"
     yield f"mandatory decisions without a person: {status.mandatory_without_human_total}"

@@ -226,6 +226,9 @@ def _refresh(control: Control) -> None:
         forwarder = control.forwarder.status()
         control.metrics.backlog_records.set(forwarder.backlog_records)
         control.metrics.backlog_seconds.set(forwarder.backlog_age_seconds)
+        recovery = control.journal.recovery
+        control.metrics.journal_damage.labels("corrupt").set(recovery.corrupt_bytes)
+        control.metrics.journal_damage.labels("cut").set(recovery.cut_bytes)
         left_alone = control.connections.left_alone()
         for model in control.connections.chains():
             control.metrics.secondary_left_alone.labels(model).set(model in left_alone)

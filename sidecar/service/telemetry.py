@@ -129,6 +129,12 @@ class Metrics:
         self.backlog_seconds = Gauge(
             "trueband_journal_backlog_seconds", "Age of the oldest of them.", registry=self.registry
         )
+        self.journal_damage = Gauge(
+            "trueband_journal_damaged_bytes",
+            "Bytes found damaged since the start: corrupt among acknowledged records, cut of a write that never ended.",
+            ("kind",),
+            registry=self.registry,
+        )
 
     def decided(self, decisions: Sequence[Decision]) -> None:
         """Counts recorded answers, and the fallback steps that led to them."""

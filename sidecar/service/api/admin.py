@@ -151,6 +151,8 @@ class AdminServicer(admin_pb2_grpc.AdminServiceServicer):
                 if forwarder.last_forwarded_at is None
                 else responses.timestamp(forwarder.last_forwarded_at)
             ),
+            corrupt_bytes=journal.recovery.corrupt_bytes,
+            cut_bytes=journal.recovery.cut_bytes,
         )
 
 

@@ -1,6 +1,7 @@
 """Registry, ledger or disk away: the service starts, answers as promised, and loses nothing."""
 
 import shutil
+import urllib.request
 
 import grpc
 import pytest
@@ -9,6 +10,7 @@ from grpc_status import rpc_status
 from trueband.v1 import admin_pb2, decision_pb2, evidence_pb2, review_pb2, routing_pb2
 
 from calibrators import AppliesTo, Calibrator, Platt
+from sidecar import cli
 from sidecar.decision import recompute
 from sidecar.ledger import artifacts, queries
 
@@ -223,3 +225,39 @@ def test_a_full_journal_is_uncertain_even_over_a_restart_until_the_ledger_is_bac
         assert document is not None
         verdict = recompute.recompute(stored.answers[0], policy, document)
         assert recompute.differences(stored.answers[0], verdict) == []
+
+
+def test_what_a_failing_disk_did_to_the_journal_is_in_the_status_and_the_metrics(
+    make_sidecar, free_port, capsys
+) -> None:
+    sidecar = make_sidecar()
+    sidecar.write_calibrator()
+    sidecar.start("--ledger-url", away(sidecar))
+    for _ in range(3):
+        assert sidecar.ask(0.95).decision.may_act
+    sidecar.kill()
+    path = max((sidecar.data_dir / "journal").glob("*.journal"), key=lambda each: each.stat().st_size)
+    content = bytearray(path.read_bytes())
+    content[200] ^= 0xFF  # within a record
+    path.write_bytes(content[:-5])  # and a write that never ended
+
+    metrics = f"127.0.0.1:{free_port()}"
+    sidecar.start("--ledger-url", away(sidecar), "--metrics-listen", metrics)
+    status = sidecar.status().journal
+    assert status.corrupt_bytes > 0
+    assert status.cut_bytes > 0
+    damage = {"corrupt": status.corrupt_bytes, "cut": status.cut_bytes}
+
+    def told() -> bool:
+        with urllib.request.urlopen(f"http://{metrics}/metrics") as response:
+            text = response.read().decode()
+        return all(
+            f'trueband_journal_damaged_bytes{{kind="{kind}"}} {float(size)}' in text
+            for kind, size in damage.items()
+        )
+
+    sidecar.until(told, "the metrics say it")
+    assert cli.main(["status", "--address", sidecar.address]) == 0
+    out = capsys.readouterr().out
+    assert f"DAMAGED: {status.corrupt_bytes} bytes among acknowledged records" in out
+    assert f"{status.cut_bytes} bytes of a write that never ended were cut off" in out
