@@ -27,11 +27,12 @@ demo: install  ## watch the main job, end to end, on real data
 test: install  ## run all tests, on all cores
 	@$(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist worksteal
 
-quick: install  ## ruff on what changed, and the tests that start nothing
+quick: install  ## ruff on what changed, and the tests that start nothing, with fewer examples
 	@git diff --name-only --diff-filter=d HEAD -- '*.py' | xargs --no-run-if-empty $(BIN)/ruff check
 	@git diff --name-only --diff-filter=d HEAD -- '*.py' | xargs --no-run-if-empty $(BIN)/ruff format --check
 	@$(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist worksteal \
-		-m "not process and not chart and not slow"
+		--ignore tests/helm --ignore tests/loop --ignore tests/sidecar/running \
+		--hypothesis-profile quick -m "not process and not slow"
 
 lint: install  ## ruff, mypy --strict, import contracts, fresh generated code, buf where node is
 	@$(BIN)/ruff format --check .

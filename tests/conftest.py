@@ -14,9 +14,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Protocol
 
+import hypothesis
 import pytest
 
 from calibrators import Calibrator, mlflow_flavor
+
+hypothesis.settings.register_profile("quick", max_examples=20)  # of `make quick`
 
 SERVER_START_SECONDS = 120.0
 STARTED_BY = frozenset({"mlflow_server", "postgresql", "make_sidecar", "make_shared_sidecar", "local"})
@@ -32,8 +35,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             asked.add(item.callspec.params.get("database_url"))
         if asked & STARTED_BY:
             item.add_marker("process")
-        if "chart" in asked:
-            item.add_marker("chart")
 
 
 @pytest.fixture(scope="session")

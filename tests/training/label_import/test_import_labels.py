@@ -15,6 +15,8 @@ from calibrators import AppliesTo, Calibrator, Identity
 from training import cli
 from training.demo import processes
 
+pytestmark = pytest.mark.process
+
 Capture = pytest.CaptureFixture[str]
 SOURCE = ("--source", "crm")
 
