@@ -36,6 +36,7 @@ from sidecar.service.in_force.brake import Brake
 from sidecar.service.in_force.observer import Observer
 from sidecar.service.in_force.policy_file import PolicyFile, PolicyInForce
 from sidecar.service.in_force.shadow import Shadow
+from sidecar.service.recorder import Preface
 from sidecar.service.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -110,7 +111,7 @@ def _assemble(settings: Settings, clock: Callable[[], float], stack: contextlib.
         suspended=lambda: brake.active,
     )
     connections.put_in_force(connections.prepare(policy_file.current.loaded.policy.models))
-    recorder = in_force.Preface(
+    recorder = Preface(
         journal,
         [
             # At the same moment, or the start would end what was read just before it.

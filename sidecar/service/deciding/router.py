@@ -5,17 +5,18 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal
 
 from sidecar import errors
 from sidecar.decision.query import Query
-from sidecar.decision.records import Decision, Label, Record
+from sidecar.decision.records import Decision, Label
 from sidecar.policy.actions import AUTOMATIC_ACTIONS
 from sidecar.service.deciding.answers import Answer
 from sidecar.service.deciding.decider import Decider, QueueHealth, unrecorded
 from sidecar.service.deciding.idempotency import IdempotencyWindow
 from sidecar.service.deciding.request_floors import suspended_since
 from sidecar.service.deciding.snapshot import Snapshot
+from sidecar.service.recorder import Recorder
 from sidecar.service.telemetry import Metrics
 
 logger = logging.getLogger(__name__)
@@ -33,13 +34,6 @@ class LabelReceipt:
     status: Literal["ACCEPTED", "DUPLICATE", "REJECTED"]
     reason: str = ""
     message: str = ""
-
-
-class Recorder(Protocol):
-    """The journal, as the router sees it."""
-
-    def append(self, records: Sequence[Record], *, durable: bool) -> None:
-        """Keeps the records; raises errors.JournalUnavailable if it cannot."""
 
 
 Observe = Callable[[Sequence[Decision], Snapshot], None]

@@ -5,16 +5,16 @@ import re
 import threading
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
 
 import msgspec
 
 from calibrators.errors import TruebandError
 from sidecar import durable_file, errors
 from sidecar.decision import identifiers, suspension_scope, suspensions
-from sidecar.decision.records import Record
 from sidecar.decision.suspensions import Event, Resumption, Scope, Suspension, Suspensions
 from sidecar.policy.tables import ModelTable
+from sidecar.service.polling import PollingThread
+from sidecar.service.recorder import Recorder
 
 logger = logging.getLogger(__name__)
 
@@ -28,13 +28,6 @@ MOST_EXPLANATION_BYTES = 4096
 
 FILE_VERSION = 1
 MAX_FILE_BYTES = 16 << 20
-
-
-class Recorder(Protocol):
-    """The journal, as the brake sees it."""
-
-    def append(self, records: Sequence[Record], *, durable: bool) -> None:
-        """Keeps the records; raises errors.JournalUnavailable if it cannot."""
 
 
 class Brake:
@@ -72,13 +65,11 @@ class Brake:
         self._journal = journal
         self._tables = tables
         self._ledger_events = ledger_events
-        self._poll_seconds = poll_seconds
         self._clock = clock
         self._new_id = new_id
         self._lock = threading.Lock()
-        self._stopping = threading.Event()
         self._looked = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="brake", daemon=True)
+        self._thread = PollingThread("brake_look", self._follow, interval_seconds=poll_seconds, at_once=True)
         self._known = self._kept = read_suspensions(path)
         self.last_error = ""
         self.active: tuple[Suspension, ...] = self._known.active()
@@ -97,9 +88,7 @@ class Brake:
 
     def stop(self) -> None:
         """Ends following the ledger."""
-        self._stopping.set()
-        if self._thread.is_alive():
-            self._thread.join(STOP_SECONDS)
+        self._thread.stop(STOP_SECONDS)
 
     def suspend(self, scope: Scope, *, explanation: str, suspended_by: str) -> Suspension:
         """Suspends at once what the scope covers; durable when this returns.
@@ -215,20 +204,17 @@ class Brake:
             "ledger within seconds"
         )
 
-    def _watch(self) -> None:
-        while True:
-            try:
-                self.look()
-                self.last_error = ""
-            except TruebandError as error:
-                self._say(str(error))
-            except Exception:
-                # The watch must outlive whatever a ledger can contain.
-                logger.exception("brake_look_failed")
-                self._say("internal error; the log has the cause")
+    def _follow(self) -> None:
+        try:
+            self.look()
+            self.last_error = ""
+        except TruebandError as error:
+            self._say(str(error))
+        except Exception:
+            self._say("internal error; the log has the cause")
+            raise
+        finally:
             self._looked.set()
-            if self._stopping.wait(self._poll_seconds):
-                return
 
     def _say(self, cause: str) -> None:
         if cause != self.last_error:

@@ -10,14 +10,14 @@ import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
 
 import msgspec
 
 from sidecar import durable_file, errors
-from sidecar.decision.records import Governance, GovernanceKind, Record
+from sidecar.decision.records import Governance, GovernanceKind
 from sidecar.dialect import Place
 from sidecar.service.in_force.policy_file import PolicyInForce
+from sidecar.service.recorder import Recorder
 
 logger = logging.getLogger(__name__)
 
@@ -29,13 +29,6 @@ MOST_PENDING = 1000
 MOST_TOLD = 10_000
 MOST_NAME, MOST_TEXT = 256, 4096
 MOST_BYTES = 1 << 20
-
-
-class Recorder(Protocol):
-    """The journal, as governance sees it."""
-
-    def append(self, records: Sequence[Record], *, durable: bool) -> None:
-        """Keeps the records; raises errors.JournalUnavailable if it cannot."""
 
 
 class LastSeen(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -1,13 +1,8 @@
 """What the journal is told when something goes in force, so that every digest can be read back for ever."""
 
-import contextlib
-import threading
-from collections.abc import Sequence
-
 import calibrators
-from sidecar import ENGINE_VERSION, errors
+from sidecar import ENGINE_VERSION
 from sidecar.decision.records import Artifact, InForce, Record
-from sidecar.journal.journal import Journal
 from sidecar.ledger.queries import SIDECAR_SLOT
 from sidecar.service.in_force.policy_file import PolicyInForce
 from sidecar.service.registry import CalibratorInForce, Slot
@@ -61,30 +56,3 @@ def started(sidecar_id: str, *, now: float) -> list[Record]:
 def stopped(sidecar_id: str, *, now: float) -> list[Record]:
     """That the sidecar stopped, which ends everything that it had in force."""
     return [InForce(sidecar_id=sidecar_id, slot=SIDECAR_SLOT, since=now)]
-
-
-class Preface:
-    """A journal in which some records must stand before any other that is appended here.
-
-    A full journal must not keep a service from starting: it answers that it cannot record, until there is
-    room again. Then what decisions refer to goes in first, or with them.
-    """
-
-    def __init__(self, journal: Journal, records: Sequence[Record]) -> None:
-        self._journal = journal
-        self._pending = tuple(records)
-        self._lock = threading.Lock()
-
-    def append(self, records: Sequence[Record], *, durable: bool) -> None:
-        """Appends to the journal, all or none; see `Journal.append`."""
-        if not self._pending:
-            self._journal.append(records, durable=durable)
-            return
-        with self._lock:
-            self._journal.append([*self._pending, *records], durable=durable or bool(self._pending))
-            self._pending = ()
-
-    def flush(self) -> None:
-        """Appends what is still pending, if there is room."""
-        with contextlib.suppress(errors.JournalUnavailable):
-            self.append((), durable=True)

@@ -1,13 +1,13 @@
 """The observer: hands answered decisions to whoever learns from them, away from the request path."""
 
 import logging
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
 
 from sidecar.decision.records import Decision
 from sidecar.service.deciding.snapshot import Snapshot
+from sidecar.service.polling import PollingThread
 from sidecar.service.telemetry import Metrics
 
 logger = logging.getLogger(__name__)
@@ -52,10 +52,12 @@ class Observer:
         self._flush_seconds = flush_seconds
         self._monotonic = monotonic
         self._queue: deque[tuple[Decision, Snapshot]] = deque()
-        self._stopping = threading.Event()
         self._deadline = float("inf")
+        self._flush_at = float("-inf")
         self._failed: set[str] = set()
-        self._thread = threading.Thread(target=self._run, name="observer", daemon=True)
+        self._thread = PollingThread(
+            "observer", self._observe, interval_seconds=POLL_SECONDS, at_once=True, last=self._finish
+        )
 
     def note(self, decisions: Sequence[Decision], snapshot: Snapshot) -> None:
         """Takes decisions that were answered. Neither waits nor raises."""
@@ -72,26 +74,24 @@ class Observer:
     def stop(self, timeout: float) -> bool:
         """Empties the queue, for at most so many seconds, and ends; whether it did."""
         self._deadline = self._monotonic() + timeout
-        self._stopping.set()
-        self._thread.join(timeout)
-        return not self._thread.is_alive()
+        return self._thread.stop(timeout)
 
-    def _run(self) -> None:
-        self._guarded(self._prepare)
-        flush_at = self._monotonic() + self._flush_seconds
-        while True:
-            stopping = self._stopping.is_set()
-            began = self._monotonic()
-            taken = self._empty(CHUNK)
-            if self._monotonic() >= flush_at:
-                self._guarded(self._flush)
-                flush_at = self._monotonic() + self._flush_seconds
-            if stopping:
-                if not taken or self._monotonic() > self._deadline:
-                    break
-                continue
-            spent = self._monotonic() - began
-            self._stopping.wait(spent * (1.0 - SHARE) / SHARE if taken == CHUNK else POLL_SECONDS)
+    def _observe(self) -> float:
+        """Hands on what waits, and flushes when it is time; how long calls come first then, in seconds."""
+        if self._flush_at == float("-inf"):
+            self._guarded(self._prepare)
+            self._flush_at = self._monotonic() + self._flush_seconds
+        began = self._monotonic()
+        taken = self._empty(CHUNK)
+        if self._monotonic() >= self._flush_at:
+            self._guarded(self._flush)
+            self._flush_at = self._monotonic() + self._flush_seconds
+        spent = self._monotonic() - began
+        return spent * (1.0 - SHARE) / SHARE if taken == CHUNK else POLL_SECONDS
+
+    def _finish(self) -> None:
+        while self._empty(CHUNK) and self._monotonic() <= self._deadline:
+            pass
         self._guarded(self._flush)
 
     def _empty(self, most: int) -> int:

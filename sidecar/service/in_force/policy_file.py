@@ -15,6 +15,7 @@ from sidecar.policy.detectors import CompiledDetector
 from sidecar.policy.floors_file import LoadedFloors
 from sidecar.policy.loading import LoadedPolicy
 from sidecar.policy.tables import ModelTable
+from sidecar.service.polling import PollingThread
 
 logger = logging.getLogger(__name__)
 
@@ -90,9 +91,7 @@ class PolicyFile:
         self._floors_path = floors
         self._clock = clock
         self._on_change = on_change
-        self._interval_seconds = interval_seconds
         self._suspended = suspended
-        self._stopping = threading.Event()
         self._lock = threading.Lock()
         self._last_texts = self._texts()
         self._last_suspended: Sequence[Suspension] = ()
@@ -103,7 +102,7 @@ class PolicyFile:
             unused = floors_file.unused(self.current.tables, self.current.floors.floors)
             if unused:
                 logger.warning("floors_name_unknown_models", extra={"fields": {"models": list(unused)}})
-        self._thread = threading.Thread(target=self._watch, name="policy-file", daemon=True)
+        self._thread = PollingThread("policy_watch", self.look, interval_seconds=interval_seconds)
 
     def start(self) -> None:
         """Begins to watch."""
@@ -111,9 +110,7 @@ class PolicyFile:
 
     def stop(self) -> None:
         """Ends the watch."""
-        self._stopping.set()
-        if self._thread.is_alive():
-            self._thread.join()
+        self._thread.stop()
 
     def look(self) -> None:
         """Takes over changed files, or keeps what is in force and says in `last_error` why."""
@@ -205,11 +202,3 @@ class PolicyFile:
         if cause != self.last_error:
             logger.error("policy_refused", extra={"fields": {"cause": cause}})
         self.last_error = cause
-
-    def _watch(self) -> None:
-        while not self._stopping.wait(self._interval_seconds):
-            try:
-                self.look()
-            except Exception:
-                # The watch must outlive whatever a file can contain.
-                logger.exception("policy_watch_failed")

@@ -12,9 +12,9 @@ from sidecar.service.deciding.snapshot import Snapshot
 from sidecar.service.in_force import in_force
 from sidecar.service.in_force.alias_trace import AliasTrace
 from sidecar.service.in_force.governance import GovernanceLog
-from sidecar.service.in_force.in_force import Preface
 from sidecar.service.in_force.policy_file import PolicyInForce
 from sidecar.service.in_force.recent_inputs import RecentInputs
+from sidecar.service.recorder import Recorder
 from sidecar.service.registry import CalibratorInForce, RegistryWatcher, Slot
 
 
@@ -53,7 +53,7 @@ def prepare(
     *,
     sidecar_id: str,
     journal: Journal,
-    recorder: Preface,
+    recorder: Recorder,
     snapshot: Callable[[], Snapshot],
     poll_seconds: float,
     clock: Callable[[], float],

@@ -2,14 +2,14 @@
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from collections.abc import Callable, Mapping
 
 from sidecar import errors, times
 from sidecar.decision import identifiers, shift
-from sidecar.decision.records import Decision, Record, ShadowCounts, ShadowPair
+from sidecar.decision.records import Decision, ShadowCounts, ShadowPair
 from sidecar.policy.actions import AnswerSource, Intent
 from sidecar.service.deciding.snapshot import Snapshot, slot_of
+from sidecar.service.recorder import Recorder
 from sidecar.service.registry import CalibratorInForce, Slot
 from sidecar.service.telemetry import Metrics
 
@@ -18,13 +18,6 @@ logger = logging.getLogger(__name__)
 
 _Key = tuple[int, str, str, str]
 """Day, model, digest of the champion, digest of the challenger."""
-
-
-class Recorder(Protocol):
-    """The journal, as the shadow sees it."""
-
-    def append(self, records: Sequence[Record], *, durable: bool) -> None:
-        """Keeps the records; raises errors.JournalUnavailable if it cannot."""
 
 
 class Shadow:

@@ -11,12 +11,18 @@ from typing import Protocol
 
 from calibrators.errors import CalibratorRefused
 from sidecar.errors import RegistryFailure
+from sidecar.service.polling import PollingThread
 from sidecar.service.registry import fetch, mlflow_source, sources
 from sidecar.service.registry.fetch import Fetch, SlotJudge
 from sidecar.service.registry.holdings import CacheUnusable, Holdings, OnChange
 from sidecar.service.registry.slots import CalibratorInForce, Expectation, Slot, SlotStatus
 from sidecar.service.registry.sources import Resolved, Source
 from sidecar.service.registry.watch import Watch
+
+RETRY_SECONDS = 1.0
+"""The pause after what should not have happened."""
+
+LONGEST_WAIT_SECONDS = 60.0
 
 _log = logging.getLogger(__name__)
 
@@ -101,8 +107,13 @@ class RegistryWatcher:
         self._jitter = jitter
         self._changed = threading.Condition(threading.RLock())
         self._watches = {slot: Watch(slot, expected) for slot, expected in sorted(slots.items())}
-        self._thread: threading.Thread | None = None
-        self._stopping = False
+        self._thread = PollingThread(
+            "calibrator_refresh",
+            self._turn,
+            interval_seconds=RETRY_SECONDS,
+            at_once=True,
+            last=self._announce,
+        )
 
     def current(self) -> Mapping[Slot, CalibratorInForce]:
         """What is in force, as one immutable mapping that no later change touches."""
@@ -135,22 +146,13 @@ class RegistryWatcher:
         Raises:
             RuntimeError: it was started before.
         """
-        with self._changed:
-            if self._thread is not None:
-                raise RuntimeError("the watcher was started before")
-            self._thread = threading.Thread(target=self._run, name="calibrator-refresh", daemon=True)
-            self._thread.start()
+        self._thread.start()
 
     def stop(self, timeout: float = 5.0) -> bool:
         """Ends the refresh thread; whether it ended within `timeout` seconds. What is in force stays so."""
-        with self._changed:
-            self._stopping = True
-            self._changed.notify_all()
-            thread = self._thread
-        if thread is None:
-            return True
-        thread.join(timeout)
-        return not thread.is_alive()
+        self._thread.end()
+        self._announce()
+        return self._thread.stop(timeout)
 
     def reload_now(self, model: str | None = None, timeout: float = 10.0) -> tuple[SlotStatus, ...]:
         """Asks the sources at once, again for what they refused, and waits until all are through.
@@ -166,7 +168,7 @@ class RegistryWatcher:
                 if model is None or slot.model == model
             }
             asked = {slot: self._watches[slot] for slot in wanted}
-            self._changed.notify_all()
+            self._thread.wake()
             self._changed.wait_for(
                 lambda: (
                     not self._running()
@@ -198,6 +200,7 @@ class RegistryWatcher:
                 if watch is not before.get(slot) and watch.known is None:
                     self._restore(watch)
             self._changed.notify_all()
+        self._thread.wake()
 
     def _continued(self, old: Watch | None, slot: Slot, expected: Expectation) -> Watch:
         if old is None or old.expected == expected:
@@ -219,33 +222,22 @@ class RegistryWatcher:
             watch.fail(error, self._clock())
 
     def _running(self) -> bool:
-        return self._thread is not None and self._thread.is_alive() and not self._stopping
+        return self._thread.is_alive() and not self._thread.stopping
 
-    def _run(self) -> None:
-        while not self._stopping:
-            try:
-                watch = self._next()
-                if watch is not None:
-                    self._attempt(watch)
-            except BaseException:
-                # Whatever it is, a sidecar that silently stopped refreshing would be worse.
-                _log.exception("calibrator_refresh_failed")
-                with self._changed:
-                    self._changed.wait(1.0)
+    def _announce(self) -> None:
+        """Wakes whoever waits for what the thread does."""
         with self._changed:
             self._changed.notify_all()
 
-    def _next(self) -> Watch | None:
-        """The watch that is due; None after waiting for one."""
+    def _turn(self) -> float:
+        """Asks the source that is due, if one is; the seconds until the next one."""
         with self._changed:
-            if self._stopping:
-                return None
             watch = min(self._watches.values(), key=lambda each: each.due, default=None)
-            wait = 60.0 if watch is None else watch.due - self._monotonic()
-            if wait <= 0:
-                return watch
-            self._changed.wait(min(wait, 60.0))
-            return None
+            wait = LONGEST_WAIT_SECONDS if watch is None else watch.due - self._monotonic()
+        if watch is None or wait > 0:
+            return min(wait, LONGEST_WAIT_SECONDS)
+        self._attempt(watch)
+        return 0.0
 
     def _attempt(self, watch: Watch) -> None:
         with self._changed:

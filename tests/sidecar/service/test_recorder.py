@@ -5,7 +5,7 @@ import pytest
 from sidecar import errors
 from sidecar.decision.records import Artifact, InForce, decode
 from sidecar.journal.journal import Journal
-from sidecar.service.in_force import in_force
+from sidecar.service.recorder import Preface
 
 FIRST = [
     Artifact(digest="sha256:p", kind="policy", body="{}"),
@@ -35,7 +35,7 @@ class Full:
 
 def test_with_room_it_goes_in_at_once_and_once(tmp_path) -> None:
     with Journal(tmp_path) as journal:
-        preface = in_force.Preface(journal, FIRST)
+        preface = Preface(journal, FIRST)
         preface.flush()
         preface.flush()
         preface.append([LATER], durable=False)
@@ -45,7 +45,7 @@ def test_with_room_it_goes_in_at_once_and_once(tmp_path) -> None:
 def test_without_room_nothing_goes_in_before_it(tmp_path) -> None:
     with Journal(tmp_path) as journal:
         full = Full(journal)
-        preface = in_force.Preface(full, FIRST)
+        preface = Preface(full, FIRST)
         preface.flush()  # says nothing: the service starts all the same
         with pytest.raises(errors.JournalUnavailable, match="no room"):
             preface.append([LATER], durable=False)
