@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
@@ -17,10 +17,9 @@ from google.protobuf.internal import api_implementation
 
 from sidecar import ENGINE_VERSION, durable_file, errors
 from sidecar.decision import identifiers
-from sidecar.decision.suspensions import Event
 from sidecar.journal.forwarder import Forwarder
 from sidecar.journal.journal import Journal
-from sidecar.ledger import database, governance
+from sidecar.ledger import database
 from sidecar.ledger.store import Ledger
 from sidecar.service import telemetry
 from sidecar.service.api import ports
@@ -28,15 +27,11 @@ from sidecar.service.control import Control
 from sidecar.service.deciding import keys
 from sidecar.service.deciding.decider import Decider, QueueHealth
 from sidecar.service.deciding.router import Router
-from sidecar.service.deciding.snapshot import Snapshot
 from sidecar.service.fallback.connections import Connections
 from sidecar.service.health import Health
-from sidecar.service.in_force import in_force, registries
-from sidecar.service.in_force.brake import Brake
+from sidecar.service.in_force.in_force import AllInForce
 from sidecar.service.in_force.observer import Observer
-from sidecar.service.in_force.policy_file import PolicyFile, PolicyInForce
 from sidecar.service.in_force.shadow import Shadow
-from sidecar.service.recorder import Preface
 from sidecar.service.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -91,98 +86,36 @@ def _assemble(settings: Settings, clock: Callable[[], float], stack: contextlib.
 
     connections = Connections(clock=time.monotonic)
     stack.callback(connections.close)
-
-    def policy_changed(changed: PolicyInForce) -> None:
-        prepared = connections.prepare(changed.loaded.policy.models)
-        try:
-            journal.append(in_force.policy(sidecar_id, changed), durable=True)
-        except errors.JournalUnavailable:
-            prepared.give_up()
-            raise
-        connections.put_in_force(prepared)
-        followers.retarget(changed)
-
-    policy_file = PolicyFile(
-        settings.policy,
-        floors=settings.floors,
-        clock=clock,
-        on_change=policy_changed,
-        interval_seconds=settings.policy_poll_interval,
-        suspended=lambda: brake.active,
-    )
-    connections.put_in_force(connections.prepare(policy_file.current.loaded.policy.models))
-    recorder = Preface(
-        journal,
-        [
-            # At the same moment, or the start would end what was read just before it.
-            *in_force.started(sidecar_id, now=policy_file.current.since),
-            *in_force.policy(sidecar_id, policy_file.current),
-        ],
-    )
-    recorder.flush()
-
-    def snapshot() -> Snapshot:
-        return Snapshot(
-            policy=policy_file.current,
-            calibrators=followers.champions.current(),
-            chains=connections.chains(),
-            suspensions=brake.active,
-        )
-
-    followers = registries.prepare(
-        policy_file.current.loaded.policy,
-        data_dir,
-        sidecar_id=sidecar_id,
-        journal=journal,
-        recorder=recorder,
-        snapshot=snapshot,
-        poll_seconds=settings.poll_interval,
-        clock=clock,
-    )
-    followers.governance.policy(policy_file.current)
-    followers.load_cache()
-
     ledger = Ledger(settings.ledger())
     stack.callback(ledger.close)
     forwarder = Forwarder(journal, ledger, sidecar_id=sidecar_id, clock=clock)
-
-    def ledger_suspensions(held: Collection[str]) -> tuple[Event, ...]:
-        if not ledger.check_revision():
-            ledger.migrate()
-        return ledger.read(governance.suspensions, held)
-
-    brake = Brake(
-        data_dir / "suspensions.json",
+    in_force = AllInForce(
+        settings,
+        data_dir,
         sidecar_id=sidecar_id,
-        journal=recorder,
-        tables=lambda: policy_file.current.tables,
-        ledger_events=ledger_suspensions,
-        poll_seconds=settings.suspension_poll_interval,
+        journal=journal,
+        connections=connections,
+        ledger=ledger,
         clock=clock,
     )
-
-    def queue_health() -> QueueHealth:
-        status = forwarder.status()
-        return QueueHealth(away=status.away, backlog_seconds=status.backlog_age_seconds)
-
     shadow = Shadow(
-        challengers=followers.challengers.current,
-        journal=recorder,
+        challengers=in_force.challengers.current,
+        journal=in_force.recorder,
         metrics=metrics,
         sidecar_id=sidecar_id,
         clock=clock,
     )
     observer = Observer(
-        (followers.recent.take, shadow.take),
+        (in_force.recent.take, shadow.take),
         metrics=metrics,
-        prepare=functools.partial(followers.recent.warm, ledger),
+        prepare=functools.partial(in_force.recent.warm, ledger),
         flush=shadow.flush,
     )
     router = Router(
-        snapshot=snapshot,
+        snapshot=in_force.snapshot,
         decider=Decider(keys=secret_keys, sidecar_id=sidecar_id, metrics=metrics),
-        journal=recorder,
-        queue_health=queue_health,
+        journal=in_force.recorder,
+        queue_health=functools.partial(_queue_health, forwarder),
         metrics=metrics,
         clock=clock,
         observe=observer.note,
@@ -190,40 +123,39 @@ def _assemble(settings: Settings, clock: Callable[[], float], stack: contextlib.
     control = Control(
         sidecar_id=sidecar_id,
         started_at=clock(),
-        policy_file=policy_file,
-        watcher=followers.champions,
-        challengers=followers.challengers,
+        in_force=in_force,
         journal=journal,
         forwarder=forwarder,
-        brake=brake,
         connections=connections,
         health=health,
         metrics=metrics,
     )
-    # Stopped in the reverse order: no new calls, then the watchers, then the rest of the journal to the
+    # Stopped in the reverse order: no new calls, then the followers, then the rest of the journal to the
     # ledger.
-    brake.start(BRAKE_SECONDS)
-    stack.callback(brake.stop)
+    in_force.brake.start(BRAKE_SECONDS)
+    stack.callback(in_force.brake.stop)
     forwarder.start()
     stack.callback(forwarder.stop, settings.drain_seconds)
-    stack.callback(lambda: journal.append(in_force.stopped(sidecar_id, now=clock()), durable=True))
+    stack.callback(in_force.close)
     observer.start()
     stack.callback(observer.stop, settings.drain_seconds)
-    for each in (followers.champions, followers.challengers):
-        each.start()
-        stack.callback(each.stop)
-    policy_file.start()
-    stack.callback(policy_file.stop)
+    in_force.follow()
+    stack.callback(in_force.rest)
     _refresh(control)
     ports.open_ports(settings, control, router, ledger, clock, stack)
     return control
 
 
+def _queue_health(forwarder: Forwarder) -> QueueHealth:
+    status = forwarder.status()
+    return QueueHealth(away=status.away, backlog_seconds=status.backlog_age_seconds)
+
+
 def _refresh(control: Control) -> None:
     """Brings health and gauges up to date. Must not end the process, whatever happens."""
     try:
-        statuses = control.watcher.statuses()
-        control.health.update(control.policy_file.current.tables, statuses)
+        statuses = control.in_force.champions.statuses()
+        control.health.update(control.in_force.tables(), statuses)
         forwarder = control.forwarder.status()
         control.metrics.backlog_records.set(forwarder.backlog_records)
         control.metrics.backlog_seconds.set(forwarder.backlog_age_seconds)
@@ -233,7 +165,7 @@ def _refresh(control: Control) -> None:
         left_alone = control.connections.left_alone()
         for model in control.connections.chains():
             control.metrics.secondary_left_alone.labels(model).set(model in left_alone)
-        control.metrics.suspensions.set(len(control.brake.active))
+        control.metrics.suspensions.set(len(control.in_force.suspensions()))
         for status in statuses:
             if status.in_force is not None:
                 gauge = control.metrics.calibrator_confirmed.labels(
@@ -249,8 +181,8 @@ def _announce(settings: Settings, control: Control) -> None:
         "listen": settings.listen,
         "sidecar_id": control.sidecar_id,
         "engine_version": ENGINE_VERSION,
-        "policy_digest": control.policy_file.current.loaded.digest,
-        "models": list(control.policy_file.current.tables),
+        "policy_digest": control.in_force.policy.loaded.digest,
+        "models": list(control.in_force.tables()),
         "protobuf": api_implementation.Type(),
         "sqlite": database.sqlite_version(),
     }

@@ -35,20 +35,20 @@ class AdminServicer(admin_pb2_grpc.AdminServiceServicer):
     ) -> admin_pb2.GetStatusResponse:
         """What is in force, since when, how stale, what last failed."""
         control = self._control
-        policy = control.policy_file.current
+        policy = control.in_force.policy
         return admin_pb2.GetStatusResponse(
             sidecar_id=control.sidecar_id,
             engine_version=ENGINE_VERSION,
             started_at=responses.timestamp(control.started_at),
             policy_digest=policy.loaded.digest,
             policy_in_force_since=responses.timestamp(policy.since),
-            policy_last_error=control.policy_file.last_error,
+            policy_last_error=control.in_force.policy_file.last_error,
             floors_digest=policy.floors_digest,
-            calibrators=[self._calibrator(status) for status in control.watcher.statuses()],
+            calibrators=[self._calibrator(status) for status in control.in_force.champions.statuses()],
             journal=self._journal(),
             mandatory_without_human_total=control.metrics.mandatory_without_human_total(),
             serving=control.health.serving,
-            challengers=[self._calibrator(status) for status in control.challengers.statuses()],
+            challengers=[self._calibrator(status) for status in control.in_force.challengers.statuses()],
         )
 
     def ReloadNow(
@@ -56,27 +56,27 @@ class AdminServicer(admin_pb2_grpc.AdminServiceServicer):
     ) -> admin_pb2.ReloadNowResponse:
         """Asks policy and registry at once, and says what came of it."""
         control = self._control
-        control.policy_file.look()
-        if request.model and request.model not in control.policy_file.current.tables:
+        control.in_force.policy_file.look()
+        if request.model and request.model not in control.in_force.policy.tables:
             raise errors.UnknownModel(f"the policy has no model {request.model!r}")
         remaining = context.time_remaining()
         timeout = RELOAD_SECONDS if remaining is None else min(RELOAD_SECONDS, 0.9 * remaining)
         began = time.monotonic()
-        statuses = control.watcher.reload_now(request.model or None, timeout)
+        statuses = control.in_force.champions.reload_now(request.model or None, timeout)
         left = max(0.0, timeout - (time.monotonic() - began))
-        challengers = control.challengers.reload_now(request.model or None, left)
+        challengers = control.in_force.challengers.reload_now(request.model or None, left)
         return admin_pb2.ReloadNowResponse(
             calibrators=[self._calibrator(status) for status in statuses],
             challengers=[self._calibrator(status) for status in challengers],
-            policy_digest=control.policy_file.current.loaded.digest,
-            policy_error=control.policy_file.last_error,
+            policy_digest=control.in_force.policy.loaded.digest,
+            policy_error=control.in_force.policy_file.last_error,
         )
 
     def GetPolicy(
         self, request: admin_pb2.GetPolicyRequest, context: grpc.ServicerContext
     ) -> admin_pb2.GetPolicyResponse:
         """The policy in force, as the service reads it and as a person does."""
-        current = self._control.policy_file.current
+        current = self._control.in_force.policy
         loaded = current.loaded
         return admin_pb2.GetPolicyResponse(
             policy_json=loaded.canonical,
@@ -88,7 +88,7 @@ class AdminServicer(admin_pb2_grpc.AdminServiceServicer):
         self, request: admin_pb2.SuspendRequest, context: grpc.ServicerContext
     ) -> admin_pb2.SuspendResponse:
         """Suspends a scope: at once, and until a person lifts it. A service may do so too."""
-        suspension = self._control.brake.suspend(
+        suspension = self._control.in_force.brake.suspend(
             _scope(request),
             explanation=request.explanation,
             suspended_by=_name("suspended_by", request.suspended_by, permissions.principal()),
@@ -102,7 +102,7 @@ class AdminServicer(admin_pb2_grpc.AdminServiceServicer):
         caller = permissions.principal()
         if not caller.is_anonymous:
             caller = permissions.require_person("lift a suspension")
-        lifted = self._control.brake.resume(
+        lifted = self._control.in_force.brake.resume(
             request.suspension_id,
             explanation=request.explanation,
             resumed_by=_name("resumed_by", request.resumed_by, caller),
@@ -113,7 +113,7 @@ class AdminServicer(admin_pb2_grpc.AdminServiceServicer):
         self, request: admin_pb2.ListSuspensionsRequest, context: grpc.ServicerContext
     ) -> admin_pb2.ListSuspensionsResponse:
         """What is suspended, the newest first."""
-        active = self._control.brake.active
+        active = self._control.in_force.suspensions()
         return admin_pb2.ListSuspensionsResponse(suspensions=[_suspension(each) for each in active])
 
     def _calibrator(self, status: SlotStatus) -> admin_pb2.CalibratorStatus:
@@ -133,7 +133,7 @@ class AdminServicer(admin_pb2_grpc.AdminServiceServicer):
             message.in_force_since.CopyFrom(responses.timestamp(in_force.in_force_since))
             message.confirmed_at.CopyFrom(responses.timestamp(in_force.confirmed_at))
             message.from_cache = in_force.from_cache
-            table = self._control.policy_file.current.tables.get(status.slot.model)
+            table = self._control.in_force.policy.tables.get(status.slot.model)
             message.stale = table is not None and age > table.stale_after_seconds
         return message
 

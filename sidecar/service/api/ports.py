@@ -87,7 +87,7 @@ def open_ports(
         LabelServicer(
             router,
             ledger,
-            label_window_seconds=lambda: control.policy_file.current.loaded.policy.label_window,
+            label_window_seconds=lambda: control.in_force.policy.loaded.policy.label_window,
             sidecar_id=control.sidecar_id,
             clock=clock,
         ),
@@ -95,14 +95,14 @@ def open_ports(
     )
     queue = ReviewQueue(
         ledger,
-        review=lambda: control.policy_file.current.loaded.policy.review,
+        review=lambda: control.in_force.policy.loaded.policy.review,
         classes=classes_by_policy(ledger),
         sidecar_id=control.sidecar_id,
     )
     outcomes, expiry = OutcomeWatch(ledger, queue.news), ExpiryWatch(queue)
     closing = ClosingWatch(
         ledger,
-        grace_seconds=lambda: control.policy_file.current.loaded.policy.review.audit_grace,
+        grace_seconds=lambda: control.in_force.policy.loaded.policy.review.audit_grace,
     )
     for watch in (expiry, closing):
         watch.start()

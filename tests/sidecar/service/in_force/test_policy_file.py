@@ -344,7 +344,7 @@ def test_a_change_that_would_make_a_suspension_bind_nothing_is_refused(pair):
 
 def test_both_texts_and_moments_are_recorded(pair):
     current = pair.look(LISTS.replace("score,", "score, mode: observe,"), at=250.0).current
-    records = in_force.policy("sidecar-a", current)
+    records = in_force.policy_records("sidecar-a", current)
     artifacts = {each.kind: each for each in records if isinstance(each, Artifact)}
     assert artifacts["policy"].body == current.loaded.canonical
     assert floors_file.parse(artifacts["floors"].body).digest == artifacts["floors"].digest
