@@ -16,7 +16,7 @@ from sidecar.policy import categories
 from sidecar.policy.actions import TaskKind
 from sidecar.service.api import field_checks, permissions, requests, review_responses
 from sidecar.service.api.outcome_watch import OutcomeWatch
-from sidecar.service.review.completion import Finding
+from sidecar.service.review.completion import ReviewFinding
 from sidecar.service.review.lease import DEFAULT_LEASE_SECONDS, Held, Wanted
 from sidecar.service.review.queue import ReviewQueue
 
@@ -182,7 +182,7 @@ def _lease_seconds(message: Any) -> float:
     return length.seconds + length.nanos / 1e9
 
 
-def _finding(message: review_pb2.CompleteTaskRequest) -> Finding:
+def _finding(message: review_pb2.CompleteTaskRequest) -> ReviewFinding:
     """What a reviewer found.
 
     Raises:
@@ -198,7 +198,7 @@ def _finding(message: review_pb2.CompleteTaskRequest) -> Finding:
         bad.append(Violation("disposition", f"{message.disposition} is no Disposition of this version"))
     if bad:
         raise InvalidRequest(tuple(bad))
-    return Finding(
+    return ReviewFinding(
         verdict=VERDICTS[message.verdict],
         true_class=message.true_class,
         disposition=DISPOSITIONS[message.disposition],

@@ -7,7 +7,7 @@ from sidecar.decision.suspensions import Suspension
 from sidecar.policy.tables import ModelTable
 from sidecar.service.fallback.chain import Chain
 from sidecar.service.in_force.policy_file import PolicyInForce
-from sidecar.service.registry import CalibratorInForce, Slot
+from sidecar.service.registry import CalibratorInForce, CalibratorSlot
 
 PRIMARY = "primary"
 NO_CHAIN = Chain()
@@ -25,7 +25,7 @@ class Snapshot:
     """
 
     policy: PolicyInForce
-    calibrators: Mapping[Slot, CalibratorInForce]
+    calibrators: Mapping[CalibratorSlot, CalibratorInForce]
     chains: Mapping[str, Chain] = field(default_factory=dict)
     suspensions: tuple[Suspension, ...] = ()
 
@@ -42,6 +42,8 @@ class Snapshot:
         }
 
 
-def slot_of(table: ModelTable, model_version: str) -> Slot:
+def slot_of(table: ModelTable, model_version: str) -> CalibratorSlot:
     """The slot of what calibrates the primary model's answers: its version's own, or the model's."""
-    return Slot(table.name, model_version if model_version in table.versions_with_own_calibrator else "")
+    return CalibratorSlot(
+        table.name, model_version if model_version in table.versions_with_own_calibrator else ""
+    )

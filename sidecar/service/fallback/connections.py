@@ -7,9 +7,9 @@ from typing import Protocol
 from sidecar.policy import expressions, fallback
 from sidecar.policy import model as policy_model
 from sidecar.service.fallback.chain import Chain, StepName
-from sidecar.service.fallback.rules import CompiledRule, RulesStep
-from sidecar.service.fallback.secondary import SecondaryStep
-from sidecar.service.fallback.steps import Calibration, Step
+from sidecar.service.fallback.rules import CompiledRule, Rulebook
+from sidecar.service.fallback.secondary import SecondaryModel
+from sidecar.service.fallback.steps import Step, StepCalibration
 
 
 class ModelEntry(Protocol):
@@ -42,8 +42,8 @@ class _Connected:
 
     policy: fallback.SecondaryStep
     classes: tuple[str, ...]
-    calibration: Calibration
-    step: SecondaryStep
+    calibration: StepCalibration
+    step: SecondaryModel
 
 
 class Connections:
@@ -74,7 +74,7 @@ class Connections:
         """
         chains: dict[str, Chain] = {}
         connected: dict[str, _Connected] = {}
-        fresh: list[SecondaryStep] = []
+        fresh: list[SecondaryModel] = []
         try:
             for name, entry in models.items():
                 steps: dict[StepName, Step] = {}
@@ -117,9 +117,9 @@ class Connections:
         self._connected = {}
 
     def _secondary(
-        self, step: fallback.SecondaryStep, name: str, entry: ModelEntry, fresh: list[SecondaryStep]
+        self, step: fallback.SecondaryStep, name: str, entry: ModelEntry, fresh: list[SecondaryModel]
     ) -> _Connected:
-        calibration = Calibration(
+        calibration = StepCalibration(
             model=name,
             source="secondary",
             criterion=entry.criterion,
@@ -132,7 +132,7 @@ class Connections:
             calibration,
         ):
             return old
-        made = SecondaryStep(step, classes=entry.classes, calibration=calibration, clock=self._clock)
+        made = SecondaryModel(step, classes=entry.classes, calibration=calibration, clock=self._clock)
         fresh.append(made)
         return _Connected(step, entry.classes, calibration, made)
 
@@ -143,7 +143,7 @@ class Prepared:
 
     chains: Mapping[str, Chain]
     connected: Mapping[str, _Connected]
-    fresh: tuple[SecondaryStep, ...]
+    fresh: tuple[SecondaryModel, ...]
 
     def give_up(self) -> None:
         """Closes what was connected for these chains only."""
@@ -151,12 +151,12 @@ class Prepared:
             step.close()
 
 
-def _rules(step: fallback.RulesStep, name: str, entry: ModelEntry) -> RulesStep:
+def _rules(step: fallback.RulesStep, name: str, entry: ModelEntry) -> Rulebook:
     language = expressions.rule_language()
-    return RulesStep(
+    return Rulebook(
         [CompiledRule(rule.name, language.compile(rule.when), rule.answer) for rule in step.rules],
         language,
-        Calibration(
+        StepCalibration(
             model=name,
             source="rules",
             criterion=entry.criterion,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from calibrators.evidence import Evidence
 from sidecar.policy.expressions import EvaluationFailed, Expression, Language
-from sidecar.service.fallback.steps import Attempt, Calibration, Question
+from sidecar.service.fallback.steps import Attempt, Question, StepCalibration
 
 LEAST_SECONDS = 0.005
 """What must remain for rules to be tried: they take microseconds, but the answer must still be journaled."""
@@ -23,10 +23,12 @@ class CompiledRule:
     answer: str
 
 
-class RulesStep:
+class Rulebook:
     """The step `rules`."""
 
-    def __init__(self, rules: Sequence[CompiledRule], language: Language, calibration: Calibration) -> None:
+    def __init__(
+        self, rules: Sequence[CompiledRule], language: Language, calibration: StepCalibration
+    ) -> None:
         self._rules = tuple(rules)
         self._language = language
         self._calibration = calibration

@@ -11,7 +11,7 @@ from sidecar.policy import fallback
 from sidecar.service.fallback import outputs, tensors
 from sidecar.service.fallback.breaker import Breaker
 from sidecar.service.fallback.channel import Channel
-from sidecar.service.fallback.steps import Attempt, Calibration, Question, StepFailed
+from sidecar.service.fallback.steps import Attempt, Question, StepCalibration, StepFailed
 
 logger = logging.getLogger(__name__)
 
@@ -25,7 +25,7 @@ CALLERS_FAULT = frozenset({grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.OUT
 """Codes that one odd request can bring about: they do not open the breaker for all the others."""
 
 
-class SecondaryStep:
+class SecondaryModel:
     """The step `secondary`. One instance serves all threads, over one channel."""
 
     def __init__(
@@ -33,7 +33,7 @@ class SecondaryStep:
         policy: fallback.SecondaryStep,
         *,
         classes: Sequence[str],
-        calibration: Calibration,
+        calibration: StepCalibration,
         clock: Callable[[], float],
     ) -> None:
         """Connects on the first call.

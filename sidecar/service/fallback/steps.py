@@ -88,7 +88,7 @@ class Worth(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Calibration:
+class StepCalibration:
     """How the answers of one source are calibrated.
 
     Attributes:

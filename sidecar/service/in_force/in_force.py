@@ -25,7 +25,7 @@ from sidecar.service.in_force.governance import GovernanceLog
 from sidecar.service.in_force.policy_file import PolicyFile, PolicyInForce
 from sidecar.service.in_force.recent_inputs import RecentInputs
 from sidecar.service.recorder import Preface
-from sidecar.service.registry import CalibratorInForce, RegistryWatcher, Slot
+from sidecar.service.registry import CalibratorInForce, CalibratorSlot, RegistryWatcher
 from sidecar.service.settings import Settings
 
 
@@ -176,7 +176,7 @@ class AllInForce:
         self.champions.retarget(registry.expectations(policy))
         self.challengers.retarget(registry.challengers(policy))
 
-    def _change_calibrator(self, slot: Slot, held: CalibratorInForce | None) -> None:
+    def _change_calibrator(self, slot: CalibratorSlot, held: CalibratorInForce | None) -> None:
         records = calibrator_records(self._sidecar_id, slot, held, now=self._clock())
         self._journal.append(records, durable=True)
 
@@ -202,7 +202,7 @@ def policy_records(sidecar_id: str, changed: PolicyInForce) -> list[Record]:
 
 
 def calibrator_records(
-    sidecar_id: str, slot: Slot, held: CalibratorInForce | None, *, now: float
+    sidecar_id: str, slot: CalibratorSlot, held: CalibratorInForce | None, *, now: float
 ) -> list[Record]:
     """The calibrator's document and since when it decides in a slot; with None, that nothing does any more.
 

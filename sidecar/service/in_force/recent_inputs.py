@@ -20,7 +20,7 @@ from sidecar.ledger.store import Ledger
 from sidecar.policy.actions import Intent
 from sidecar.policy.upkeep import Admission
 from sidecar.service.deciding.snapshot import PRIMARY, Snapshot, slot_of
-from sidecar.service.registry import CalibratorInForce, Resolved, Slot
+from sidecar.service.registry import CalibratorInForce, CalibratorSlot, Resolved
 from sidecar.service.registry.fetch import SHIFTS_ROUTING
 
 logger = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ class RecentInputs:
     def __init__(self, snapshot: Callable[[], Snapshot]) -> None:
         """Takes what tells the policy and the suspensions in force."""
         self._snapshot = snapshot
-        self._inputs: dict[Slot, deque[Decision]] = {}
+        self._inputs: dict[CalibratorSlot, deque[Decision]] = {}
         self._lock = Lock()
         self._warm = Event()
 
@@ -68,7 +68,7 @@ class RecentInputs:
             self._warm.set()
 
     def judge(
-        self, slot: Slot, held: CalibratorInForce, newcomer: Calibrator, resolved: Resolved
+        self, slot: CalibratorSlot, held: CalibratorInForce, newcomer: Calibrator, resolved: Resolved
     ) -> CalibratorRefused | None:
         """The refusal of a newcomer that would change the share of automatic actions by too much, or None.
 

@@ -10,7 +10,7 @@ from sidecar.decision.records import Decision, ShadowCounts, ShadowPair
 from sidecar.policy.actions import AnswerSource, Intent
 from sidecar.service.deciding.snapshot import Snapshot, slot_of
 from sidecar.service.recorder import Recorder
-from sidecar.service.registry import CalibratorInForce, Slot
+from sidecar.service.registry import CalibratorInForce, CalibratorSlot
 from sidecar.service.telemetry import Metrics
 
 logger = logging.getLogger(__name__)
@@ -26,7 +26,7 @@ class Shadow:
     def __init__(
         self,
         *,
-        challengers: Callable[[], Mapping[Slot, CalibratorInForce]],
+        challengers: Callable[[], Mapping[CalibratorSlot, CalibratorInForce]],
         journal: Recorder,
         metrics: Metrics,
         sidecar_id: str,

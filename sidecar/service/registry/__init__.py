@@ -2,8 +2,8 @@
 
 from sidecar.service.registry.slots import (
     CalibratorInForce,
+    CalibratorSlot,
     Expectation,
-    Slot,
     SlotStatus,
     challengers,
     expectations,
@@ -13,10 +13,10 @@ from sidecar.service.registry.watcher import RegistryWatcher
 
 __all__ = [
     "CalibratorInForce",
+    "CalibratorSlot",
     "Expectation",
     "RegistryWatcher",
     "Resolved",
-    "Slot",
     "SlotStatus",
     "Source",
     "challengers",

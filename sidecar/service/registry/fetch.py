@@ -9,7 +9,7 @@ from calibrators.errors import CalibratorRefused
 from sidecar import dialect
 from sidecar.errors import RegistryFailure
 from sidecar.service.registry import sources
-from sidecar.service.registry.slots import CalibratorInForce, Expectation, Slot
+from sidecar.service.registry.slots import CalibratorInForce, CalibratorSlot, Expectation
 from sidecar.service.registry.sources import Resolved, Source
 
 ROUNDS = 3
@@ -19,7 +19,7 @@ SHIFTS_ROUTING = "CALIBRATOR_SHIFTS_ROUTING"
 Judge = Callable[[Calibrator, Resolved], CalibratorRefused | None]
 """Looks at what an admitted newcomer would change; its refusal, or None."""
 
-SlotJudge = Callable[[Slot, CalibratorInForce, Calibrator, Resolved], CalibratorRefused | None]
+SlotJudge = Callable[[CalibratorSlot, CalibratorInForce, Calibrator, Resolved], CalibratorRefused | None]
 """The same, told which slot it is about and what is in force there."""
 
 
@@ -41,7 +41,7 @@ class Fetch:
 def ask(
     source: Source,
     *,
-    slot: Slot,
+    slot: CalibratorSlot,
     expected: Expectation,
     known: Resolved | None = None,
     refused: Fetch | None = None,
@@ -83,7 +83,7 @@ def ask(
 
 
 def _examine(
-    source: Source, resolved: Resolved, slot: Slot, expected: Expectation, judge: Judge | None
+    source: Source, resolved: Resolved, slot: CalibratorSlot, expected: Expectation, judge: Judge | None
 ) -> Fetch:
     try:
         data = source.fetch(resolved)
@@ -96,7 +96,7 @@ def _examine(
     return Fetch(resolved=resolved, calibrator=calibrator)
 
 
-def admit(data: bytes, *, slot: Slot, expected: Expectation, resolved: Resolved) -> Calibrator:
+def admit(data: bytes, *, slot: CalibratorSlot, expected: Expectation, resolved: Resolved) -> Calibrator:
     """The calibrator in a document, if it may decide in a slot.
 
     Args:
@@ -121,7 +121,7 @@ def admit(data: bytes, *, slot: Slot, expected: Expectation, resolved: Resolved)
     return calibrator
 
 
-def mismatch(applies_to: AppliesTo | None, *, slot: Slot, expected: Expectation) -> str | None:
+def mismatch(applies_to: AppliesTo | None, *, slot: CalibratorSlot, expected: Expectation) -> str | None:
     """Why a calibrator could never serve a slot, or None when it can serve at least some of its requests."""
     if applies_to is None:
         return (

@@ -16,7 +16,7 @@ from calibrators.errors import TruebandError
 from sidecar import durable_file
 from sidecar.decision import records
 from sidecar.service.registry import fetch
-from sidecar.service.registry.slots import CalibratorInForce, ChallengerSlot, Expectation, Slot
+from sidecar.service.registry.slots import CalibratorInForce, CalibratorSlot, ChallengerSlot, Expectation
 from sidecar.service.registry.sources import Resolved
 
 CACHE_REFRESH_SECONDS = 60.0
@@ -26,7 +26,7 @@ CACHE_SCHEMA = 1
 MAX_CACHED_BYTES = 4 * 1024 * 1024
 UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 
-OnChange = Callable[[Slot, CalibratorInForce | None], None]
+OnChange = Callable[[CalibratorSlot, CalibratorInForce | None], None]
 
 _log = logging.getLogger(__name__)
 
@@ -39,9 +39,9 @@ class Holdings:
     """
 
     def __init__(self, directory: Path, *, on_change: OnChange, clock: Callable[[], float]) -> None:
-        self.current: Mapping[Slot, CalibratorInForce] = MappingProxyType({})
+        self.current: Mapping[CalibratorSlot, CalibratorInForce] = MappingProxyType({})
         self._cache = CalibratorCache(directory)
-        self._cached_at: dict[Slot, float] = {}
+        self._cached_at: dict[CalibratorSlot, float] = {}
         self._on_change = on_change
         self._clock = clock
 
@@ -53,7 +53,7 @@ class Holdings:
         """
         self._cache.prepare()
 
-    def restore(self, slot: Slot, expected: Expectation) -> Resolved | None:
+    def restore(self, slot: CalibratorSlot, expected: Expectation) -> Resolved | None:
         """Puts in force what is cached for a slot, as stale as it is; None where nothing is cached.
 
         Raises:
@@ -81,7 +81,7 @@ class Holdings:
         self._cached_at[slot] = cached.confirmed_at
         return resolved
 
-    def put(self, slot: Slot, uri: str, calibrator: Calibrator, resolved: Resolved) -> None:
+    def put(self, slot: CalibratorSlot, uri: str, calibrator: Calibrator, resolved: Resolved) -> None:
         """Puts an admitted calibrator in force; one that is in force already is confirmed.
 
         Raises:
@@ -106,12 +106,12 @@ class Holdings:
         )
         self._cached_at.pop(slot, None)
 
-    def confirm(self, slot: Slot) -> None:
+    def confirm(self, slot: CalibratorSlot) -> None:
         """Notes that the source just said that what is in force is current."""
         held = self.current[slot]
         self._assign({**self.current, slot: replace(held, confirmed_at=self._clock(), from_cache=False)})
 
-    def withdraw(self, slot: Slot, reason: str, *, forget: bool) -> None:
+    def withdraw(self, slot: CalibratorSlot, reason: str, *, forget: bool) -> None:
         """Takes a slot's calibrator out of force, whatever `on_change` raises: that only ever holds more.
 
         Args:
@@ -138,7 +138,7 @@ class Holdings:
         if forget:
             self._cache.remove(slot)
 
-    def save(self, slot: Slot) -> None:
+    def save(self, slot: CalibratorSlot) -> None:
         """Writes what is in force to the cache, unless that was done a moment ago.
 
         Raises:
@@ -163,7 +163,7 @@ class Holdings:
         )
         self._cached_at[slot] = held.confirmed_at
 
-    def _put(self, slot: Slot, newcomer: CalibratorInForce) -> None:
+    def _put(self, slot: CalibratorSlot, newcomer: CalibratorInForce) -> None:
         self._on_change(slot, newcomer)
         self._assign({**self.current, slot: newcomer})
         _log.info(
@@ -177,7 +177,7 @@ class Holdings:
             },
         )
 
-    def _assign(self, mapping: dict[Slot, CalibratorInForce]) -> None:
+    def _assign(self, mapping: dict[CalibratorSlot, CalibratorInForce]) -> None:
         self.current = MappingProxyType(mapping)
 
 
@@ -234,13 +234,13 @@ class CalibratorCache:
             raise CacheUnusable(f"{self._directory} cannot be used: {error.strerror}") from error
         return self._directory
 
-    def path(self, slot: Slot) -> Path:
+    def path(self, slot: CalibratorSlot) -> Path:
         """The file of a slot: readable, and distinct even for names that differ in odd characters alone."""
         exact = hashlib.sha256("\0".join(slot).encode()).hexdigest()[:16]
         readable = UNSAFE.sub("_", "-".join(filter(None, slot)))[:80]
         return self._directory / f"{readable}-{exact}.json"
 
-    def write(self, slot: Slot, cached: Cached) -> None:
+    def write(self, slot: CalibratorSlot, cached: Cached) -> None:
         """Replaces the slot's file; after a crash at any point there is the old one or the new one.
 
         Raises:
@@ -254,7 +254,7 @@ class CalibratorCache:
         except OSError as error:
             raise CacheUnusable(f"{self.path(slot)} cannot be written: {error.strerror}") from error
 
-    def read(self, slot: Slot, *, uri: str) -> Cached | None:
+    def read(self, slot: CalibratorSlot, *, uri: str) -> Cached | None:
         """What is cached for a slot; None when nothing is.
 
         Raises:
@@ -277,7 +277,7 @@ class CalibratorCache:
             raise CacheUnusable(f"{path} came from {cached.uri}, not from {uri}, and is ignored")
         return cached
 
-    def remove(self, slot: Slot) -> None:
+    def remove(self, slot: CalibratorSlot) -> None:
         """Forgets a slot.
 
         Raises:
@@ -296,7 +296,7 @@ def _checksum(body: str) -> str:
     return hashlib.sha256(body.encode()).hexdigest()
 
 
-def _decode(data: bytes, slot: Slot) -> Cached:
+def _decode(data: bytes, slot: CalibratorSlot) -> Cached:
     if len(data) > MAX_CACHED_BYTES:
         raise ValueError(f"it is longer than {MAX_CACHED_BYTES} bytes")
     envelope = json.loads(data)

@@ -11,7 +11,7 @@ from sidecar.policy import fallback
 from sidecar.policy import model as policy_model
 
 
-class Slot(NamedTuple):
+class CalibratorSlot(NamedTuple):
     """A model, or one version of it where the policy gives that version a calibrator of its own.
 
     `source` is whose answers the calibrator is for: `primary`, or of the fallback chain `secondary` and
@@ -28,8 +28,8 @@ class Slot(NamedTuple):
         return dialect.slot_name("calibrator", *self)
 
 
-class ChallengerSlot(Slot):
-    """The slot of what is evaluated beside the champion of the equal `Slot`, and decides nothing."""
+class ChallengerSlot(CalibratorSlot):
+    """The slot of what is evaluated beside the champion of the equal `CalibratorSlot`, and decides nothing."""
 
     __slots__ = ()
 
@@ -97,7 +97,7 @@ class SlotStatus:
         attempted: whether the first attempt is through, or a valid document came from the cache.
     """
 
-    slot: Slot
+    slot: CalibratorSlot
     uri: str
     in_force: CalibratorInForce | None
     last_error: str | None
@@ -106,15 +106,15 @@ class SlotStatus:
     attempted: bool
 
 
-def expectations(policy: policy_model.Policy) -> dict[Slot, Expectation]:
+def expectations(policy: policy_model.Policy) -> dict[CalibratorSlot, Expectation]:
     """The slots of a policy: one for each model, and one for each version with a calibrator of its own."""
-    slots: dict[Slot, Expectation] = {}
+    slots: dict[CalibratorSlot, Expectation] = {}
     for name, model in policy.models.items():
         fixed = _fixed_version(model)
         for version, uri in (("", model.calibrator), *model.versions.items()):
-            slots[Slot(name, version)] = _primary(model, uri, version or fixed)
+            slots[CalibratorSlot(name, version)] = _primary(model, uri, version or fixed)
         for source, step in fallback.calibrators(model.fallback).items():
-            slots[Slot(name, "", source)] = Expectation(
+            slots[CalibratorSlot(name, "", source)] = Expectation(
                 uri=step.uri,
                 evidence=step.evidence,
                 criterion=model.criterion,
@@ -123,12 +123,12 @@ def expectations(policy: policy_model.Policy) -> dict[Slot, Expectation]:
     return slots
 
 
-def challengers(policy: policy_model.Policy) -> dict[Slot, Expectation]:
+def challengers(policy: policy_model.Policy) -> dict[CalibratorSlot, Expectation]:
     """The slots of the challengers: one beside each that the registry's alias `champion` fills.
 
     A model whose policy says `shadow: false` has none, nor has what a file or a fixed version fills.
     """
-    slots: dict[Slot, Expectation] = {}
+    slots: dict[CalibratorSlot, Expectation] = {}
     for name, model in policy.models.items():
         if not model.shadow:
             continue

@@ -8,7 +8,7 @@ from calibrators.errors import TruebandError
 from sidecar.errors import RegistryFailure
 from sidecar.service.registry import sources
 from sidecar.service.registry.fetch import Fetch
-from sidecar.service.registry.slots import CalibratorInForce, Expectation, Slot, SlotStatus
+from sidecar.service.registry.slots import CalibratorInForce, CalibratorSlot, Expectation, SlotStatus
 from sidecar.service.registry.sources import Resolved, Source
 
 MAX_DELAY_SECONDS = 300.0
@@ -46,7 +46,7 @@ class Watch:
         served: how many of them are through.
     """
 
-    slot: Slot
+    slot: CalibratorSlot
     expected: Expectation
     source: Source | None = None
     known: Resolved | None = None

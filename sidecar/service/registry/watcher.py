@@ -15,7 +15,7 @@ from sidecar.service.polling import PollingThread
 from sidecar.service.registry import fetch, mlflow_source, sources
 from sidecar.service.registry.fetch import Fetch, SlotJudge
 from sidecar.service.registry.holdings import CacheUnusable, Holdings, OnChange
-from sidecar.service.registry.slots import CalibratorInForce, Expectation, Slot, SlotStatus
+from sidecar.service.registry.slots import CalibratorInForce, CalibratorSlot, Expectation, SlotStatus
 from sidecar.service.registry.sources import Resolved, Source
 from sidecar.service.registry.watch import Watch
 
@@ -66,7 +66,7 @@ class RegistryWatcher:
 
     def __init__(
         self,
-        slots: Mapping[Slot, Expectation],
+        slots: Mapping[CalibratorSlot, Expectation],
         *,
         directory: Path,
         on_change: OnChange,
@@ -115,7 +115,7 @@ class RegistryWatcher:
             last=self._announce,
         )
 
-    def current(self) -> Mapping[Slot, CalibratorInForce]:
+    def current(self) -> Mapping[CalibratorSlot, CalibratorInForce]:
         """What is in force, as one immutable mapping that no later change touches."""
         return self._holdings.current
 
@@ -181,7 +181,7 @@ class RegistryWatcher:
             )
             return self.statuses(model)
 
-    def retarget(self, slots: Mapping[Slot, Expectation]) -> None:
+    def retarget(self, slots: Mapping[CalibratorSlot, Expectation]) -> None:
         """Watches what another policy names.
 
         A slot that is gone, has another source, or holds what the new policy does not expect there, holds
@@ -202,7 +202,7 @@ class RegistryWatcher:
             self._changed.notify_all()
         self._thread.wake()
 
-    def _continued(self, old: Watch | None, slot: Slot, expected: Expectation) -> Watch:
+    def _continued(self, old: Watch | None, slot: CalibratorSlot, expected: Expectation) -> Watch:
         if old is None or old.expected == expected:
             return old or Watch(slot, expected)
         held = self._holdings.current.get(slot)
@@ -292,7 +292,7 @@ class RegistryWatcher:
             if answer is not None:
                 self._accept(watch, answer)
 
-    def _judge_of(self, slot: Slot) -> fetch.Judge | None:
+    def _judge_of(self, slot: CalibratorSlot) -> fetch.Judge | None:
         held = self._holdings.current.get(slot)
         return None if held is None or self._judge is None else partial(self._judge, slot, held)
 

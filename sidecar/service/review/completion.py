@@ -18,7 +18,7 @@ RELEASING = ("RELEASE", "RELEASE_CORRECTED")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
+class ReviewFinding:
     """What a reviewer sends: the truth, apart from it the permission, and words."""
 
     verdict: Verdict | None
@@ -28,7 +28,7 @@ class Finding:
     true_category: str | None = None
 
 
-def check_form(task: Task, finding: Finding) -> None:
+def check_form(task: Task, finding: ReviewFinding) -> None:
     """Lets pass what can be said about the task.
 
     Raises:
@@ -39,7 +39,9 @@ def check_form(task: Task, finding: Finding) -> None:
         raise errors.InvalidRequest(tuple(bad))
 
 
-def check_permission(task: Task, finding: Finding, principal: Principal, answers: Sequence[Decision]) -> None:
+def check_permission(
+    task: Task, finding: ReviewFinding, principal: Principal, answers: Sequence[Decision]
+) -> None:
     """Lets pass whoever may give the permission, or refuse it.
 
     In a mandatory category only a person ends a hold, either way, and nobody releases what they asked for.
@@ -75,7 +77,7 @@ def check_permission(task: Task, finding: Finding, principal: Principal, answers
         )
 
 
-def completion(task: Task, finding: Finding, principal: Principal, now: float) -> Completion:
+def completion(task: Task, finding: ReviewFinding, principal: Principal, now: float) -> Completion:
     """What is kept of a finding that passed the checks."""
     return Completion(
         reviewer=principal.name,
@@ -96,7 +98,7 @@ def same(one: Completion, other: Completion) -> bool:
 
 
 def label(
-    task: Task, finding: Finding, *, event_id: str, reviewer: str, now: float, sidecar_id: str
+    task: Task, finding: ReviewFinding, *, event_id: str, reviewer: str, now: float, sidecar_id: str
 ) -> Label:
     """The label that a finding is."""
     correct: bool | None = None
@@ -177,7 +179,7 @@ def _ending(task: Task, found: Completion) -> tuple[OutcomeKind | None, str]:
     return "REFUSED", ""
 
 
-def _correct(task: Task, finding: Finding) -> bool | None:
+def _correct(task: Task, finding: ReviewFinding) -> bool | None:
     if finding.verdict == "CANNOT_TELL":
         return None
     if finding.verdict is not None:
@@ -186,7 +188,7 @@ def _correct(task: Task, finding: Finding) -> bool | None:
     return None if given is None else finding.true_class == given
 
 
-def _verdict_problems(task: Task, finding: Finding) -> list[Violation]:
+def _verdict_problems(task: Task, finding: ReviewFinding) -> list[Violation]:
     verdict, true_class = finding.verdict, finding.true_class
     given = labels.answer_class(task.decision, "FINAL")
     if verdict == "CANNOT_TELL":
@@ -214,7 +216,7 @@ def _verdict_problems(task: Task, finding: Finding) -> list[Violation]:
     return []
 
 
-def _disposition_problems(task: Task, finding: Finding) -> list[Violation]:
+def _disposition_problems(task: Task, finding: ReviewFinding) -> list[Violation]:
     kind, disposition = task.subject_kind, finding.disposition
     if kind is TaskKind.AUDIT:
         text = "must be left out: an audit looks at what was done, and permits nothing"

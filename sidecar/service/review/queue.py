@@ -21,7 +21,7 @@ from sidecar.policy.actions import TaskKind
 from sidecar.policy.upkeep import Review
 from sidecar.service.principals import Principal
 from sidecar.service.review import bell, completion, lease, screen
-from sidecar.service.review.completion import Finding
+from sidecar.service.review.completion import ReviewFinding
 from sidecar.service.review.lease import Held, Wanted
 
 MOST_REMEMBERED = 256
@@ -92,7 +92,7 @@ class ReviewQueue:
             lambda transaction: lease.give_back(transaction, principal, task_id, fence, "RELEASED", ""),
         )
 
-    def complete(self, principal: Principal, task_id: str, fence: int, finding: Finding) -> Completed:
+    def complete(self, principal: Principal, task_id: str, fence: int, finding: ReviewFinding) -> Completed:
         """Ends a lease with a verdict; with the last verdict that is missing, the task, and so the decision.
 
         A completion is taken as long as nobody else got the task after the lease ended. Later, it is kept as
@@ -180,7 +180,12 @@ class ReviewQueue:
         return count
 
     def _keep_stale(
-        self, transaction: ReviewTransaction, task: Task, fence: int, finding: Finding, principal: Principal
+        self,
+        transaction: ReviewTransaction,
+        task: Task,
+        fence: int,
+        finding: ReviewFinding,
+        principal: Principal,
     ) -> None:
         issued = transaction.issued(task.task_id, fence)
         if issued is None or issued.principal != principal.name:
@@ -198,7 +203,7 @@ class ReviewQueue:
         task: Task,
         slot: int,
         fence: int,
-        finding: Finding,
+        finding: ReviewFinding,
         principal: Principal,
         *,
         stale: bool = False,

@@ -16,7 +16,7 @@ from sidecar.decision.suspensions import Scope, Suspension
 from sidecar.policy import floors_file, loading
 from sidecar.policy.actions import AUTOMATIC_ACTIONS, PERSON_ACTIONS, AnswerSource, Reason
 from sidecar.service.in_force import policy_file
-from sidecar.service.registry import Slot
+from sidecar.service.registry import CalibratorSlot
 from tests import builders
 from tests.sidecar import services
 
@@ -143,7 +143,7 @@ def with_rules():
     """A service whose answers at 0.6 are cleared by a rule of a known accuracy of 0.97."""
     made = services.bare(CHAIN)
     rule = builders.calibrator_in_force(Constant(0.97), source="rules")
-    held = {**made.snapshot.calibrators, Slot("lead-classifier", "", "rules/known"): rule}
+    held = {**made.snapshot.calibrators, CalibratorSlot("lead-classifier", "", "rules/known"): rule}
     made.snapshot = dataclasses.replace(made.snapshot, calibrators=held)
     return made
 

@@ -4,7 +4,7 @@ import pytest
 from grpc_health.v1 import health_pb2
 
 from sidecar.service.health import ALL, LIVENESS, Health
-from sidecar.service.registry import Slot, SlotStatus
+from sidecar.service.registry import CalibratorSlot, SlotStatus
 from tests import builders
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -14,7 +14,7 @@ UNKNOWN = health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
 
 def slot(model, *, attempted=True, in_force=None, version=""):
     return SlotStatus(
-        slot=Slot(model, version),
+        slot=CalibratorSlot(model, version),
         uri="models:/c@champion",
         in_force=in_force,
         last_error=None,

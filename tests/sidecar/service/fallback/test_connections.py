@@ -15,7 +15,7 @@ from open_inference import model_infer_pb2_grpc
 from sidecar import errors
 from sidecar.service.fallback.chain import Chain
 from sidecar.service.fallback.connections import Connections
-from sidecar.service.fallback.secondary import SecondaryStep
+from sidecar.service.fallback.secondary import SecondaryModel
 from sidecar.service.fallback.steps import Question
 
 Entry = Callable[..., Any]
@@ -31,10 +31,10 @@ def connections(fake_clock: Callable[[], float]) -> Iterator[Connections]:
     made.close()
 
 
-def secondary_of(chain: Chain) -> SecondaryStep:
+def secondary_of(chain: Chain) -> SecondaryModel:
     assert chain.steps is not None
     step = chain.steps["secondary"]
-    assert isinstance(step, SecondaryStep)
+    assert isinstance(step, SecondaryModel)
     return step
 
 

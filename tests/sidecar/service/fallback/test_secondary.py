@@ -12,7 +12,7 @@ from open_inference import model_infer_pb2 as pb
 from calibrators import Identity, Temperature
 from calibrators.maps import VectorTemperature
 from sidecar.service.fallback.chain import Chain
-from sidecar.service.fallback.secondary import SecondaryStep
+from sidecar.service.fallback.secondary import SecondaryModel
 from sidecar.service.fallback.steps import Attempt, Question
 from sidecar.service.registry.slots import CalibratorInForce
 
@@ -23,10 +23,10 @@ InForce = Callable[..., CalibratorInForce]
 Server = Any
 
 
-def step_of(chain: Chain) -> SecondaryStep:
+def step_of(chain: Chain) -> SecondaryModel:
     assert chain.steps is not None
     step = chain.steps["secondary"]
-    assert isinstance(step, SecondaryStep)
+    assert isinstance(step, SecondaryModel)
     return step
 
 
@@ -315,7 +315,7 @@ def test_closing_under_the_calls_of_many_threads(
         outcomes: list[str] = []
 
         def ask(
-            step: SecondaryStep = step,
+            step: SecondaryModel = step,
             begun: threading.Barrier = begun,
             outcomes: list[str] = outcomes,
         ) -> None:

@@ -15,11 +15,11 @@ from sidecar.ledger.pages import Page
 from sidecar.ledger.queries import StoredDecision
 from sidecar.policy.actions import Action, AnswerSource, Intent
 from sidecar.service.in_force.recent_inputs import RecentInputs
-from sidecar.service.registry import Resolved, Slot
+from sidecar.service.registry import CalibratorSlot, Resolved
 from tests import builders
 from tests.sidecar import services
 
-SLOT = Slot("lead-classifier")
+SLOT = CalibratorSlot("lead-classifier")
 TIMID = Platt(slope=0.25, intercept=-1.0, on="logit")
 POLICY = """
 version: 1
@@ -151,12 +151,19 @@ def test_shadow_requests_and_other_versions_are_other_inputs(fill) -> None:
     fill(100, 0.95, intent=Intent.SHADOW)
     recent = fill(100, 0.95, model_version="v8")
     assert judged(recent, builders.calibrator_in_force()) is None
-    assert judged(recent, builders.calibrator_in_force(), slot=Slot("lead-classifier", "v8")) is not None
+    assert (
+        judged(recent, builders.calibrator_in_force(), slot=CalibratorSlot("lead-classifier", "v8"))
+        is not None
+    )
 
 
 def test_calibrators_of_fallback_steps_are_not_judged(fill) -> None:
     assert (
-        judged(fill(100, 0.95), builders.calibrator_in_force(), slot=Slot("lead-classifier", "", "secondary"))
+        judged(
+            fill(100, 0.95),
+            builders.calibrator_in_force(),
+            slot=CalibratorSlot("lead-classifier", "", "secondary"),
+        )
         is None
     )
 

@@ -11,11 +11,11 @@ from sidecar.decision.records import ShadowCounts
 from sidecar.policy.actions import AnswerSource, Intent
 from sidecar.service.in_force.observer import MOST_WAITING, Observer
 from sidecar.service.in_force.shadow import Shadow
-from sidecar.service.registry import Slot
+from sidecar.service.registry import CalibratorSlot
 from tests import builders
 from tests.sidecar import services
 
-SLOT = Slot("lead-classifier")
+SLOT = CalibratorSlot("lead-classifier")
 TIMID = Platt(slope=1.0, intercept=-1.5, on="logit")  # 0.95 -> 0.81, 0.75 -> 0.40
 
 

@@ -14,7 +14,7 @@ import pytest
 import calibrators
 from calibrators import AppliesTo, Calibrator, Platt
 from sidecar.service import registry
-from sidecar.service.registry import Expectation, Resolved, Slot
+from sidecar.service.registry import CalibratorSlot, Expectation, Resolved
 
 API = "/api/2.0/mlflow"
 ARTIFACTS = "/api/2.0/mlflow-artifacts/artifacts"
@@ -165,12 +165,12 @@ def make_calibrator() -> Callable[..., Calibrator]:
 class Changes:
     """What the watcher said to `on_change`, and what was visible then."""
 
-    seen: list[tuple[Slot, str | None]] = field(default_factory=list)
+    seen: list[tuple[CalibratorSlot, str | None]] = field(default_factory=list)
     visible: list[str | None] = field(default_factory=list)
     watcher: registry.RegistryWatcher | None = None
     error: BaseException | None = None
 
-    def __call__(self, slot: Slot, in_force: registry.CalibratorInForce | None) -> None:
+    def __call__(self, slot: CalibratorSlot, in_force: registry.CalibratorInForce | None) -> None:
         if self.error is not None:
             raise self.error
         self.seen.append((slot, None if in_force is None else in_force.reference.digest))
@@ -187,10 +187,14 @@ class MakeWatcher:
         self.made: list[registry.RegistryWatcher] = []
 
     def __call__(
-        self, slots: dict[Slot, Expectation] | str, *, changes: Changes | None = None, **options: object
+        self,
+        slots: dict[CalibratorSlot, Expectation] | str,
+        *,
+        changes: Changes | None = None,
+        **options: object,
     ) -> registry.RegistryWatcher:
         if isinstance(slots, str):
-            slots = {Slot("m"): Expectation(uri=slots, evidence="score")}
+            slots = {CalibratorSlot("m"): Expectation(uri=slots, evidence="score")}
         changes = changes or Changes()
         settings: dict[str, object] = {"directory": self.directory, "poll_seconds": 60.0, **options}
         watcher = registry.RegistryWatcher(slots, on_change=changes, **settings)  # type: ignore[arg-type]

@@ -9,15 +9,19 @@ import pytest
 import calibrators
 from calibrators import Calibrator, CalibratorRefused, Platt
 from sidecar.policy import loading
-from sidecar.service.registry import Expectation, Resolved, Slot, expectations, fetch
+from sidecar.service.registry import CalibratorSlot, Expectation, Resolved, expectations, fetch
 
 EXPECTED = Expectation(uri="models:/cal@champion", evidence="score")
-SLOT = Slot("m")
+SLOT = CalibratorSlot("m")
 RESOLVED = Resolved(name="cal", version="3")
 
 
 def admit(
-    calibrator: Calibrator | bytes, *, slot: Slot = SLOT, expected: Expectation = EXPECTED, **resolved: object
+    calibrator: Calibrator | bytes,
+    *,
+    slot: CalibratorSlot = SLOT,
+    expected: Expectation = EXPECTED,
+    **resolved: object,
 ) -> Calibrator:
     data = calibrator if isinstance(calibrator, bytes) else calibrators.dumps(calibrator).encode()
     return fetch.admit(data, slot=slot, expected=expected, resolved=replace(RESOLVED, **resolved))
@@ -117,7 +121,7 @@ def test_model_versions(make_calibrator: Callable[..., Calibrator]) -> None:
     fixed = replace(EXPECTED, model_version="v8")
     assert admit(narrow, expected=fixed) == narrow
     assert admit(make_calibrator(), expected=fixed) == make_calibrator()
-    refused = refusal(narrow, slot=Slot("m", "v9"), expected=replace(EXPECTED, model_version="v9"))
+    refused = refusal(narrow, slot=CalibratorSlot("m", "v9"), expected=replace(EXPECTED, model_version="v9"))
     assert refused.code == "EVIDENCE_MISMATCH"
     assert "v7, v8" in str(refused)
 
@@ -138,7 +142,9 @@ def test_every_calibrator_that_is_admitted_can_serve_a_request(
     for variant in variants:
         calibrator = make_calibrator(**variant)
         problem = fetch.mismatch(
-            calibrator.applies_to, slot=Slot("m", "v8"), expected=replace(EXPECTED, model_version="v8")
+            calibrator.applies_to,
+            slot=CalibratorSlot("m", "v8"),
+            expected=replace(EXPECTED, model_version="v8"),
         )
         served = calibrators.matches(
             calibrator.applies_to,
@@ -177,11 +183,13 @@ def test_the_slots_of_a_policy() -> None:
     slots = expectations(loading.parse(POLICY).policy)
     tokens = {"evidence": "token_logprobs", "aggregation": "mean", "criterion": "helpful"}
     assert slots == {
-        Slot("plain"): Expectation(uri="models:/plain@champion", evidence="score"),
-        Slot("versioned"): Expectation(uri="models:/versioned@champion", **tokens),
-        Slot("versioned", "v8"): Expectation(uri="models:/versioned/12", model_version="v8", **tokens),
-        Slot("versioned", "v9"): Expectation(uri="file:/etc/v9.json", model_version="v9", **tokens),
-        Slot("fixed"): Expectation(uri="file:fixed.json", evidence="logits", model_version="v3"),
+        CalibratorSlot("plain"): Expectation(uri="models:/plain@champion", evidence="score"),
+        CalibratorSlot("versioned"): Expectation(uri="models:/versioned@champion", **tokens),
+        CalibratorSlot("versioned", "v8"): Expectation(
+            uri="models:/versioned/12", model_version="v8", **tokens
+        ),
+        CalibratorSlot("versioned", "v9"): Expectation(uri="file:/etc/v9.json", model_version="v9", **tokens),
+        CalibratorSlot("fixed"): Expectation(uri="file:fixed.json", evidence="logits", model_version="v3"),
     }
     assert [slot.name for slot in slots][:3] == [
         "calibrator:plain",

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from sidecar.service.registry import holdings
 from sidecar.service.registry.holdings import Cached, CacheUnusable, CalibratorCache
-from sidecar.service.registry.slots import Slot
+from sidecar.service.registry.slots import CalibratorSlot
 
-SLOT = Slot("lead-classifier", "v8")
+SLOT = CalibratorSlot("lead-classifier", "v8")
 URI = "models:/cal@champion"
 CACHED = Cached(
     uri=URI,
@@ -126,13 +126,13 @@ def test_the_sealed_fields_are_what_is_written(directory: Path) -> None:
 def test_names_that_a_file_system_would_confuse_have_files_of_their_own(tmp_path: Path) -> None:
     store = CalibratorCache(tmp_path)
     slots = [
-        Slot("a/b"),
-        Slot("a_b"),
-        Slot("a", "b"),
-        Slot("a-b"),
-        Slot("A-b"),
-        Slot("../../etc"),
-        Slot("x" * 128),
+        CalibratorSlot("a/b"),
+        CalibratorSlot("a_b"),
+        CalibratorSlot("a", "b"),
+        CalibratorSlot("a-b"),
+        CalibratorSlot("A-b"),
+        CalibratorSlot("../../etc"),
+        CalibratorSlot("x" * 128),
     ]
     paths = {str(store.path(slot)).lower() for slot in slots}
     assert len(paths) == len(slots)

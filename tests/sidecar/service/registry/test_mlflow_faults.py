@@ -12,10 +12,10 @@ import pytest
 import calibrators
 from calibrators import Calibrator, CalibratorRefused
 from sidecar.errors import RegistryFailure
-from sidecar.service.registry import Expectation, Resolved, Slot, mlflow_source, sources
+from sidecar.service.registry import CalibratorSlot, Expectation, Resolved, mlflow_source, sources
 from sidecar.service.registry.mlflow_source import MlflowSource
 
-M = Slot("m")
+M = CalibratorSlot("m")
 URI = "models:/cal@champion"
 Make = Callable[..., Calibrator]
 HANG_SECONDS = 6.0

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from calibrators import Calibrator, Isotonic
-from sidecar.service.registry import Expectation, Slot
+from sidecar.service.registry import CalibratorSlot, Expectation
 
-M = Slot("m")
+M = CalibratorSlot("m")
 Make = Callable[..., Calibrator]
 names = (f"watched-{number}" for number in itertools.count(1))
 
@@ -155,7 +155,9 @@ def test_no_folder_is_left_behind(
     scratch.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(scratch))
     slots = {
-        Slot("m", number): Expectation(uri=f"models:/{name}/{number}", evidence="score", model_version=number)
+        CalibratorSlot("m", number): Expectation(
+            uri=f"models:/{name}/{number}", evidence="score", model_version=number
+        )
         for number in numbers
     }
     watcher = make_watcher(slots, registry_uri=mlflow_registry)
@@ -170,12 +172,12 @@ from pathlib import Path
 
 began = time.perf_counter()
 from sidecar.service import registry
-from sidecar.service.registry import Expectation, Slot
+from sidecar.service.registry import Expectation, CalibratorSlot
 
 uri, directory = sys.argv[1:]
 told = []
 watcher = registry.RegistryWatcher(
-    {Slot("m"): Expectation(uri=uri, evidence="score")},
+    {CalibratorSlot("m"): Expectation(uri=uri, evidence="score")},
     directory=Path(directory),
     on_change=lambda slot, in_force: told.append(in_force is not None),
 )

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from calibrators import CalibratorRefused
 from sidecar.errors import JournalUnavailable, RegistryFailure
-from sidecar.service.registry import Expectation, Resolved, Slot
+from sidecar.service.registry import CalibratorSlot, Expectation, Resolved
 from sidecar.service.registry.fetch import Fetch
 from sidecar.service.registry.watch import MAX_DELAY_SECONDS, Watch
 
@@ -19,7 +19,7 @@ AWAY = RegistryFailure("connection refused")
 
 
 def watch() -> Watch:
-    return Watch(Slot("m"), Expectation(uri="models:/cal@champion", evidence="score"))
+    return Watch(CalibratorSlot("m"), Expectation(uri="models:/cal@champion", evidence="score"))
 
 
 def finish(

@@ -10,9 +10,9 @@ import pytest
 
 from calibrators import Calibrator, CalibratorRefused
 from sidecar.errors import JournalUnavailable, RegistryFailure
-from sidecar.service.registry import Expectation, Slot
+from sidecar.service.registry import CalibratorSlot, Expectation
 
-M = Slot("m")
+M = CalibratorSlot("m")
 URI = "models:/cal@champion"
 EXPECTED = Expectation(uri=URI, evidence="score")
 Make = Callable[..., Calibrator]

@@ -8,11 +8,11 @@ import pytest
 from calibrators import Calibrator, CalibratorRefused
 from sidecar.errors import RegistryFailure
 from sidecar.policy import loading
-from sidecar.service.registry import CalibratorInForce, Expectation, Resolved, Slot, challengers
+from sidecar.service.registry import CalibratorInForce, CalibratorSlot, Expectation, Resolved, challengers
 from sidecar.service.registry.fetch import SHIFTS_ROUTING
 from sidecar.service.registry.slots import ChallengerSlot
 
-M = Slot("m")
+M = CalibratorSlot("m")
 URI = "models:/cal@champion"
 CHALLENGER = {ChallengerSlot("m"): Expectation(uri="models:/cal@challenger", evidence="score", optional=True)}
 GONE = RegistryFailure("there is no such alias", code="ALIAS_UNKNOWN")
@@ -27,7 +27,7 @@ class Judge:
         self.error: Exception | None = None
 
     def __call__(
-        self, slot: Slot, held: CalibratorInForce, newcomer: Calibrator, resolved: Resolved
+        self, slot: CalibratorSlot, held: CalibratorInForce, newcomer: Calibrator, resolved: Resolved
     ) -> CalibratorRefused | None:
         assert slot == M
         assert newcomer.digest == resolved.digest
@@ -174,7 +174,7 @@ def test_a_challenger_goes_in_force_in_a_slot_of_its_own_name(make_watcher, shel
     watcher.start()
     [status] = watcher.reload_now()
     assert status.slot.name == "challenger:m"
-    assert watcher.current()[Slot("m")].calibrator == shelf.calibrator
+    assert watcher.current()[CalibratorSlot("m")].calibrator == shelf.calibrator
     assert [slot.name for slot, _ in changes.seen] == ["challenger:m"]
 
 

@@ -12,9 +12,9 @@ import pytest
 import calibrators
 from calibrators import Calibrator
 from sidecar.errors import JournalUnavailable, RegistryFailure
-from sidecar.service.registry import Expectation, Slot
+from sidecar.service.registry import CalibratorSlot, Expectation
 
-M = Slot("m")
+M = CalibratorSlot("m")
 URI = "models:/cal@champion"
 EXPECTED = Expectation(uri=URI, evidence="score")
 Make = Callable[..., Calibrator]
@@ -182,7 +182,7 @@ def test_one_bad_source_does_not_hold_up_the_others(
 ) -> None:
     shelves = {f"models:/{name}@champion": make_shelf(make_calibrator(model=name)) for name in "abc"}
     shelves["models:/b@champion"].error = RegistryFailure("away")
-    slots = {Slot(name): replace(EXPECTED, uri=f"models:/{name}@champion") for name in "abc"}
+    slots = {CalibratorSlot(name): replace(EXPECTED, uri=f"models:/{name}@champion") for name in "abc"}
     watcher = make_watcher(slots, open_source=shelves.__getitem__)
     watcher.start()
     statuses = watcher.reload_now()
@@ -192,13 +192,13 @@ def test_one_bad_source_does_not_hold_up_the_others(
 
 def test_one_model_can_be_reloaded_alone(make_watcher, make_calibrator: Make, make_shelf: MakeShelf) -> None:
     shelves = {f"models:/{name}@champion": make_shelf(make_calibrator(model=name)) for name in "ab"}
-    slots = {Slot(name): replace(EXPECTED, uri=f"models:/{name}@champion") for name in "ab"}
+    slots = {CalibratorSlot(name): replace(EXPECTED, uri=f"models:/{name}@champion") for name in "ab"}
     watcher = make_watcher(slots, open_source=shelves.__getitem__, poll_seconds=60.0)
     watcher.start()
     watcher.reload_now()
     before = {uri: shelf.asked for uri, shelf in shelves.items()}
     [status] = watcher.reload_now("b")
-    assert status.slot == Slot("b")
+    assert status.slot == CalibratorSlot("b")
     assert shelves["models:/a@champion"].asked == before["models:/a@champion"]
     assert shelves["models:/b@champion"].asked > before["models:/b@champion"]
     assert watcher.reload_now("nobody") == ()
@@ -253,18 +253,20 @@ def test_a_new_policy_is_watched_at_once(
     make_watcher, make_calibrator: Make, changes, eventually: Eventually, make_shelf: MakeShelf
 ) -> None:
     shelves = {f"models:/{name}@champion": make_shelf(make_calibrator(model=name)) for name in "abc"}
-    slots = {Slot(name): replace(EXPECTED, uri=f"models:/{name}@champion") for name in "abc"}
+    slots = {CalibratorSlot(name): replace(EXPECTED, uri=f"models:/{name}@champion") for name in "abc"}
     watcher = make_watcher(
-        {key: slots[key] for key in (Slot("a"), Slot("b"))}, open_source=shelves.__getitem__, changes=changes
+        {key: slots[key] for key in (CalibratorSlot("a"), CalibratorSlot("b"))},
+        open_source=shelves.__getitem__,
+        changes=changes,
     )
     watcher.start()
     watcher.reload_now()
-    kept = watcher.current()[Slot("b")]
-    watcher.retarget({key: slots[key] for key in (Slot("b"), Slot("c"))})
-    assert Slot("a") not in watcher.current()
-    assert watcher.current()[Slot("b")].reference == kept.reference
-    assert changes.seen[-1] == (Slot("a"), None)
-    eventually(lambda: Slot("c") in watcher.current())
+    kept = watcher.current()[CalibratorSlot("b")]
+    watcher.retarget({key: slots[key] for key in (CalibratorSlot("b"), CalibratorSlot("c"))})
+    assert CalibratorSlot("a") not in watcher.current()
+    assert watcher.current()[CalibratorSlot("b")].reference == kept.reference
+    assert changes.seen[-1] == (CalibratorSlot("a"), None)
+    eventually(lambda: CalibratorSlot("c") in watcher.current())
     assert [status.slot.model for status in watcher.statuses()] == ["b", "c"]
 
 

@@ -14,7 +14,7 @@ from sidecar.ledger.store import Ledger
 from sidecar.policy.actions import Action, TaskKind
 from sidecar.policy.upkeep import Review
 from sidecar.service.principals import Principal, Role
-from sidecar.service.review.completion import Finding
+from sidecar.service.review.completion import ReviewFinding
 from sidecar.service.review.lease import Held, Wanted
 from sidecar.service.review.queue import ReviewQueue, classes_by_policy
 from tests import builders
@@ -103,7 +103,7 @@ class Desk:
         """Completes a lease, a hold by release where it is correct; whether it was stale."""
         if held.task.subject_kind in (TaskKind.HOLD, TaskKind.ESCALATION):
             changes = {"disposition": "RELEASE" if verdict == "CORRECT" else "REFUSE"} | changes
-        finding = Finding(verdict=verdict, **changes)  # type: ignore[arg-type]
+        finding = ReviewFinding(verdict=verdict, **changes)  # type: ignore[arg-type]
         return self.queue.complete(who, held.task.task_id, held.slot.fence, finding).stale
 
     def outcomes(self, decision_id: str) -> list[tuple[str, str]]:

@@ -10,7 +10,7 @@ from sidecar.ledger import outcomes as ledger_outcomes
 from sidecar.policy.actions import TaskKind
 from sidecar.service.review import queue as queues
 from sidecar.service.review import screen
-from sidecar.service.review.completion import Finding
+from sidecar.service.review.completion import ReviewFinding
 from sidecar.service.review.lease import DEFAULT_LEASE_SECONDS
 from tests import builders
 
@@ -251,7 +251,7 @@ def test_nobody_completes_a_lease_that_they_never_had(desk, make_person):
     for who, fence in ((make_person("bob"), 1), (make_person("ada"), 2), (make_person("ada"), 0)):
         with pytest.raises(errors.LeaseLost):
             desk.queue.complete(
-                who, held.task.task_id, fence, Finding(verdict="CORRECT", disposition="RELEASE")
+                who, held.task.task_id, fence, ReviewFinding(verdict="CORRECT", disposition="RELEASE")
             )
     assert desk.ledger.read(labelled.resolved, decision_id) == ()
 

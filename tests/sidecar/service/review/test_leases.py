@@ -7,7 +7,7 @@ from sidecar.decision.tasks import TaskState
 from sidecar.ledger import queue
 from sidecar.policy.actions import TaskKind
 from sidecar.service.principals import ANONYMOUS
-from sidecar.service.review.completion import Finding
+from sidecar.service.review.completion import ReviewFinding
 from sidecar.service.review.lease import DEFAULT_LEASE_SECONDS, LONGEST_HOLD_SECONDS
 
 
@@ -179,7 +179,7 @@ def test_a_service_may_judge_what_needs_no_person(desk, make_service):
 def test_without_principals_everything_is_shown(desk):
     desk.open(mandatory=True, category="pricing", principal="anonymous")
     held = desk.lease_one(ANONYMOUS)
-    finding = Finding(verdict="CORRECT", disposition="RELEASE")
+    finding = ReviewFinding(verdict="CORRECT", disposition="RELEASE")
     with pytest.raises(errors.NotPermitted, match="TRUEBAND_PRINCIPALS"):
         desk.queue.complete(ANONYMOUS, held.task.task_id, held.slot.fence, finding)
     assert desk.outcomes(held.task.decision_id) == []
