@@ -5,8 +5,7 @@ Everything here is plain Python on purpose: it runs once for every request of th
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 from calibrators.errors import EvidenceUnusable
 
@@ -24,9 +23,8 @@ LOGPROB_TOLERANCE = 1e-3
 """By how much a log-probability may exceed 0: some servers round a certain token upwards."""
 
 
-@dataclass(frozen=True, slots=True)
-class Evidence:
-    """What a model says about one answer.
+class Evidence(NamedTuple):
+    """What a model says about one answer. A tuple, since one is made, kept and read for every request.
 
     Attributes:
         kind: how to read `values`.

@@ -10,10 +10,14 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from calibrators import AppliesTo, Calibrator, Evidence, Identity, Map
+from sidecar.decision import records
+from sidecar.decision.provenance import Provenance
 from sidecar.decision.query import Query
-from sidecar.decision.records import CalibratorReference, Decision, Label, PlannedTask
+from sidecar.decision.records import Decision, Label, PlannedTask
+from sidecar.decision.steps import CalibratorReference
 from sidecar.decision.tasks import task_id
-from sidecar.policy.actions import AUTOMATIC_ACTIONS, Action, Reason, TaskKind
+from sidecar.decision.verdict import BY_BAND, Verdict
+from sidecar.policy.actions import AUTOMATIC_ACTIONS, Action, TaskKind
 from sidecar.service.registry import CalibratorInForce
 
 if TYPE_CHECKING:
@@ -23,6 +27,9 @@ MakeDecision = Callable[..., Decision]
 MakeLabel = Callable[..., Label]
 
 NOW = 1_770_000_000.0  # 2026-02-02 02:40 UTC, a Monday
+PROVENANCE = frozenset(
+    {"policy_digest", "floors_digest", "calibrator", "sidecar_id", "engine_version", "audit_key_id"}
+)
 SAID_BY_LABEL = frozenset({"correct", "true_class", "cannot_tell"})
 
 
@@ -35,8 +42,8 @@ def decision(
         number: gives the ids and, without `at`, the time.
         at: when it was asked and decided; it expires an hour later.
         score: evidence, raw and calibrated confidence at once.
-        changes: any field; `may_act` follows from `action`, and `final_class` from `predicted_class`, where
-            they are not given.
+        changes: any field; `may_act` follows from `action` where it is not given, and the `final_class` of
+            the primary model is its `predicted_class`.
     """
     moment = NOW + number if at is None else at
     fields: dict[str, Any] = {
@@ -52,7 +59,7 @@ def decision(
         "band": "auto",
         "raw_confidence": 0.93 if score is None else score,
         "calibrated_confidence": 0.1 + 0.2 if score is None else score,
-        "reasons": (Reason.BAND,),
+        "reasons": BY_BAND,
         "decided_at": moment,
         "expires_at": moment + 3600.0,
         "policy_digest": "p" * 64,
@@ -63,13 +70,47 @@ def decision(
     }
     fields |= changes
     fields.setdefault("may_act", fields["action"] in AUTOMATIC_ACTIONS)
-    fields.setdefault("final_class", fields["predicted_class"])
-    return Decision(**fields)
+    if "source" not in fields and "final_class" in fields:
+        fields["predicted_class"] = fields.pop("final_class")
+    return Decision(
+        query=Query(**_own(Query, fields)),
+        verdict=Verdict(**_own(Verdict, fields)),
+        provenance=Provenance(**{name: fields[name] for name in PROVENANCE & fields.keys()}),
+        own_answer_id=fields["answer_id"],
+        expires_after=fields["expires_at"] - fields["decided_at"],
+        **_own(Decision, fields),
+    )
 
 
 def altered(known: Decision, **changes: Any) -> Decision:
     """That decision with other fields; nothing follows from them."""
-    return msgspec.structs.replace(known, **changes)
+    kept: dict[str, Any] = {}
+    if provenance := {name: changes[name] for name in PROVENANCE & changes.keys()}:
+        before = {name: getattr(known.provenance, name) for name in PROVENANCE}
+        kept["provenance"] = Provenance(**before | provenance)
+    if "answer_id" in changes:
+        kept["own_answer_id"] = changes["answer_id"]
+    return msgspec.structs.replace(
+        known,
+        query=msgspec.structs.replace(known.query, **_own(Query, changes)),
+        verdict=msgspec.structs.replace(known.verdict, **_own(Verdict, changes)),
+        **kept,
+        **_own(Decision, changes),
+    )
+
+
+def read_back(known: Decision) -> Decision:
+    """That decision as the ledger hands it out: encoded, decoded, and tied to its provenance again."""
+    return records.decoder(Decision, lambda _: known.provenance).decode(records.encode(known))
+
+
+def _own(kind: type[msgspec.Struct], fields: dict[str, Any]) -> dict[str, Any]:
+    """Those of the fields that a struct has; `tasks` are a decision's, which plans them."""
+    return {
+        name: fields[name]
+        for name in kind.__struct_fields__
+        if name in fields and not (kind is Verdict and name == "tasks")
+    }
 
 
 def planned(*kinds: TaskKind, due_at: float = NOW + 1e6, **changes: Any) -> tuple[PlannedTask, ...]:
@@ -109,7 +150,7 @@ def label_about(about: Decision, correct: bool | None, kind: TaskKind | None, /,
         "channel": channel,
         "observed_at": about.decided_at + 60.0,
         "recorded_at": about.decided_at + 60.0,
-        "sidecar_id": about.sidecar_id,
+        "sidecar_id": about.provenance.sidecar_id,
     }
     return Label(**fields | changes)
 

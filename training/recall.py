@@ -11,8 +11,9 @@ from calibrators.errors import EvidenceUnusable, TruebandError
 from sidecar import dialect
 from sidecar.decision import recompute
 from sidecar.decision.conclusion import SOURCES
-from sidecar.decision.decide import Verdict
-from sidecar.decision.records import Decision, FallbackStep, InForce
+from sidecar.decision.records import Decision, InForce
+from sidecar.decision.steps import FallbackStep
+from sidecar.decision.verdict import Verdict
 from sidecar.ledger.queries import StoredDecision
 from sidecar.policy.tables import ModelTable
 
@@ -87,9 +88,9 @@ def recalled(stored: StoredDecision, digest: str, deciding: Deciding) -> Recalle
 
 def uses(answer: Decision, digest: str) -> bool:
     """Whether a calibrator had a part in an answer."""
-    return (answer.calibrator is not None and answer.calibrator.digest == digest) or any(
-        _of_step(step, digest) for step in answer.steps
-    )
+    return (
+        answer.provenance.calibrator is not None and answer.provenance.calibrator.digest == digest
+    ) or any(_of_step(step, digest) for step in answer.steps)
 
 
 def before_it(slots: Mapping[str, Sequence[InForce]], answer: Decision, slot: str, digest: str) -> str:
@@ -102,7 +103,8 @@ def before_it(slots: Mapping[str, Sequence[InForce]], answer: Decision, slot: st
         digest: of the calibrator.
     """
     names = [
-        dialect.slot_name("calibrator", answer.model, version, slot) for version in (answer.model_version, "")
+        dialect.slot_name("calibrator", answer.query.model, version, slot)
+        for version in (answer.query.model_version, "")
     ]
     rows = next(
         (slots[name] for name in names if any(row.digest == digest for row in slots.get(name, ()))), ()
@@ -125,11 +127,11 @@ def _again(answer: Decision, digest: str, deciding: Deciding) -> Recalled:
     try:
         verdict, other = _verdict(answer, digest, deciding)
     except TruebandError as problem:
-        return Recalled(decision=answer, effect="UNKNOWN", then=answer.band, problem=str(problem))
+        return Recalled(decision=answer, effect="UNKNOWN", then=answer.verdict.band, problem=str(problem))
     return Recalled(
         decision=answer,
         effect="ANYWAY" if verdict.may_act else "ONLY_BECAUSE",
-        then=answer.band,
+        then=answer.verdict.band,
         now=verdict.band,
         action=verdict.action.value,
         instead="" if other is None else other.digest,
@@ -143,17 +145,17 @@ def _verdict(answer: Decision, digest: str, deciding: Deciding) -> tuple[Verdict
     for step in answer.steps:
         if _of_step(step, digest):
             used = deciding.instead(answer, _source(step))
-            steps.append(_step_under(step, used, answer.category))
+            steps.append(_step_under(step, used, answer.query.category))
         else:
             steps.append(step)
     primary = None
-    if answer.calibrator is not None and answer.calibrator.digest == digest:
+    if answer.provenance.calibrator is not None and answer.provenance.calibrator.digest == digest:
         primary = used = deciding.instead(answer, "primary")
-    elif answer.calibrator is not None:
-        primary = deciding.calibrator_of(answer.calibrator.digest)
-    floors = tuple(hit for hit in answer.floors if hit.reason in recompute.REQUEST_REASONS)
+    elif answer.provenance.calibrator is not None:
+        primary = deciding.calibrator_of(answer.provenance.calibrator.digest)
     changed = msgspec.structs.replace(answer, steps=tuple(steps))
-    return recompute.again(changed, deciding.table_of(answer), primary, floors).verdict, used
+    floors = recompute.recorded_floors(answer)
+    return recompute.again(changed, deciding.table_of(answer), primary, floors), used
 
 
 def _step_under(step: FallbackStep, other: Calibrator | None, category: str) -> FallbackStep:

@@ -67,7 +67,7 @@ def measure(labelled: Iterable[Labelled]) -> dict[str, RuleAccuracy]:
         right = _was_right(label, step.answer_class)
         if right is not None:
             seen.add((label.decision.decision_id, step.rule))
-            group = label.decision.group_key or label.decision.decision_id
+            group = label.decision.query.group_key or label.decision.decision_id
             judged.setdefault(step.rule, []).append(_Judged(right, 1.0 / label.propensity, group))
     return {rule: _accuracy(rule, answers) for rule, answers in sorted(judged.items())}
 
@@ -135,7 +135,7 @@ def _was_right(each: Labelled, answer: str) -> bool | None:
     """
     if each.about == "RULE":
         return each.correct
-    judged = each.decision.predicted_class if each.about == "PRIMARY" else each.decision.final_class
+    judged = each.decision.query.predicted_class if each.about == "PRIMARY" else each.decision.final_class
     if each.label.true_class is not None:
         return each.label.true_class == answer
     if each.correct:

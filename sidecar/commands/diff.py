@@ -9,9 +9,9 @@ from typing import Any
 
 from calibrators import Calibrator
 from sidecar import errors, shell, times
-from sidecar.decision import difference, replay
+from sidecar.decision import difference, recompute
 from sidecar.decision.difference import CellChange, Side
-from sidecar.decision.replay import Compiled
+from sidecar.decision.recompute import Compiled
 from sidecar.ledger import artifacts, queries
 from sidecar.ledger.store import Ledger
 from sidecar.policy import floors_file, loading
@@ -108,7 +108,7 @@ def _cell(change: CellChange) -> str:
 
 
 def _replayed(ledger: Ledger, old: Side, new: Side, since: float | None) -> Iterator[str]:
-    sides = replay.compile_side(old), replay.compile_side(new)
+    sides = recompute.compile_side(old), recompute.compile_side(new)
     moves: Counter[tuple[str, str]] = Counter()
     left_out: Counter[str] = Counter()
     for before, after in _outcomes(ledger, sides, since, left_out):
@@ -137,18 +137,18 @@ def _outcomes(
             queries.decisions, tenant=None, decided_from=since, page_size=PAGE_SIZE, page_token=token
         )
         for answer in (answer for stored in page.items for answer in stored.answers):
-            digest = "" if answer.calibrator is None else answer.calibrator.digest
+            digest = "" if answer.provenance.calibrator is None else answer.provenance.calibrator.digest
             if digest and digest not in known:
                 known[digest] = ledger.read(artifacts.calibrator_of, digest)
             calibrator = known[digest] if digest else None
-            if answer.intent is Intent.SHADOW:
+            if answer.query.intent is Intent.SHADOW:
                 left_out["shadow answers, which never act"] += 1
             elif digest and calibrator is None:
                 left_out["whose calibrator the ledger does not have"] += 1
             else:
                 yield (
-                    replay.outcome(answer, calibrator, sides[0]),
-                    replay.outcome(answer, calibrator, sides[1]),
+                    recompute.outcome(answer, calibrator, sides[0]),
+                    recompute.outcome(answer, calibrator, sides[1]),
                 )
         token = page.next_page_token
         if not token:

@@ -46,7 +46,8 @@ def run(arguments: argparse.Namespace) -> int:
         known = audit_keys(arguments)
         found = [difference for answer in stored.answers for difference in _recomputed(answer, at, known)]
         missing = sorted(
-            {answer.audit_key_id for answer in stored.answers if answer.audit_rate > 0.0} - known.keys()
+            {answer.provenance.audit_key_id for answer in stored.answers if answer.verdict.audit_rate > 0.0}
+            - known.keys()
         )
     if found:
         print("RECOMPUTED DIFFERENTLY\n  " + "\n  ".join(found))
@@ -68,52 +69,58 @@ def _story(stored: StoredDecision, at: Connection) -> Iterator[str]:
     yield f"decision    {stored.decision_id}: {'acted' if stored.acted else 'held' if stored.held else 'did not act'}"
     for answer in stored.answers:
         decided_at = times.utc(answer.decided_at, "microseconds")
-        yield f"answer      {answer.answer_id} at {decided_at} by sidecar {answer.sidecar_id}"
+        yield f"answer      {answer.answer_id} at {decided_at} by sidecar {answer.provenance.sidecar_id}"
         yield f"  asked     {_asked(answer)}"
-        yield f"  evidence  {answer.evidence.kind} {_numbers(answer.evidence.values)}"
-        confidence = "none" if answer.calibrated_confidence is None else f"{answer.calibrated_confidence:.6f}"
-        raw = "none" if answer.raw_confidence is None else f"{answer.raw_confidence:.6f}"
-        bound = "" if answer.lower_bound is None else f", lower bound {answer.lower_bound:.6f}"
-        yield f"  confidence raw {raw}, calibrated {confidence}{bound}, band {answer.band or 'none'}"
+        yield f"  evidence  {answer.query.evidence.kind} {_numbers(answer.query.evidence.values)}"
+        confidence = (
+            "none"
+            if answer.verdict.calibrated_confidence is None
+            else f"{answer.verdict.calibrated_confidence:.6f}"
+        )
+        raw = "none" if answer.verdict.raw_confidence is None else f"{answer.verdict.raw_confidence:.6f}"
+        bound = (
+            "" if answer.verdict.lower_bound is None else f", lower bound {answer.verdict.lower_bound:.6f}"
+        )
+        yield f"  confidence raw {raw}, calibrated {confidence}{bound}, band {answer.verdict.band or 'none'}"
         acts = "yes" if answer.may_act else "no"
         yield f"  answered  {answer.action}, may act: {acts}, because {', '.join(answer.reasons)}"
-        for floor in answer.floors:
+        for floor in answer.verdict.floors:
             yield f"  floor     {floor.floor} permits only {', '.join(floor.permitted)}"
-        if answer.calibrator is not None:
-            reference = answer.calibrator
+        if answer.provenance.calibrator is not None:
+            reference = answer.provenance.calibrator
             version = f" version {reference.version}" if reference.version else ""
             age = "" if answer.stale_seconds is None else f", confirmed {answer.stale_seconds:.1f} s before"
             yield f"  calibrator {reference.kind} {reference.name}{version}{age}"
             yield f"            {reference.digest}"
-        yield f"  policy    {answer.policy_digest}"
-        if answer.floors_digest:
-            yield f"  floors    {answer.floors_digest}"
+        yield f"  policy    {answer.provenance.policy_digest}"
+        if answer.provenance.floors_digest:
+            yield f"  floors    {answer.provenance.floors_digest}"
         drawn = "drawn" if answer.drawn else "not drawn"
-        yield f"  audit     {drawn} at rate {answer.audit_rate:g} with key {answer.audit_key_id}"
-        if answer.audit_budget:
+        yield f"  audit     {drawn} at rate {answer.verdict.audit_rate:g} with key {answer.provenance.audit_key_id}"
+        if answer.verdict.audit_budget:
             yield f"            {_audit_story(answer, at)}"
 
 
 def _asked(answer: Decision) -> str:
     parts = {
-        "model": answer.model,
-        "version": answer.model_version,
-        "class": answer.predicted_class,
-        "category": answer.category,
-        "tenant": answer.tenant,
-        "subject": answer.subject_ref,
-        "request": answer.request_id,
-        "intent": answer.intent,
+        "model": answer.query.model,
+        "version": answer.query.model_version,
+        "class": answer.query.predicted_class,
+        "category": answer.query.category,
+        "tenant": answer.query.tenant,
+        "subject": answer.query.subject_ref,
+        "request": answer.query.request_id,
+        "intent": answer.query.intent,
     }
     return ", ".join(f"{name} {value}" for name, value in parts.items() if value)
 
 
 def _recomputed(answer: Decision, at: Connection, known: Mapping[str, bytes]) -> Iterator[str]:
-    reference = answer.calibrator
+    reference = answer.provenance.calibrator
     digests = {
-        "policy": answer.policy_digest,
+        "policy": answer.provenance.policy_digest,
         "calibrator": "" if reference is None else reference.digest,
-        "floors": answer.floors_digest,
+        "floors": answer.provenance.floors_digest,
     }
     texts = {what: artifacts.text_of(at, digest) for what, digest in digests.items() if digest}
     for what, text in texts.items():
@@ -123,7 +130,7 @@ def _recomputed(answer: Decision, at: Connection, known: Mapping[str, bytes]) ->
     verdict = recompute.recompute(answer, texts["policy"] or "", texts.get("calibrator"), texts.get("floors"))
     for difference in recompute.differences(answer, verdict):
         yield f"answer {answer.answer_id}: {difference}"
-    key = known.get(answer.audit_key_id)
+    key = known.get(answer.provenance.audit_key_id)
     if key is not None:
         for difference in _drawn_again(answer, key, at):
             yield f"answer {answer.answer_id}: {difference}"
@@ -141,7 +148,7 @@ def _audit_story(answer: Decision, at: Connection) -> str:
         return "under a budget, and in no population: the ledger does not have it whole"
     week = member.population.week
     period = _period(member, at)
-    plan = f"week {week}, at most {answer.audit_budget} of what is drawn"
+    plan = f"week {week}, at most {answer.verdict.audit_budget} of what is drawn"
     if period is None:
         return f"{plan}: not closed yet"
     closed = f"{plan}; closed with {period.n_sampled} of {period.n_drawn}, tau {period.tau:.6g}"
@@ -161,11 +168,11 @@ def _drawn_again(answer: Decision, key: bytes, at: Connection) -> Iterator[str]:
         at: a connection to the ledger.
     """
     draw = draws.audit_draw(key, answer.decision_id)
-    if answer.drawn != (draw < answer.audit_rate):
+    if answer.drawn != (draw < answer.verdict.audit_rate):
         yield f"drawn is {answer.drawn}, and the key says otherwise"
         return
-    member = audit_members.member(at, answer) if answer.audit_budget else None
-    if member is None or member.key_id != answer.audit_key_id:
+    member = audit_members.member(at, answer) if answer.verdict.audit_budget else None
+    if member is None or member.key_id != answer.provenance.audit_key_id:
         return
     if answer.drawn and answer.audit_draw != draw:
         yield f"the recorded draw is {answer.audit_draw!r}, and the key's is {draw!r}"

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from sidecar.decision.decide import BLOCKING_TASKS, Verdict
-from sidecar.decision.records import FallbackStep
+from sidecar.decision.steps import FallbackStep
+from sidecar.decision.verdict import BLOCKING_TASKS, Verdict
 from sidecar.policy.actions import AUTOMATIC_ACTIONS, Action, AnswerSource, Reason, TaskKind
 from sidecar.policy.fallback import StepTable
 from sidecar.policy.floors import FloorHit
@@ -20,19 +20,6 @@ FloorsBySource = Mapping[AnswerSource, tuple[FloorHit, ...]]
 """The floors that bind an answer of a source only, such as a suspension of the secondary model."""
 
 NO_FLOORS: FloorsBySource = {}
-
-
-class Conclusion(msgspec.Struct, frozen=True, kw_only=True):
-    """A verdict after the chain: what the router goes on with.
-
-    `verdict` keeps the primary's confidences, since they are about its evidence; band, action, tasks and
-    audit rate are those of the answer that decided, whose own confidence is in its step.
-    """
-
-    verdict: Verdict
-    source: AnswerSource = AnswerSource.PRIMARY
-    final_class: str
-    steps: tuple[FallbackStep, ...] = ()
 
 
 class Judgement(msgspec.Struct, frozen=True):
@@ -115,11 +102,10 @@ def conclude(
     verdict: Verdict,
     steps: tuple[FallbackStep, ...],
     *,
-    final_class: str,
     category: CategoryTable,
     chain: Sequence[StepTable],
     floors: FloorsBySource = NO_FLOORS,
-) -> Conclusion:
+) -> Verdict:
     """The verdict after the chain: the first step that cleared decides, else the verdict stands.
 
     Nothing is taken on a step's word: whether it was listed, may decide, and clears, is found out again here.
@@ -127,7 +113,6 @@ def conclude(
     Args:
         verdict: the verdict on the primary's answer.
         steps: the steps as they were taken.
-        final_class: the primary's answer.
         category: the table of the request's category.
         chain: the policy's machine steps.
         floors: see `FloorsBySource`.
@@ -148,28 +133,21 @@ def conclude(
         if judgement.action is None or number is None:
             continue
         cell = category.cell_at(number)
-        return Conclusion(
-            verdict=_cleared(kept, judgement.action, judgement.floors, cell, SOURCE_REASONS[source]),
-            source=source,
-            final_class=step.answer_class,
-            steps=steps,
-        )
-    return Conclusion(verdict=kept, final_class=final_class, steps=steps)
+        return _cleared(kept, judgement, judgement.action, cell, source, step.answer_class)
+    return kept
 
 
-def closing_steps(action: Action, reasons: Sequence[Reason]) -> tuple[FallbackStep, ...]:
+def closing_steps(action: Action, *, unavailable: bool) -> tuple[FallbackStep, ...]:
     """The steps after the machine's, once it is known whether the review queue takes the answer.
 
     `review` has no answer yet (PENDING), or failed (REVIEW_UNAVAILABLE); then `uncertain` follows.
     """
+    if unavailable:
+        failed = FallbackStep(step="review", outcome="FAILED", code=Reason.REVIEW_UNAVAILABLE.value)
+        return (failed, FallbackStep(step="uncertain", outcome="NO_ANSWER"))
     if action in BLOCKING_TASKS:
         return (FallbackStep(step="review", outcome="NO_ANSWER", code="PENDING"),)
-    if action is not Action.UNCERTAIN:
-        return ()
-    uncertain = FallbackStep(step="uncertain", outcome="NO_ANSWER")
-    if Reason.REVIEW_UNAVAILABLE not in reasons:
-        return (uncertain,)
-    return (FallbackStep(step="review", outcome="FAILED", code=Reason.REVIEW_UNAVAILABLE.value), uncertain)
+    return (FallbackStep(step="uncertain", outcome="NO_ANSWER"),) if action is Action.UNCERTAIN else ()
 
 
 def _acts(category: CategoryTable, verdict: Verdict) -> bool:
@@ -178,7 +156,12 @@ def _acts(category: CategoryTable, verdict: Verdict) -> bool:
 
 
 def _cleared(
-    verdict: Verdict, action: Action, floors: tuple[FloorHit, ...], cell: Cell, reason: Reason
+    verdict: Verdict,
+    judgement: Judgement,
+    action: Action,
+    cell: Cell,
+    source: AnswerSource,
+    answer_class: str,
 ) -> Verdict:
     acting = verdict.enforced and Reason.SHADOW not in verdict.reasons
     tasks: tuple[TaskKind, ...] = ()
@@ -195,9 +178,11 @@ def _cleared(
         action=action,
         may_act=acting and action in AUTOMATIC_ACTIONS,
         band=cell.name,
-        reasons=(*verdict.reasons, reason),
-        floors=floors,
+        reasons=(*verdict.reasons, SOURCE_REASONS[source]),
+        floors=judgement.floors,
         audit_rate=audit_rate,
         audit_budget=audit_budget,
         tasks=tasks,
+        source=source,
+        final_class=answer_class,
     )

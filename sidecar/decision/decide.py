@@ -1,6 +1,7 @@
-"""The pure decision: a case, a policy table and a calibrator in; a verdict out. No clock, no I/O, no draw.
+"""The pure decision: a query, a policy table, a calibrator and the floors that bind in; a verdict out.
 
-The same function answers a request and, years later, recomputes it.
+No clock, no I/O, no draw. The one function that decides: an answer as it is given, its shadow, what a change of the
+policy or of the calibrator would have changed, and, years later, the same answer again.
 """
 
 import msgspec
@@ -8,7 +9,13 @@ import msgspec
 from calibrators import applies_to, evidence
 from calibrators.calibrator import Calibrator
 from calibrators.errors import EvidenceUnusable
-from sidecar.policy.actions import AUTOMATIC_ACTIONS, Action, Intent, Reason, TaskKind
+from sidecar.decision import suspensions
+from sidecar.decision.conclusion import conclude
+from sidecar.decision.query import Query
+from sidecar.decision.steps import FallbackStep
+from sidecar.decision.suspensions import Suspension
+from sidecar.decision.verdict import BLOCKING_TASKS, BY_BAND, Verdict
+from sidecar.policy.actions import AUTOMATIC_ACTIONS, Action, AnswerSource, Intent, Reason, TaskKind
 from sidecar.policy.floors import FloorHit, narrow
 from sidecar.policy.model import DEFAULT_AUDIT_RATE
 from sidecar.policy.tables import Cell, ModelTable
@@ -16,22 +23,20 @@ from sidecar.policy.tables import Cell, ModelTable
 MANDATORY_REASONS = frozenset({Reason.MANDATORY_REVIEW, Reason.DETECTOR})
 """The floors after which only a person may let an answer act: the category's, and what was found in the text."""
 
-BLOCKING_TASKS = {Action.HOLD_FOR_REVIEW: TaskKind.HOLD, Action.ESCALATE: TaskKind.ESCALATION}
 
+class RequestFloors(msgspec.Struct, frozen=True):
+    """What binds a request beside its category's own floor.
 
-class Case(msgspec.Struct, frozen=True, kw_only=True):
-    """All that a decision depends on, beside the policy and the calibrator.
-
-    `stale_seconds` is how long ago the calibrator was last confirmed; None where that is not known. `floors`
-    are those that bind this request beside its category's own: detectors and suspensions.
+    Attributes:
+        hits: those that are known: what detectors hit, or what was recorded.
+        suspensions: the brake; which of them cover the answer is known once it has a band.
     """
 
-    category: str  # normalised
-    evidence: evidence.Evidence
-    model_version: str = ""
-    intent: Intent = Intent.LIVE
-    stale_seconds: float | None = None
-    floors: tuple[FloorHit, ...] = ()
+    hits: tuple[FloorHit, ...] = ()
+    suspensions: tuple[Suspension, ...] = ()
+
+
+NO_FLOORS = RequestFloors()
 
 
 class Assessment(msgspec.Struct, frozen=True):
@@ -46,66 +51,78 @@ class Assessment(msgspec.Struct, frozen=True):
     lower_bound: float | None = None
 
 
-class Verdict(msgspec.Struct, frozen=True, kw_only=True):
-    """What may happen to the answer, and why.
+def decide(
+    query: Query,
+    table: ModelTable,
+    calibrator: Calibrator | None,
+    floors: RequestFloors = NO_FLOORS,
+    *,
+    stale_seconds: float | None = None,
+    steps: tuple[FallbackStep, ...] = (),
+) -> Verdict:
+    """The verdict on one answer: `settle` on what `assess` makes of the evidence, then what the steps change.
 
-    `audit_rate` is the planned propensity of the audit draw, `audit_budget` the most that are sampled of what it
-    draws in a week (0: all); `tasks` are the review tasks that are opened without a draw.
+    Args:
+        query: tied to the policy's classes (see `query.tied`).
+        table: of its model.
+        calibrator: of the primary model; None: nothing is in force.
+        floors: that bind the request beside its category's own.
+        stale_seconds: how long ago the calibrator was last confirmed; None where that is not known.
+        steps: the fallback steps that were taken, if any were.
     """
-
-    action: Action
-    may_act: bool
-    enforced: bool
-    band: str
-    raw_confidence: float | None
-    calibrated_confidence: float | None
-    lower_bound: float | None = None
-    reasons: tuple[Reason, ...]
-    floors: tuple[FloorHit, ...]
-    mandatory: bool
-    audit_rate: float
-    audit_budget: int = 0
-    tasks: tuple[TaskKind, ...]
-
-
-def decide(case: Case, table: ModelTable, calibrator: Calibrator | None) -> Verdict:
-    """The verdict on one answer: `settle` on what `assess` makes of the evidence."""
-    return settle(assess(case, table, calibrator), case.category, case.intent, table, case.floors)
+    assessment = assess(query, table, calibrator, stale_seconds)
+    hits = floors.hits
+    if floors.suspensions:
+        hits += suspensions.hits(
+            floors.suspensions,
+            tenant=query.tenant,
+            model=query.model,
+            model_version=query.model_version,
+            band=band_of(assessment, query.category, table),
+            category=query.category,
+            source=AnswerSource.PRIMARY,
+        )
+    verdict = settle(assessment, query.category, query.intent, table, hits)
+    if not steps:
+        return verdict
+    return conclude(verdict, steps, category=table.category(query.category), chain=table.chain)
 
 
-def assess(case: Case, table: ModelTable, calibrator: Calibrator | None) -> Assessment:
+def assess(
+    query: Query, table: ModelTable, calibrator: Calibrator | None, stale_seconds: float | None
+) -> Assessment:
     """Raw and calibrated confidence of the given answer, or the reason why there is none to route on."""
-    given = case.evidence
-    if given.kind != table.evidence:
+    answer = query.evidence
+    if answer.kind != table.evidence:
         return Assessment(None, None, Reason.EVIDENCE_MISMATCH)
-    raw = evidence.raw_confidence(given, table.aggregation)
-    if given.truncated:
+    raw = evidence.raw_confidence(answer, table.aggregation)
+    if answer.truncated:
         return Assessment(raw, None, Reason.TRUNCATED_GENERATION)
-    if not version_permitted(case.model_version, table.version_rule):
+    if not version_permitted(query.model_version, table.version_rule):
         return Assessment(raw, None, Reason.MODEL_VERSION_UNCALIBRATED)
     if calibrator is None:
         return Assessment(raw, None, Reason.NO_CALIBRATOR)
     mismatch = applies_to.matches(
         calibrator.applies_to,
         model=table.name,
-        model_version=case.model_version,
+        model_version=query.model_version,
         source="primary",
-        evidence_kind=given.kind,
+        evidence_kind=answer.kind,
         aggregation=table.aggregation,
         criterion=table.criterion,
-        answer_is_top=evidence.answer_is_top(given),
+        answer_is_top=evidence.answer_is_top(answer),
     )
     if mismatch is not None:
         return Assessment(raw, None, Reason(mismatch))
     try:
-        calibrated = calibrator.confidence(given, case.category)
+        calibrated = calibrator.confidence(answer, query.category)
     except EvidenceUnusable:
         return Assessment(raw, None, Reason.EVIDENCE_MISMATCH)
     lower_bound = calibrator.bound_of(calibrated)
     problem = None
     if table.on_lower_bound and lower_bound is None:
         problem = Reason.NO_LOWER_BOUND
-    elif case.stale_seconds is None or case.stale_seconds > table.stale_after_seconds:
+    elif stale_seconds is None or stale_seconds > table.stale_after_seconds:
         problem = Reason.CALIBRATOR_STALE
     return Assessment(raw, calibrated, problem, lower_bound)
 
@@ -149,7 +166,7 @@ def settle(
         reasons: tuple[Reason, ...] = (problem,)
     elif cell is not None:
         proposed = cell.action
-        reasons = (Reason.BAND,)
+        reasons = BY_BAND
         if proposed is Action.REJECT and category.reject_unproven(calibrated):
             proposed = Action.HOLD_FOR_REVIEW
             reasons = (Reason.BAND, Reason.REJECT_UNPROVEN)

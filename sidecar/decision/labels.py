@@ -166,7 +166,7 @@ def _event(
         (answer for answer in answers if task is not None and answer.answer_id == task.answer_id),
         next((answer for answer in answers if answer.may_act), answers[0]),
     )
-    about = _SUBJECTS[answer.source] if label.about == "FINAL" else label.about
+    about = _SUBJECTS[answer.verdict.source] if label.about == "FINAL" else label.about
     return _Event(
         label=label,
         task=task,
@@ -204,12 +204,12 @@ def correctness(label: Label, answer: Decision) -> bool | None:
 def answer_class(answer: Decision, about: LabelSubject) -> str | None:
     """The class that a label about this answer is compared with; None where the ledger does not know it."""
     if about == "FINAL":
-        given = answer.final_class or answer.predicted_class
+        given = answer.final_class or answer.query.predicted_class
     elif about == "PRIMARY":
-        given = answer.predicted_class
+        given = answer.query.predicted_class
     else:
         given = next((step.answer_class for step in answer.steps if step.step == _STEPS[about]), "")
-        if not given and _SUBJECTS[answer.source] == about:
+        if not given and _SUBJECTS[answer.verdict.source] == about:
             given = answer.final_class
     return given or None
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from sidecar.decision import conclusion
 from sidecar.decision.decide import Assessment, settle
-from sidecar.decision.records import FallbackStep
+from sidecar.decision.steps import FallbackStep
 from sidecar.policy import categories, model
 from sidecar.policy.actions import AUTOMATIC_ACTIONS, PERSON_ACTIONS, Action, AnswerSource, Intent, Reason
 from sidecar.policy.fallback import StepTable
@@ -127,9 +127,7 @@ def chain_cells(table: ModelTable) -> Iterator[ChainCell]:
                     calibrated_confidence=step_lower,
                     lower_bound=step_lower,
                 )
-                result = conclusion.conclude(
-                    verdict, (taken,), final_class="", category=category, chain=table.chain
-                )
+                result = conclusion.conclude(verdict, (taken,), category=category, chain=table.chain)
                 yield ChainCell(
                     model=table.name,
                     category=name,
@@ -139,8 +137,8 @@ def chain_cells(table: ModelTable) -> Iterator[ChainCell]:
                     rule=rule,
                     step_lower=step_lower,
                     before=verdict.action,
-                    action=result.verdict.action,
-                    may_act=result.verdict.may_act,
+                    action=result.action,
+                    may_act=result.may_act,
                     mandatory=verdict.mandatory,
                     decided=result.source is not AnswerSource.PRIMARY,
                 )

@@ -1,42 +1,41 @@
-"""Any decision, decided again from what was stored about it."""
+"""Any decision, decided again from what was stored about it: under what it was made, or under something else."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import msgspec
 
 import calibrators
 from calibrators import Calibrator
 from calibrators.errors import CalibratorRefused
 from sidecar import errors
-from sidecar.decision.conclusion import SOURCES, Conclusion, conclude
-from sidecar.decision.decide import Case, Verdict, decide
+from sidecar.decision import conclusion
+from sidecar.decision.decide import RequestFloors, decide
+from sidecar.decision.difference import Side
+from sidecar.decision.provenance import Provenance
 from sidecar.decision.records import Decision
-from sidecar.policy import floors_file, loading
-from sidecar.policy.actions import Action, Reason
+from sidecar.decision.suspensions import Suspension
+from sidecar.decision.tasks import BLOCKING_KINDS
+from sidecar.decision.verdict import Verdict
+from sidecar.policy import detectors, floors_file, loading
+from sidecar.policy.actions import AUTOMATIC_ACTIONS, Action, AnswerSource, Reason
+from sidecar.policy.detectors import CompiledDetector
 from sidecar.policy.floors import FloorHit
-from sidecar.policy.floors_file import Floors
 from sidecar.policy.tables import ModelTable
-
-QUEUE_REASONS = frozenset({Reason.REVIEW_DELAYED, Reason.REVIEW_UNAVAILABLE})
-"""What the state of the queue added after the verdict; stored with the decision, not derived from it."""
 
 REQUEST_REASONS = frozenset({Reason.DETECTOR, Reason.SUSPENDED})
 """The floors that bound the request, not its category: stored, since neither is in the policy table."""
 
-COMPARED = (
-    "action",
-    "may_act",
-    "enforced",
-    "band",
-    "raw_confidence",
-    "calibrated_confidence",
-    "lower_bound",
-    "reasons",
-    "floors",
-    "mandatory",
-    "audit_rate",
-    "audit_budget",
-)
+UNKNOWN_MODEL = "no decision: the policy does not have the model"
+ANSWERED = frozenset({"CLEARED", "NOT_CLEARED", "NO_ANSWER", "FAILED"})
 
 
 def recompute(
-    decision: Decision, policy_text: str, calibrator_text: str | None, floors_text: str | None = None
+    decision: Decision,
+    policy_text: str,
+    calibrator_text: str | None,
+    floors_text: str | None = None,
 ) -> Verdict:
     """The verdict that the stored inputs lead to, bit for bit, under what is stored behind the digests.
 
@@ -47,59 +46,71 @@ def recompute(
         floors_text: what is stored behind its `floors_digest`; None where there were none.
 
     Raises:
-        errors.PolicyRefused: a text is not what the decision's digest stands for, or lacks its model.
+        errors.PolicyRefused: a text is not what the provenance's digest stands for, or lacks the model.
         CalibratorRefused: the same of the calibrator's; or it is missing.
     """
-    floors = _floors(decision, floors_text)
-    policy = loading.stored(policy_text, decision.policy_digest).policy
-    table = floors_file.merge(policy, floors).get(decision.model)
+    model, provenance = decision.query.model, decision.provenance
+    table = _tables(provenance, policy_text, floors_text).get(model)
     if table is None:
-        raise errors.PolicyRefused(f"{decision.policy_digest} has no model {decision.model!r}")
-    calibrator = _calibrator(decision, calibrator_text)
-    recorded = tuple(hit for hit in decision.floors if hit.reason in REQUEST_REASONS)
-    return again(decision, table, calibrator, recorded).verdict
+        raise errors.PolicyRefused(f"{provenance.policy_digest} has no model {model!r}")
+    return again(decision, table, _calibrator(provenance, calibrator_text), recorded_floors(decision))
 
 
 def again(
-    decision: Decision, table: ModelTable, calibrator: Calibrator | None, floors: tuple[FloorHit, ...]
-) -> Conclusion:
-    """What the stored inputs and step outcomes of a decision come to under a table.
+    decision: Decision,
+    table: ModelTable,
+    calibrator: Calibrator | None,
+    floors: RequestFloors,
+) -> Verdict:
+    """What the stored inputs and step outcomes of a decision come to.
 
     Args:
         decision: as it was recorded.
         table: of its model; not necessarily that under which it was made.
         calibrator: of the primary model.
-        floors: that bind the request beside its category's own: detectors and suspensions.
+        floors: that bind the request beside its category's own.
     """
-    case = Case(
-        category=decision.category,
-        evidence=decision.evidence,
-        model_version=decision.model_version,
-        intent=decision.intent,
+    return decide(
+        decision.query,
+        table,
+        calibrator,
+        floors,
         stale_seconds=decision.stale_seconds,
-        floors=floors,
-    )
-    return conclude(
-        decide(case, table, calibrator),
-        tuple(step for step in decision.steps if step.step in SOURCES),
-        final_class=decision.predicted_class,
-        category=table.category(decision.category),
-        chain=table.chain,
+        steps=decision.steps,
     )
 
 
-def _floors(decision: Decision, text: str | None) -> Floors | None:
-    if text is None:
-        if decision.floors_digest:
-            raise errors.FloorsRefused(
-                f"floors {decision.floors_digest} are not in the ledger, and the decision names them"
-            )
-        return None
-    return floors_file.stored(text, decision.floors_digest).floors
+def recorded_floors(decision: Decision, reasons: frozenset[Reason] = REQUEST_REASONS) -> RequestFloors:
+    """The floors that bound the request when it was decided, beside its category's own."""
+    return RequestFloors(tuple(hit for hit in decision.verdict.floors if hit.reason in reasons))
 
 
-def _calibrator(decision: Decision, text: str | None) -> Calibrator | None:
-    reference = decision.calibrator
+def differences(decision: Decision, verdict: Verdict) -> list[str]:
+    """What was answered otherwise than recomputed, a sentence each; empty when all agrees to the last bit."""
+    if decision.queue and not BLOCKING_KINDS.intersection(verdict.tasks):
+        return [f"queue: answered {decision.queue!r}, and the recomputed verdict waits for no person"]
+    if decision.verdict == verdict:
+        return []
+    return [
+        f"{name}: answered {answered!r}, recomputed {recomputed!r}"
+        for name in Verdict.__struct_fields__
+        if (answered := getattr(decision.verdict, name)) != (recomputed := getattr(verdict, name))
+    ]
+
+
+def _tables(provenance: Provenance, policy_text: str, floors_text: str | None) -> Mapping[str, ModelTable]:
+    policy = loading.stored(policy_text, provenance.policy_digest).policy
+    if not provenance.floors_digest:
+        return floors_file.merge(policy, None)
+    if floors_text is None:
+        raise errors.FloorsRefused(
+            f"floors {provenance.floors_digest} are not in the ledger, and the decision names them"
+        )
+    return floors_file.merge(policy, floors_file.stored(floors_text, provenance.floors_digest).floors)
+
+
+def _calibrator(provenance: Provenance, text: str | None) -> Calibrator | None:
+    reference = provenance.calibrator
     if reference is None:
         return None
     if text is None:
@@ -115,15 +126,109 @@ def _calibrator(decision: Decision, text: str | None) -> Calibrator | None:
     return calibrator
 
 
-def differences(decision: Decision, verdict: Verdict) -> list[str]:
-    """What was answered otherwise than recomputed, a sentence each; empty when all agrees to the last bit."""
-    answered = {name: getattr(decision, name) for name in COMPARED}
-    again = {name: getattr(verdict, name) for name in COMPARED}
-    answered["reasons"] = tuple(reason for reason in decision.reasons if reason not in QUEUE_REASONS)
-    if Reason.REVIEW_UNAVAILABLE in decision.reasons:
-        again["action"] = Action.UNCERTAIN
-    return [
-        f"{name}: answered {answered[name]!r}, recomputed {again[name]!r}"
-        for name in COMPARED
-        if answered[name] != again[name]
-    ]
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """A side of a difference, compiled once for many decisions."""
+
+    tables: Mapping[str, ModelTable]
+    detectors: tuple[CompiledDetector, ...]
+
+
+def compile_side(side: Side) -> Compiled:
+    """The side's tables and detectors."""
+    floors = None if side.floors is None else side.floors.floors
+    return Compiled(side.tables(), floors_file.compiled_detectors(side.policy.policy, floors))
+
+
+def outcome(decision: Decision, calibrator: Calibrator | None, side: Compiled) -> str:
+    """Where the answer goes under another policy, in words: the action, and what else decides what becomes of it.
+
+    Detectors read the recorded context again; suspensions bind as they did; a fallback step counts with what
+    it answered then, and one that was not asked then is named, since nobody knows what it would have said.
+    """
+    table = side.tables.get(decision.query.model)
+    if table is None:
+        return UNKNOWN_MODEL
+    suspended = recorded_floors(decision, frozenset({Reason.SUSPENDED})).hits
+    detected: tuple[FloorHit, ...] = detectors.hits(side.detectors, decision.query.context)
+    verdict = again(decision, table, calibrator, RequestFloors((*detected, *suspended)))
+    text = str(verdict.action)
+    if verdict.source is not AnswerSource.PRIMARY:
+        text += f" by {verdict.source.lower()}"
+    elif unasked := _unasked(decision, table, verdict):
+        text += f", unless {' or '.join(unasked)} clears it"
+    if verdict.action in AUTOMATIC_ACTIONS and not verdict.may_act:
+        text += " (not enforced)"
+    return text
+
+
+def _unasked(decision: Decision, table: ModelTable, verdict: Verdict) -> list[str]:
+    """The machine steps that the policy would ask and that were not asked when this was decided."""
+    if verdict.action in AUTOMATIC_ACTIONS or conclusion.barred(verdict):
+        return []
+    asked = {step.step for step in decision.steps if step.outcome in ANSWERED}
+    listed = conclusion.steps_of(verdict, table.chain, table.category(decision.query.category))
+    return [step.step for step in listed if step.step not in asked]
+
+
+class Shift(msgspec.Struct, frozen=True, kw_only=True):
+    """How the same inputs are routed before and after.
+
+    Attributes:
+        n: inputs.
+        moves: how many went from which action to which.
+    """
+
+    n: int
+    moves: Mapping[tuple[Action, Action], int]
+
+    @property
+    def before(self) -> float:
+        """The share of automatic actions before, in [0, 1]; 0 without inputs."""
+        return sum(n for (old, _), n in self.moves.items() if old in AUTOMATIC_ACTIONS) / max(self.n, 1)
+
+    @property
+    def after(self) -> float:
+        """The share after, in [0, 1]."""
+        return sum(n for (_, new), n in self.moves.items() if new in AUTOMATIC_ACTIONS) / max(self.n, 1)
+
+    @property
+    def size(self) -> float:
+        """By how much the share changes, in either direction, in [0, 1]."""
+        return abs(self.after - self.before)
+
+
+def shift(
+    decisions: Iterable[Decision],
+    table: ModelTable,
+    *,
+    before: Calibrator | None,
+    after: Calibrator,
+    suspended: Iterable[Suspension] = (),
+) -> Shift:
+    """The actions of recorded inputs under one calibrator and under another.
+
+    Both are taken as just confirmed, so that the age of the one in force does not count as a shift. Floors
+    bind both: mandatory review and suspensions as they are now, detectors as they hit then. Fallback steps
+    count with what they answered then.
+
+    Args:
+        decisions: of the model.
+        table: of the model, as it is now.
+        before: the calibrator in force; None: nothing is, and everything holds.
+        after: the newcomer.
+        suspended: the suspensions in force.
+    """
+    brake = tuple(suspended)
+    moves: Counter[tuple[Action, Action]] = Counter()
+    for decision in decisions:
+        fresh = msgspec.structs.replace(decision, stale_seconds=0.0)
+        detected = recorded_floors(decision, frozenset({Reason.DETECTOR})).hits
+        floors = RequestFloors(detected, brake)
+        moves[again(fresh, table, before, floors).action, again(fresh, table, after, floors).action] += 1
+    return Shift(n=moves.total(), moves=dict(moves))
+
+
+def primary_band(decision: Decision, table: ModelTable, calibrator: Calibrator | None) -> str:
+    """The band of the primary model's recorded answer under a calibrator; empty where it has none."""
+    return decide(decision.query, table, calibrator, stale_seconds=decision.stale_seconds).band

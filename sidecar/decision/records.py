@@ -4,19 +4,21 @@ msgspec's frozen structs rather than dataclasses: one is made and encoded for ev
 tenth. Times are seconds since the epoch. Every record decodes to an equal one, floats bit for bit.
 """
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal, TypeVar
 
 import msgspec
 
-from calibrators.evidence import Evidence
+from sidecar.decision.provenance import Provenance, Resolve
+from sidecar.decision.query import Query
+from sidecar.decision.steps import FallbackStep
 from sidecar.decision.suspensions import Resumption, Suspension
-from sidecar.policy.actions import Action, AnswerSource, Intent, Reason, TaskKind
-from sidecar.policy.floors import FloorHit
+from sidecar.decision.verdict import Verdict
+from sidecar.policy.actions import Action, AnswerSource, Reason, TaskKind
 
 LabelSubject = Literal["FINAL", "PRIMARY", "SECONDARY", "RULE"]
 LabelChannel = Literal["REVIEW_TASK", "AUDIT_TASK", "OUTCOME", "VOLUNTEERED", "IMPORTED"]
-StepOutcome = Literal["CLEARED", "NOT_CLEARED", "NO_ANSWER", "FAILED", "SKIPPED"]
-ArtifactKind = Literal["policy", "floors", "calibrator"]
+ArtifactKind = Literal["policy", "floors", "calibrator", "provenance"]
 GovernanceKind = Literal[
     "PROMOTED",
     "RETRAINED",
@@ -27,30 +29,6 @@ GovernanceKind = Literal[
     "FLOORS_CHANGED",
     "ADMISSION_REFUSED",
 ]
-
-
-class CalibratorReference(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
-    """The calibrator that made a calibrated confidence."""
-
-    name: str
-    version: str = ""
-    kind: str
-    digest: str
-
-
-class FallbackStep(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One step of the fallback chain."""
-
-    step: str
-    outcome: StepOutcome
-    code: str = ""
-    duration_seconds: float = 0.0
-    rule: str = ""  # the name of the rule that matched, or failed; of step `rules` only
-    answer_class: str = ""
-    raw_confidence: float | None = None
-    calibrated_confidence: float | None = None
-    lower_bound: float | None = None
-    calibrator: CalibratorReference | None = None
 
 
 class PlannedTask(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -75,60 +53,98 @@ class PlannedTask(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
     expires_at: float | None = None
 
 
-class Decision(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="decision"):
-    """One answer of a decision: what was answered, with every version that led to it."""
+QueueState = Literal["", "DELAYED", "UNAVAILABLE"]
+
+EXPIRES_AFTER_SECONDS = 86400.0
+"""A policy's default, which a record need not repeat."""
+
+
+class Decision(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    tag="decision",
+    rename={"decision_id": "id", "decided_at": "at", "stale_seconds": "stale"},
+):
+    """One answer of a decision: what was asked, what was answered, and what led to it.
+
+    `decide(query, ...)` under what its provenance names is its verdict, to the last bit.
+
+    Attributes:
+        decision_id: 32 hexadecimal digits, of the request where it has an id.
+        own_answer_id: what tells apart the answers of one decision; empty where there can be only one.
+        query: tied to the policy's classes.
+        verdict: before the review queue had its say.
+        steps: of the fallback chain, as they were taken.
+        queue: DELAYED: the way to the review queue was blocked, and the hold waits in the journal. UNAVAILABLE:
+            the queue could not take it, so that the answer is UNCERTAIN.
+        decided_at: seconds since the epoch.
+        expires_after: for so many seconds may the answer be acted on.
+        stale_seconds: since the calibrator was last confirmed; None where none was in force.
+        provenance: under what it was decided; a record keeps its digest.
+        drawn: whether it was drawn for audit.
+        audit_draw: of a drawn one under a budget, for the ledger, which has no keys.
+        tasks: the review tasks that it opens.
+    """
 
     decision_id: str
-    answer_id: str
-    # What was asked.
-    tenant: str = ""
-    model: str
-    model_version: str = ""
-    request_id: str = ""
-    subject_ref: str = ""
-    group_key: str = ""
-    category: str = ""  # normalised
-    category_source: Literal["CALLER", "MODEL"] = "CALLER"
-    predicted_class: str = ""
-    answer_digest: str = ""
-    occurred_at: float
-    evidence: Evidence
-    intent: Intent = Intent.LIVE
-    attributes: dict[str, str | float | bool] = {}
-    context: dict[str, str] = {}
-    principal: str = ""  # who asked
-    # What was answered.
-    action: Action
-    may_act: bool = False
-    enforced: bool = True
-    band: str = ""
-    raw_confidence: float | None = None
-    calibrated_confidence: float | None = None
-    lower_bound: float | None = (
-        None  # of the calibrated confidence, where the calibrator carries a lower curve
-    )
-    reasons: tuple[Reason, ...] = ()
-    final_class: str = ""
-    source: AnswerSource = AnswerSource.PRIMARY
-    mandatory: bool = False
-    floors: tuple[FloorHit, ...] = ()
+    own_answer_id: str = ""
+    query: Query
+    verdict: Verdict
     steps: tuple[FallbackStep, ...] = ()
+    queue: QueueState = ""
     decided_at: float
-    expires_at: float
-    # What led to it.
-    calibrator: CalibratorReference | None = None
+    expires_after: float = EXPIRES_AFTER_SECONDS
     stale_seconds: float | None = None
-    policy_digest: str
-    floors_digest: str = ""
-    sidecar_id: str
-    engine_version: str
-    # How it is followed up.
-    audit_rate: float = 0.0  # the planned propensity of the audit draw
-    audit_key_id: str = ""
+    provenance: Provenance
     drawn: bool = False
-    audit_budget: int = 0  # at most so many of a week's drawn ones are sampled; 0: all, and at once
-    audit_draw: float | None = None  # of a drawn one under a budget, for the ledger, which has no keys
+    audit_draw: float | None = None
     tasks: tuple[PlannedTask, ...] = ()
+
+    @property
+    def answer_id(self) -> str:
+        """Unique for each answer; a retry on another sidecar is another answer of the same decision."""
+        return self.own_answer_id or self.decision_id
+
+    @property
+    def action(self) -> Action:
+        """What happens to the answer: the verdict's action, or UNCERTAIN where the review queue cannot take it."""
+        return Action.UNCERTAIN if self.queue == "UNAVAILABLE" else self.verdict.action
+
+    @property
+    def may_act(self) -> bool:
+        """Whether the answer may be acted on without a person."""
+        return self.verdict.may_act and self.queue != "UNAVAILABLE"
+
+    @property
+    def reasons(self) -> tuple[Reason, ...]:
+        """The verdict's, and what the state of the queue adds."""
+        if not self.queue:
+            return self.verdict.reasons
+        return (*self.verdict.reasons, QUEUE_REASONS[self.queue])
+
+    @property
+    def final_class(self) -> str:
+        """The answer that decided: the primary's, or that of the fallback step that cleared."""
+        primary = self.verdict.source is AnswerSource.PRIMARY
+        return self.query.predicted_class if primary else self.verdict.final_class
+
+    @property
+    def occurred_at(self) -> float:
+        """When the answer was given, in seconds since the epoch."""
+        return self.decided_at if self.query.occurred_at is None else self.query.occurred_at
+
+    @property
+    def expires_at(self) -> float:
+        """From when on the answer is not to be acted on, in seconds since the epoch."""
+        return self.decided_at + self.expires_after
+
+
+QUEUE_REASONS: Mapping[str, Reason] = {
+    "DELAYED": Reason.REVIEW_DELAYED,
+    "UNAVAILABLE": Reason.REVIEW_UNAVAILABLE,
+}
 
 
 class Label(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="label"):
@@ -164,6 +180,11 @@ class Artifact(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, ta
     digest: str
     kind: ArtifactKind
     body: str
+
+
+def artifact_of(provenance: Provenance) -> Artifact:
+    """The record of a provenance, which stands before the decisions that refer to it."""
+    return Artifact(digest=provenance.digest, kind="provenance", body=provenance.text)
 
 
 class InForce(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="in_force"):
@@ -243,8 +264,16 @@ class ShadowCounts(msgspec.Struct, frozen=True, kw_only=True, tag="shadow_counts
 
 Record = Decision | Label | Artifact | InForce | Suspension | Resumption | Governance | ShadowCounts
 
-_encoder = msgspec.json.Encoder()
-_decoder: msgspec.json.Decoder[Record] = msgspec.json.Decoder(Record)
+T = TypeVar("T")
+
+
+def _referred(value: Any) -> str:
+    if isinstance(value, Provenance):
+        return value.digest
+    raise TypeError(f"a record cannot hold a {type(value).__name__}")
+
+
+_encoder = msgspec.json.Encoder(enc_hook=_referred)
 
 
 def encode(record: Record) -> bytes:
@@ -252,10 +281,27 @@ def encode(record: Record) -> bytes:
     return _encoder.encode(record)
 
 
+def decoder(kind: type[T], resolve: Resolve) -> msgspec.json.Decoder[T]:
+    """What reads the records of a kind that `encode` made; its `decode` raises msgspec.DecodeError for others.
+
+    Args:
+        kind: of the record, or the union `Record`.
+        resolve: finds what decisions refer to.
+    """
+
+    def resolved(_: type[Any], digest: str) -> Provenance:
+        return resolve(digest)
+
+    return msgspec.json.Decoder(kind, dec_hook=resolved)
+
+
+_decoder: msgspec.json.Decoder[Record] = decoder(Record, Provenance.missing)  # type: ignore[arg-type]
+
+
 def decode(data: bytes) -> Record:
-    """The record that `encode` made.
+    """The record that `encode` made; of a decision's provenance there is the digest alone.
 
     Raises:
-        msgspec.ValidationError: it is not a record of this version.
+        msgspec.DecodeError: it is not a record of this version.
     """
     return _decoder.decode(data)

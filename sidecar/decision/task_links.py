@@ -68,11 +68,11 @@ def propensity(
         elif _reviewed_with_its_batch(link, answer, criterion):
             # Whatever this one label came from: its neighbours of that day have no other weight either.
             return 1.0
-    if task.subject_kind is not TaskKind.AUDIT or answer.audit_rate <= 0.0:
+    if task.subject_kind is not TaskKind.AUDIT or answer.verdict.audit_rate <= 0.0:
         return None
-    if answer.audit_budget:
+    if answer.verdict.audit_budget:
         return None if audit is None else audit.inclusion
-    return answer.audit_rate
+    return answer.verdict.audit_rate
 
 
 def _reviewed_with_its_batch(link: TaskLink, answer: Decision, criterion: str) -> bool:

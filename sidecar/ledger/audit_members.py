@@ -156,11 +156,12 @@ def _others(connection: sa.Connection, model: str, week: str) -> Iterator[AuditM
             answer.decided_at,
             *(answer[name] for name in ("model", "model_version", "source", "band", "action", "intent")),
             answer.audit_rate,
-            answer.audit_key_id,
+            sa.func.coalesce(schema.provenances.c.audit_key_id, "").label("audit_key_id"),
             answer.drawn,
             task.state,
             (task.answer_id == answer.answer_id).label("own"),
         )
+        .outerjoin(schema.provenances, schema.provenances.c.digest == answer.provenance)
         .outerjoin(
             schema.review_tasks,
             sa.and_(task.decision_id == answer.decision_id, task.kind == TaskKind.AUDIT.value),

@@ -5,7 +5,7 @@ opened.
 """
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Self
 
 import msgspec
@@ -49,14 +49,14 @@ class AuditPopulation(msgspec.Struct, frozen=True, kw_only=True):
         """That of an answer."""
         return cls(
             week=audit.week_of(answer.decided_at),
-            model=answer.model,
-            model_version=answer.model_version,
-            source=answer.source,
-            band=answer.band,
+            model=answer.query.model,
+            model_version=answer.query.model_version,
+            source=answer.verdict.source,
+            band=answer.verdict.band,
             action=answer.action,
-            intent=answer.intent,
-            audit_rate=answer.audit_rate,
-            audit_budget=answer.audit_budget,
+            intent=answer.query.intent,
+            audit_rate=answer.verdict.audit_rate,
+            audit_budget=answer.verdict.audit_budget,
         )
 
     @property
@@ -99,17 +99,18 @@ class AuditPeriod(msgspec.Struct, frozen=True, kw_only=True):
         return audit.inclusion(self.population.audit_rate, self.tau)
 
 
-def take_members(connection: sa.Connection, fresh: Sequence[Decision]) -> None:
+def take_members(connection: sa.Connection, fresh: Sequence[Decision], key_ids: Mapping[str, str]) -> None:
     """Enters the answers that are under a budget into their populations; holds a transaction.
 
     Args:
         connection: in the transaction that takes in the answers, after that.
         fresh: answers that were not there before; those without a budget are left out.
+        key_ids: of the keys that drew, by the digest of the answers' provenance.
     """
     populations: dict[str, AuditPopulation] = {}
     offered: dict[tuple[str, str], Decision] = {}
     for answer in fresh:
-        if answer.audit_budget:
+        if answer.verdict.audit_budget:
             population = AuditPopulation.of(answer)
             identity = population.population_id
             populations[identity] = population
@@ -139,7 +140,7 @@ def take_members(connection: sa.Connection, fresh: Sequence[Decision]) -> None:
                 "population_id": identity,
                 "decision_id": decision_id,
                 "answer_id": answer.answer_id,
-                "key_id": answer.audit_key_id,
+                "key_id": key_ids.get(answer.provenance.digest, ""),
                 "draw": answer.audit_draw if answer.drawn else None,
                 "late": closed[identity],
             }
@@ -224,7 +225,7 @@ def _open_tasks(connection: sa.Connection, answer_ids: list[str], now: float) ->
         found = connection.execute(sa.select(table.body).where(table.answer_id.in_(few))).scalars()
         opened = {
             tasks.task_id(answer.decision_id, TaskKind.AUDIT): (answer, planned)
-            for answer in map(queries.decoded_decision, found)
+            for answer in map(queries.decision_reader(connection), found)
             for planned in answer.tasks
             if planned.kind is TaskKind.AUDIT
         }
@@ -263,7 +264,9 @@ def inclusions(connection: sa.Connection, answers: Iterable[Decision]) -> dict[s
 
     Only for answers under a budget; it is that of a sampled one, whether or not they are in the sample.
     """
-    wanted = {answer.answer_id: AuditPopulation.of(answer) for answer in answers if answer.audit_budget}
+    wanted = {
+        answer.answer_id: AuditPopulation.of(answer) for answer in answers if answer.verdict.audit_budget
+    }
     if not wanted:
         return {}
     identities = {population: population.population_id for population in set(wanted.values())}

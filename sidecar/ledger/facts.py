@@ -5,7 +5,7 @@ A window is half open: decided at or after `since` and before `until`, in second
 
 from collections.abc import Iterator
 from datetime import date, timedelta
-from typing import get_args
+from typing import Any, get_args
 
 import msgspec
 import sqlalchemy as sa
@@ -83,9 +83,14 @@ def answers(
             "enforced",
             "mandatory",
         ),
-        *("audit_rate", "policy_digest", "calibrator_digest"),
+        "audit_rate",
     )
-    keys = [table[name] for name in names]
+    of = schema.provenances.c
+    keys: list[sa.ColumnElement[Any]] = [
+        *(table[name] for name in names),
+        sa.func.coalesce(of.policy_digest, "").label("policy_digest"),
+        sa.func.coalesce(of.calibrator_digest, "").label("calibrator_digest"),
+    ]
     query = (
         sa.select(
             *keys,
@@ -94,6 +99,7 @@ def answers(
             sa.func.count(table.calibrated).label("n_calibrated"),
             sa.func.coalesce(sa.func.sum(table.calibrated), 0.0).label("calibrated_sum"),
         )
+        .outerjoin(schema.provenances, of.digest == table.provenance)
         .where(*in_window(model, since, until))
         .group_by(*keys)
         .order_by(*keys)

@@ -1,13 +1,14 @@
 """Takes records into the tables: one transaction's work, the same however often it is repeated."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 import sqlalchemy as sa
 
 from sidecar import times
 from sidecar.decision import labels, tasks
+from sidecar.decision.provenance import Provenance
 from sidecar.decision.records import Artifact, Decision, InForce, Label, Record, encode
 from sidecar.ledger import audit_periods, database, governance, opening, queries, schema, shadow
 from sidecar.policy.actions import TaskKind
@@ -52,20 +53,30 @@ def take_in(connection: sa.Connection, records: Sequence[Record]) -> None:
 
 def _take_in(connection: sa.Connection, records: Sequence[Record]) -> None:
     decisions = [record for record in records if isinstance(record, Decision)]
+    artifacts = [record for record in records if isinstance(record, Artifact)]
+    database.insert_new(
+        connection,
+        schema.artifacts,
+        [msgspec.structs.asdict(record) for record in artifacts if record.kind != "provenance"],
+    )
+    database.insert_new(
+        connection,
+        schema.provenances,
+        [
+            _provenance_row(provenance)
+            for provenance in dict.fromkeys(
+                [
+                    *(Provenance.parse(record.body) for record in artifacts if record.kind == "provenance"),
+                    *(decision.provenance for decision in decisions if decision.provenance.known),
+                ]
+            )
+        ],
+    )
     events = [record for record in records if isinstance(record, Label)]
     opened = _take_decisions(connection, decisions) if decisions else set()
     named = take_labels(connection, events) if events else set()
     if opened or named:
         opening.end_labelled(connection, opened | named)
-    database.insert_new(
-        connection,
-        schema.artifacts,
-        [
-            {"digest": record.digest, "kind": record.kind, "body": record.body}
-            for record in records
-            if isinstance(record, Artifact)
-        ],
-    )
     database.insert_new(
         connection,
         schema.in_force,
@@ -107,14 +118,22 @@ def _take_decisions(connection: sa.Connection, decisions: Iterable[Decision]) ->
     database.insert_many(connection, upsert, schema.decisions.c.keys(), summaries)
     rows = [_answer_row(decision) for decision in fresh]
     database.insert_many(connection, sa.insert(schema.answers), schema.answers.c.keys(), rows)
-    _count(connection, fresh)
-    audit_periods.take_members(connection, fresh)
+    table = schema.provenances.c
+    digests = {decision.provenance.digest for decision in fresh}
+    known = {
+        row.digest: row
+        for row in connection.execute(
+            sa.select(table.digest, table.sidecar_id, table.audit_key_id).where(table.digest.in_(digests))
+        )
+    }
+    _count(connection, fresh, {digest: row.sidecar_id for digest, row in known.items()})
+    audit_periods.take_members(connection, fresh, {digest: row.audit_key_id for digest, row in known.items()})
     opened = {
         tasks.task_id(decision.decision_id, planned.kind): (decision, planned)
         for decision in reversed(fresh)
         for planned in decision.tasks
         # Which audits a budget leaves is known when the period is closed.
-        if not (decision.audit_budget and planned.kind is TaskKind.AUDIT)
+        if not (decision.verdict.audit_budget and planned.kind is TaskKind.AUDIT)
     }
     opening.open_tasks(connection, opened)
     return set(opened)
@@ -131,12 +150,23 @@ def _summary(answers: Sequence[Decision]) -> dict[str, object]:
     first = answers[0]
     return {
         "decision_id": first.decision_id,
-        "tenant": first.tenant,
-        "model": first.model,
-        "subject_ref": first.subject_ref,
+        "tenant": first.query.tenant,
+        "model": first.query.model,
+        "subject_ref": first.query.subject_ref,
         "first_decided_at": min(answer.decided_at for answer in answers),
         "acted": any(answer.may_act for answer in answers),
         "held": any(task.kind in tasks.BLOCKING_KINDS for answer in answers for task in answer.tasks),
+    }
+
+
+def _provenance_row(provenance: Provenance) -> dict[str, object]:
+    return {
+        "digest": provenance.digest,
+        "policy_digest": provenance.policy_digest,
+        "calibrator_digest": "" if provenance.calibrator is None else provenance.calibrator.digest,
+        "sidecar_id": provenance.sidecar_id,
+        "audit_key_id": provenance.audit_key_id,
+        "body": provenance.text,
     }
 
 
@@ -144,49 +174,43 @@ def _answer_row(decision: Decision) -> dict[str, object]:
     return {
         "answer_id": decision.answer_id,
         "decision_id": decision.decision_id,
-        "tenant": decision.tenant,
-        "model": decision.model,
-        "model_version": decision.model_version,
-        "source": decision.source.value,
-        "category": decision.category,
-        "band": decision.band,
+        "model": decision.query.model,
+        "model_version": decision.query.model_version,
+        "source": decision.verdict.source.value,
+        "category": decision.query.category,
+        "band": decision.verdict.band,
         "action": decision.action.value,
         "may_act": decision.may_act,
-        "enforced": decision.enforced,
-        "intent": decision.intent.value,
-        "subject_ref": decision.subject_ref,
-        "group_key": decision.group_key,
-        "raw": decision.raw_confidence,
-        "calibrated": decision.calibrated_confidence,
-        "calibrator_digest": "" if decision.calibrator is None else decision.calibrator.digest,
-        "policy_digest": decision.policy_digest,
-        "audit_rate": decision.audit_rate,
-        "audit_key_id": decision.audit_key_id,
+        "enforced": decision.verdict.enforced,
+        "intent": decision.query.intent.value,
+        "raw": decision.verdict.raw_confidence,
+        "calibrated": decision.verdict.calibrated_confidence,
+        "provenance": decision.provenance.digest,
+        "audit_rate": decision.verdict.audit_rate,
         "drawn": decision.drawn,
-        "mandatory": decision.mandatory,
-        "principal": decision.principal,
+        "mandatory": decision.verdict.mandatory,
+        "principal": decision.query.principal,
         "decided_at": decision.decided_at,
-        "sidecar_id": decision.sidecar_id,
         "body": encode(decision).decode(),
     }
 
 
-def _count(connection: sa.Connection, fresh: Iterable[Decision]) -> None:
-    """Adds new answers to the counts of their strata."""
+def _count(connection: sa.Connection, fresh: Iterable[Decision], sidecar_ids: Mapping[str, str]) -> None:
+    """Adds new answers to the counts of their strata; `sidecar_ids` by the digest of their provenance."""
     n: Counter[_Stratum] = Counter()
     n_drawn: Counter[_Stratum] = Counter()
     n_acted: Counter[_Stratum] = Counter()
     for decision in fresh:
         stratum = (
             int(decision.decided_at // times.DAY_SECONDS),
-            decision.sidecar_id,
-            decision.model,
-            decision.model_version,
-            decision.source.value,
-            decision.band,
+            sidecar_ids.get(decision.provenance.digest, ""),
+            decision.query.model,
+            decision.query.model_version,
+            decision.verdict.source.value,
+            decision.verdict.band,
             decision.action.value,
-            decision.intent.value,
-            decision.audit_rate,
+            decision.query.intent.value,
+            decision.verdict.audit_rate,
         )
         n[stratum] += 1
         n_drawn[stratum] += decision.drawn

@@ -47,7 +47,7 @@ def resolved(
 ) -> tuple[ResolvedLabel, ...]:
     """The labels of one decision with their states, oldest first; the arguments as in `labelled`."""
     answers = queries.stored(connection, [decision_id])
-    model = answers[0].answers[0].model if answers else ""
+    model = answers[0].answers[0].query.model if answers else ""
     told = resolved_many(
         connection,
         [decision_id],

@@ -88,7 +88,7 @@ class ReviewTransaction:
         rows = self._connection.execute(
             sa.select(table.body).where(table.decision_id == decision_id)
         ).scalars()
-        return tuple(queries.decoded_decision(body) for body in rows)
+        return tuple(map(queries.decision_reader(self._connection), rows))
 
     def issued(self, task_id: str, fence: int) -> Event | None:
         """The lease that a fence was given for, or None."""

@@ -1,12 +1,15 @@
 """Reads decisions, and what was in force when they were made."""
 
-from collections.abc import Iterable
+import functools
+from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 import msgspec
 import sqlalchemy as sa
 
 from sidecar import dialect, errors
+from sidecar.decision import records
+from sidecar.decision.provenance import Provenance
 from sidecar.decision.records import Decision, InForce, Label
 from sidecar.ledger import pages, schema
 from sidecar.ledger.pages import Page
@@ -19,7 +22,6 @@ FEW_IDS = 500
 SIDECAR_SLOT = "sidecar"
 """The slot of in-force records that says that a sidecar started or stopped."""
 
-_decisions: msgspec.json.Decoder[Decision] = msgspec.json.Decoder(Decision)
 _labels: msgspec.json.Decoder[Label] = msgspec.json.Decoder(Label)
 
 
@@ -103,7 +105,7 @@ def decisions(
 
 def stored(connection: sa.Connection, decision_ids: Iterable[str]) -> list[StoredDecision]:
     """The decisions of those ids that the ledger has, in no order."""
-    found, wanted = [], list(decision_ids)
+    found, wanted, read = [], list(decision_ids), decision_reader(connection)
     for start in range(0, len(wanted), FEW_IDS):
         rows = connection.execute(
             sa.select(schema.decisions, schema.answers.c.body)
@@ -114,7 +116,7 @@ def stored(connection: sa.Connection, decision_ids: Iterable[str]) -> list[Store
         flags = {row.decision_id: (row.acted, row.held) for row in rows}
         answers: dict[str, list[Decision]] = {decision_id: [] for decision_id in flags}
         for row in rows:
-            answers[row.decision_id].append(decoded_decision(row.body))
+            answers[row.decision_id].append(read(row.body))
         found += [
             StoredDecision(decision_id=key, answers=tuple(answers[key]), acted=acted, held=held)
             for key, (acted, held) in flags.items()
@@ -122,13 +124,22 @@ def stored(connection: sa.Connection, decision_ids: Iterable[str]) -> list[Store
     return found
 
 
-def decoded_decision(body: str) -> Decision:
-    """The decision in a row of `answers`.
+def decision_reader(connection: sa.Connection) -> Callable[[str], Decision]:
+    """What reads the decision in a row of `answers`, with what its provenance says.
 
-    Raises:
-        errors.LedgerUnavailable: it is none, or a newer version wrote it.
+    It raises errors.LedgerUnavailable where that is none, or a newer version wrote it.
     """
-    return _decoded(_decisions, body)
+    known: dict[str, Provenance] = {}
+
+    def resolve(digest: str) -> Provenance:
+        if digest not in known:
+            body = connection.execute(
+                sa.select(schema.provenances.c.body).where(schema.provenances.c.digest == digest)
+            ).scalar_one_or_none()
+            known[digest] = Provenance.missing(digest) if body is None else Provenance.parse(body)
+        return known[digest]
+
+    return functools.partial(_decoded, records.decoder(Decision, resolve))
 
 
 def decoded_label(body: str) -> Label:

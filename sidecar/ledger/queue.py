@@ -1,10 +1,11 @@
 """Reads the review queue."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 import sqlalchemy as sa
 
+from sidecar.decision.records import Decision
 from sidecar.decision.tasks import WAITING, Completion, Slot, Task, TaskState
 from sidecar.ledger import database, pages, queries, schema
 from sidecar.ledger.pages import Page
@@ -110,7 +111,8 @@ def _from_rows(
     connection: sa.Connection, rows: "Sequence[sa.Row[tuple[object, ...]]]", now: float
 ) -> tuple[Task, ...]:
     slots = _slots(connection, [str(row._mapping["task_id"]) for row in rows])
-    return tuple(_from_row(row, slots, now) for row in rows)
+    read = queries.decision_reader(connection)
+    return tuple(_from_row(row, slots, now, read) for row in rows)
 
 
 def _slots(connection: sa.Connection, task_ids: Iterable[str]) -> dict[str, list[Slot]]:
@@ -132,12 +134,17 @@ def _slots(connection: sa.Connection, task_ids: Iterable[str]) -> dict[str, list
     return found
 
 
-def _from_row(row: "sa.Row[tuple[object, ...]]", slots: dict[str, list[Slot]], now: float) -> Task:
+def _from_row(
+    row: "sa.Row[tuple[object, ...]]",
+    slots: dict[str, list[Slot]],
+    now: float,
+    read: Callable[[str], Decision],
+) -> Task:
     # SQLAlchemy's names are a kind of str that msgspec does not take for one.
     values: dict[str, object] = {str(name): value for name, value in row._mapping.items()}
     own = tuple(slots.get(str(values["task_id"]), ()))
     if values["state"] == TaskState.OPEN and not any(slot.is_free(now) for slot in own):
         values["state"] = TaskState.LEASED
-    values |= {"decision": queries.decoded_decision(str(values.pop("body"))), "slots": own}
+    values |= {"decision": read(str(values.pop("body"))), "slots": own}
     values["origin_kind"] = values["origin_kind"] or None
     return msgspec.convert(values, Task)

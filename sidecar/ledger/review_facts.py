@@ -182,9 +182,9 @@ def unlabelled(
         inclusions = audit_periods.inclusions(connection, answers)
         for each in stored:
             propensities = {
-                answer.answer_id: answer.audit_rate
+                answer.answer_id: answer.verdict.audit_rate
                 for answer in each.answers
-                if answer.audit_rate > 0.0 and not answer.audit_budget
+                if answer.verdict.audit_rate > 0.0 and not answer.verdict.audit_budget
             }
             propensities |= {
                 answer.answer_id: inclusions[answer.answer_id]

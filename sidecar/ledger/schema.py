@@ -53,7 +53,6 @@ answers = sa.Table(
     metadata,
     _text("answer_id", key=True),
     sa.Column("decision_id", sa.String, sa.ForeignKey("decisions.decision_id"), nullable=False, index=True),
-    _text("tenant"),
     _text("model"),
     _text("model_version"),
     _text("source"),
@@ -63,22 +62,29 @@ answers = sa.Table(
     _flag("may_act"),
     _flag("enforced"),
     _text("intent"),
-    _text("subject_ref"),
-    _text("group_key"),
     _number("raw", nullable=True),
     _number("calibrated", nullable=True),
-    _text("calibrator_digest"),
-    _text("policy_digest"),
+    _text("provenance"),
     _number("audit_rate"),
-    _text("audit_key_id"),
     _flag("drawn"),
     _flag("mandatory"),
     _text("principal"),
     _number("decided_at"),
-    _text("sidecar_id"),
     sa.Column("body", sa.Text, nullable=False),
 )
-"""One row for each answer of a decision."""
+"""One row for each answer of a decision. What its provenance says is in `provenances`."""
+
+provenances = sa.Table(
+    "provenances",
+    metadata,
+    _text("digest", key=True),
+    _text("policy_digest"),
+    _text("calibrator_digest"),
+    _text("sidecar_id"),
+    _text("audit_key_id"),
+    sa.Column("body", sa.Text, nullable=False),
+)
+"""What answers share between two swaps; a journal has it before the first answer that refers to it."""
 
 review_tasks = sa.Table(
     "review_tasks",

@@ -149,7 +149,7 @@ class Metrics:
 
         for decision in decisions:
             for step in decision.steps:
-                self._child(self.steps, decision.model, step.step, step.outcome, step.code).inc()
+                self._child(self.steps, decision.query.model, step.step, step.outcome, step.code).inc()
                 self.step_seconds.labels(step.step).observe(step.duration_seconds)
 
     def shadowed(self, model: str, band: str, shadow_band: str) -> None:
@@ -171,9 +171,9 @@ class Metrics:
 
 def _counted(decision: Decision) -> tuple[str, str, str, bool, tuple[Reason, ...], bool]:
     return (
-        decision.model,
+        decision.query.model,
         decision.action,
-        decision.band,
+        decision.verdict.band,
         decision.may_act,
         decision.reasons,
         decision.drawn,

@@ -6,7 +6,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from sidecar.decision.records import CalibratorReference, Decision, Label
+from sidecar.decision.records import Decision, Label
+from sidecar.decision.steps import CalibratorReference
 from sidecar.journal.forwarder import Forwarder
 from sidecar.journal.journal import Journal
 from sidecar.ledger import labelled as ledger_labelled

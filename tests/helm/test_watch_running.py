@@ -9,7 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from sidecar.decision.records import Artifact, CalibratorReference
+from sidecar.decision.records import Artifact
+from sidecar.decision.steps import CalibratorReference
 from sidecar.decision.suspensions import Suspension
 from sidecar.ledger import governance, intake
 from sidecar.ledger.store import Ledger

@@ -184,10 +184,10 @@ class Loop:
         assert stored is not None
         (answer,) = stored.answers
         with ledger.reading() as at:
-            policy = artifacts.text_of(at, answer.policy_digest)
+            policy = artifacts.text_of(at, answer.provenance.policy_digest)
             calibrator = artifacts.text_of(at, told.calibrator.digest)
         assert policy is not None
-        slot = stores.in_force(ledger, answer.sidecar_id, f"calibrator:{MODEL}", answer.decided_at)
+        slot = stores.in_force(ledger, answer.provenance.sidecar_id, f"calibrator:{MODEL}", answer.decided_at)
         assert (slot.digest if slot else "") == told.calibrator.digest
         if told.HasField("calibrator"):
             assert calibrator is not None

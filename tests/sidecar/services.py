@@ -5,8 +5,11 @@ import time
 from collections.abc import Mapping, Sequence
 
 from sidecar import errors
-from sidecar.decision.records import Decision, Record
+from sidecar.decision.records import Artifact, Decision, Record
+from sidecar.decision.steps import FallbackStep
+from sidecar.decision.verdict import Verdict
 from sidecar.policy import loading
+from sidecar.policy.actions import AnswerSource
 from sidecar.policy.model import Model
 from sidecar.service.deciding.decider import Decider, QueueHealth
 from sidecar.service.deciding.keys import Keys
@@ -35,17 +38,41 @@ models:
 """
 
 
+@dataclasses.dataclass(frozen=True)
+class Concluded:
+    """What a chain came to: the verdict after it, and the steps that it took."""
+
+    verdict: Verdict
+    steps: tuple[FallbackStep, ...]
+    primary_class: str = "interested"
+
+    @property
+    def source(self) -> AnswerSource:
+        return self.verdict.source
+
+    @property
+    def final_class(self) -> str:
+        return self.primary_class if self.source is AnswerSource.PRIMARY else self.verdict.final_class
+
+
+def is_provenance(record: Record) -> bool:
+    """Whether it is what decisions refer to, which a journal has once for many."""
+    return isinstance(record, Artifact) and record.kind == "provenance"
+
+
 class FakeJournal:
-    """Keeps records in memory; raises `failure` where one is set."""
+    """Keeps records in memory, provenances apart; raises `failure` where one is set."""
 
     def __init__(self) -> None:
         self.batches: list[tuple[tuple[Record, ...], bool]] = []
+        self.provenances: list[Record] = []
         self.failure: Exception | None = None
 
     def append(self, records: Sequence[Record], *, durable: bool) -> None:
         if self.failure is not None:
             raise self.failure
-        self.batches.append((tuple(records), durable))
+        self.provenances += [record for record in records if is_provenance(record)]
+        self.batches.append((tuple(record for record in records if not is_provenance(record)), durable))
 
     @property
     def records(self) -> list[Record]:

@@ -12,7 +12,9 @@ import pytest
 import calibrators
 from calibrators import AppliesTo, Calibrator, Constant, Identity, Platt
 from sidecar.decision import recompute
-from sidecar.decision.records import Artifact, CalibratorReference, Decision, FallbackStep, InForce
+from sidecar.decision.decide import RequestFloors
+from sidecar.decision.records import Artifact, Decision, InForce
+from sidecar.decision.steps import CalibratorReference, FallbackStep
 from sidecar.ledger import intake
 from sidecar.ledger.store import Ledger
 from sidecar.policy import floors_file, loading
@@ -76,7 +78,7 @@ def decided(
         "steps": steps,
     }
     draft = builders.decision(number, at=START + number, score=score, **fields | changes)
-    verdict = recompute.again(draft, TABLE, calibrator, ()).verdict
+    verdict = recompute.again(draft, TABLE, calibrator, RequestFloors())
     kept = ("action", "may_act", "enforced", "band", "raw_confidence", "calibrated_confidence", "reasons")
     return builders.altered(draft, **{name: getattr(verdict, name) for name in kept})
 

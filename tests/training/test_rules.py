@@ -3,7 +3,7 @@
 import pytest
 
 import calibrators
-from sidecar.decision.records import FallbackStep
+from sidecar.decision.steps import FallbackStep
 from sidecar.ledger.labelled import Labelled
 from sidecar.policy import loading
 from sidecar.policy.actions import Action

@@ -143,7 +143,9 @@ def _deciding(ledger: "Ledger", digest: str, instead: str | None) -> "Deciding":
     elif instead not in (None, NOTHING):
         fixed = known_calibrator(_digest(ledger, instead, "--instead"))
     return recall.Deciding(
-        table_of=lambda answer: known_table((answer.policy_digest, answer.floors_digest, answer.model)),
+        table_of=lambda answer: known_table(
+            (answer.provenance.policy_digest, answer.provenance.floors_digest, answer.query.model)
+        ),
         calibrator_of=known_calibrator,
         instead=before_it if instead is None else lambda _answer, _slot: fixed,
     )
@@ -187,10 +189,10 @@ def _row(answer: "Recalled") -> dict[str, str]:
     decision = answer.decision
     values = (
         decision.decision_id,
-        decision.subject_ref,
-        decision.tenant,
-        decision.model,
-        decision.category,
+        decision.query.subject_ref,
+        decision.query.tenant,
+        decision.query.model,
+        decision.query.category,
         times.rfc3339(decision.decided_at),
         answer.then,
         answer.now,

@@ -95,16 +95,16 @@ class BandScope:
 
     def elsewhere(self, decision: Decision) -> str:
         """Why these bands do not decide such an answer; empty: they do."""
-        if decision.intent is not Intent.LIVE:
+        if decision.query.intent is not Intent.LIVE:
             return "of shadow requests"
-        if self.versions and decision.model_version not in self.versions:
+        if self.versions and decision.query.model_version not in self.versions:
             return "of another model version"
-        if reason := self.category_elsewhere(decision.category):
+        if reason := self.category_elsewhere(decision.query.category):
             return reason
         # A suspension ends, and then the bands decide again; nothing else that narrows does.
-        if any(hit.reason is not Reason.SUSPENDED for hit in decision.floors):
+        if any(hit.reason is not Reason.SUSPENDED for hit in decision.verdict.floors):
             return WAITING
-        if decision.evidence.truncated:
+        if decision.query.evidence.truncated:
             return "of truncated generations"
         return ""
 
@@ -296,7 +296,7 @@ def from_ledger(
         [value for _, value in usable],
         [float(each.correct) for each, _ in usable],
         propensity=[each.propensity or 1.0 for each, _ in usable],
-        groups=np.array([each.decision.group_key or each.decision.decision_id for each, _ in usable]),
+        groups=np.array([each.decision.query.group_key or each.decision.decision_id for each, _ in usable]),
         seed=seed,
     )
     if sample.dropped:
@@ -335,7 +335,9 @@ def _newest(ledger: Ledger, model: str, since: float | None) -> Iterator[Decisio
 
 
 def _in_force(ledger: Ledger, newest: list[Decision]) -> calibrators.Calibrator:
-    digest = next((each.calibrator.digest for each in newest if each.calibrator is not None), None)
+    digest = next(
+        (each.provenance.calibrator.digest for each in newest if each.provenance.calibrator is not None), None
+    )
     calibrator = None
     if digest is not None:
         calibrator = ledger.read(artifacts.calibrator_of, digest)
@@ -355,20 +357,23 @@ def _confidence(calibrator: calibrators.Calibrator, entry: Model) -> Callable[[D
     """What the bands are cut on, for each decision; None where the calibrator does not take its evidence."""
 
     def measured(decision: Decision) -> float | None:
-        own = decision.calibrator is not None and decision.calibrator.digest == calibrator.digest
-        if decision.evidence.kind != entry.evidence:
+        own = (
+            decision.provenance.calibrator is not None
+            and decision.provenance.calibrator.digest == calibrator.digest
+        )
+        if decision.query.evidence.kind != entry.evidence:
             return None
         try:
             if entry.band_on == "lower_bound":
-                stored = decision.lower_bound if own else None
+                stored = decision.verdict.lower_bound if own else None
                 return (
                     stored
                     if stored is not None
-                    else calibrator.lower_bound(decision.evidence, decision.category)
+                    else calibrator.lower_bound(decision.query.evidence, decision.query.category)
                 )
-            if own and decision.calibrated_confidence is not None:
-                return decision.calibrated_confidence
-            return calibrator.confidence(decision.evidence, decision.category)
+            if own and decision.verdict.calibrated_confidence is not None:
+                return decision.verdict.calibrated_confidence
+            return calibrator.confidence(decision.query.evidence, decision.query.category)
         except calibrators.EvidenceUnusable:
             return None
 
@@ -400,7 +405,7 @@ def _lowest(known: list[tuple[Decision, float | None]]) -> tuple[Decimal, list[s
     others = [
         value
         for decision, value in known
-        if value is not None and decision.source is not AnswerSource.PRIMARY
+        if value is not None and decision.verdict.source is not AnswerSource.PRIMARY
     ]
     if not others:
         return Decimal(0), []
@@ -410,7 +415,7 @@ def _lowest(known: list[tuple[Decision, float | None]]) -> tuple[Decimal, list[s
 
 
 def _require_one_version(decisions: list[Decision], scope: BandScope) -> None:
-    found = {decision.model_version for decision in decisions}
+    found = {decision.query.model_version for decision in decisions}
     if len(found) > 1 and not scope.pool and not scope.versions:
         shown = ", ".join(version or "(none)" for version in sorted(found))
         raise errors.RequestRefused(

@@ -8,7 +8,8 @@ from typing import Literal
 import numpy as np
 
 from calibrators import evidence as evidence_module
-from sidecar.decision.records import Decision, FallbackStep
+from sidecar.decision.records import Decision
+from sidecar.decision.steps import FallbackStep
 from sidecar.ledger.labelled import Labelled
 from sidecar.policy.fallback import SecondaryStep
 from sidecar.policy.model import Model
@@ -83,10 +84,10 @@ def build(
     others: list[Labelled] = []
     for label in labelled:
         reason = _unusable(label, policy, source)
-        if not reason and step is not None and label.decision.policy_digest in elsewhere:
+        if not reason and step is not None and label.decision.provenance.policy_digest in elsewhere:
             reason = "answered by another secondary model"
         if not reason and step is None and model_versions:
-            reason = "" if label.decision.model_version in model_versions else "another model version"
+            reason = "" if label.decision.query.model_version in model_versions else "another model version"
         if reason:
             left_out[reason] += 1
         elif label.drawn and label.propensity is not None:
@@ -129,7 +130,7 @@ def secondary(policy: Model) -> SecondaryStep:
 def _versions(
     usable: Sequence[Labelled], model_versions: tuple[str, ...], pool: bool
 ) -> tuple[str, ...] | None:
-    versions = sorted({each.decision.model_version for each in usable})
+    versions = sorted({each.decision.query.model_version for each in usable})
     if len(versions) > 1 and not pool and not model_versions:
         shown = ", ".join(version or "(none)" for version in versions)
         raise errors.RequestRefused(
@@ -157,9 +158,9 @@ def _unusable(each: Labelled, policy: Model, source: Source) -> str:
     if source == "secondary":
         step = _step(decision)
         return "without a confidence of the secondary" if step is None else ""
-    if decision.evidence.kind != policy.evidence or decision.raw_confidence is None:
+    if decision.query.evidence.kind != policy.evidence or decision.verdict.raw_confidence is None:
         return "with evidence of another kind"
-    if decision.evidence.truncated:
+    if decision.query.evidence.truncated:
         return "of a truncated generation"
     return ""
 
@@ -176,20 +177,20 @@ def _dataset(usable: Sequence[Labelled], policy: Model, step: SecondaryStep | No
     decisions = [each.decision for each in usable]
     vectors = answers = None
     if step is None and policy.evidence in evidence_module.VECTOR_KINDS:
-        vectors = np.array([decision.evidence.values for decision in decisions])
+        vectors = np.array([decision.query.evidence.values for decision in decisions])
         if policy.evidence == "probabilities":
             # A calibrator of vectors takes log-probabilities as logits: softmax gives the same vector back.
             vectors = np.log(np.clip(vectors, 1e-300, None))
         answers = np.array(
             [
-                int(np.argmax(decision.evidence.values))
-                if decision.evidence.answer_index is None
-                else decision.evidence.answer_index
+                int(np.argmax(decision.query.evidence.values))
+                if decision.query.evidence.answer_index is None
+                else decision.query.evidence.answer_index
                 for decision in decisions
             ]
         )
     scores = [
-        (decision.raw_confidence if step is None else _secondary_score(decision)) or 0.0
+        (decision.verdict.raw_confidence if step is None else _secondary_score(decision)) or 0.0
         for decision in decisions
     ]
     return Dataset.of(
@@ -200,9 +201,9 @@ def _dataset(usable: Sequence[Labelled], policy: Model, step: SecondaryStep | No
         aggregation=policy.aggregated_by() if step is None else "none",
         vectors=vectors,
         answers=answers,
-        groups=[decision.group_key or decision.decision_id for decision in decisions],
+        groups=[decision.query.group_key or decision.decision_id for decision in decisions],
         times=[decision.decided_at for decision in decisions],
-        categories=[decision.category for decision in decisions],
+        categories=[decision.query.category for decision in decisions],
     )
 
 

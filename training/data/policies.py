@@ -27,14 +27,14 @@ def newest(ledger: Ledger, model: str) -> LoadedPolicy:
     answer = own or _newest_answer(ledger, "")
     loaded = None
     if answer is not None:
-        loaded = ledger.read(artifacts.policy_of, answer.policy_digest)
+        loaded = ledger.read(artifacts.policy_of, answer.provenance.policy_digest)
     if own is None:
         if loaded is not None:
             entry_of(loaded, model)
         raise errors.NotEnoughLabels(f"the ledger has no decision of model {model!r}: route some first")
     if loaded is None:
         raise errors.RequestRefused(
-            f"the ledger does not have the policy {own.policy_digest} yet: name the file with --policy"
+            f"the ledger does not have the policy {own.provenance.policy_digest} yet: name the file with --policy"
         )
     return loaded
 
@@ -98,7 +98,7 @@ def answered_elsewhere(ledger: Ledger, digest: str, model: str, step: SecondaryS
 def table(ledger: Ledger, model: str, loaded: LoadedPolicy) -> ModelTable:
     """The model's table under a policy and the floors that bound its newest decision."""
     answer = _newest_answer(ledger, model)
-    floors = _floors(ledger, "" if answer is None else answer.floors_digest)
+    floors = _floors(ledger, "" if answer is None else answer.provenance.floors_digest)
     return floors_file.merge(loaded.policy, floors)[model]
 
 

@@ -10,11 +10,12 @@ import numpy.typing as npt
 
 from calibrators import AppliesTo, Calibrator
 from calibrators.evidence import Evidence
-from sidecar.decision import decide, draws, suspensions
-from sidecar.decision.decide import Case
+from sidecar.decision import draws
+from sidecar.decision.decide import RequestFloors, decide
+from sidecar.decision.query import Query
 from sidecar.decision.suspensions import Suspension
 from sidecar.policy import fallback, floors_file
-from sidecar.policy.actions import AUTOMATIC_ACTIONS, Action, AnswerSource, Intent, TaskKind
+from sidecar.policy.actions import AUTOMATIC_ACTIONS, Action, TaskKind
 from sidecar.policy.floors_file import Floors
 from sidecar.policy.model import Model, Policy
 from sidecar.policy.tables import ModelTable
@@ -162,7 +163,7 @@ def route(
         audit_rate: in place of the policy's, wherever it draws at all.
         brake: suspensions in force.
     """
-    count = rows.size
+    count, floors = rows.size, RequestFloors(suspensions=tuple(brake))
     confidence, rates = np.full(count, np.nan), np.zeros(count)
     bands, actions = np.full(count, NO_BAND, dtype=object), np.empty(count, dtype=object)
     drawn, batch = np.zeros(count, dtype=bool), np.zeros(count, dtype=bool)
@@ -170,18 +171,8 @@ def route(
     for place, (row, score, category) in enumerate(
         zip(rows.tolist(), scores, history.categories[rows], strict=True)
     ):
-        case = Case(category=category, evidence=Evidence("score", (score,)), stale_seconds=0.0)
-        assessment = decide.assess(case, table, calibrator)
-        binding = suspensions.hits(
-            brake,
-            tenant="",
-            model=table.name,
-            model_version="",
-            band=decide.band_of(assessment, category, table),
-            category=category,
-            source=AnswerSource.PRIMARY,
-        )
-        verdict = decide.settle(assessment, category, Intent.LIVE, table, binding)
+        query = Query(model=table.name, evidence=Evidence("score", (score,)), category=category)
+        verdict = decide(query, table, calibrator, floors, stale_seconds=0.0)
         rate = verdict.audit_rate
         if audit_rate is not None and rate > 0.0:
             rate = audit_rate

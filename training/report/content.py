@@ -269,9 +269,9 @@ def _calibration(facts: WindowFacts, population: Population, *, acting: bool) ->
         if each.about == "PRIMARY"
         and each.propensity is not None
         and each.drawn
-        and each.decision.calibrated_confidence is not None
-        and each.decision.intent is Intent.LIVE
-        and each.decision.model_version in versions
+        and each.decision.verdict.calibrated_confidence is not None
+        and each.decision.query.intent is Intent.LIVE
+        and each.decision.query.model_version in versions
         and in_window(each.decision, facts)
         and (not acting or _acts(each, population))
     ]
@@ -285,7 +285,7 @@ def _calibration(facts: WindowFacts, population: Population, *, acting: bool) ->
         return Calibration(evaluation=None, curve=None, covered=0.0)
     sample = sample_of(told, population.keys, sizes, observes=population.observes)
     confidence: FloatArray = np.array(
-        [each.decision.calibrated_confidence for each in told], dtype=np.float64
+        [each.decision.verdict.calibrated_confidence for each in told], dtype=np.float64
     )
     labelled = np.bincount(sample.stratum, minlength=sizes.size) > 0
     return Calibration(
@@ -298,7 +298,9 @@ def _calibration(facts: WindowFacts, population: Population, *, acting: bool) ->
 
 
 def _acts(each: Labelled, population: Population) -> bool:
-    return each.decision.source is AnswerSource.PRIMARY and did_act(each.decision, population.observes)
+    return each.decision.verdict.source is AnswerSource.PRIMARY and did_act(
+        each.decision, population.observes
+    )
 
 
 def _mandatory(population: Population, table: ModelTable) -> Mandatory:
@@ -333,7 +335,9 @@ def leaks(each: Labelled, table: ModelTable) -> bool:
     if not name:
         return False
     decision = each.decision
-    floor = table.category(name).floor_at(decision.calibrated_confidence, decision.lower_bound)
+    floor = table.category(name).floor_at(
+        decision.verdict.calibrated_confidence, decision.verdict.lower_bound
+    )
     return floor is not None and floor.reason is Reason.MANDATORY_REVIEW
 
 

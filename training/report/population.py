@@ -172,26 +172,28 @@ def sample_of(
     labelled: Sequence[Labelled], keys: Sequence[StratumKey], sizes: FloatArray, *, observes: bool
 ) -> Sample:
     """The sample that labels with a known propensity are."""
-    groups = np.array([each.decision.group_key or each.decision.decision_id for each in labelled])
+    groups = np.array([each.decision.query.group_key or each.decision.decision_id for each in labelled])
     return Sample(
         stratum=_positions(keys, (key_of(each.decision, observes) for each in labelled)),
         correct=np.array([float(each.correct) for each in labelled], dtype=np.float64),
         propensity=np.array([each.propensity for each in labelled], dtype=np.float64),
         sizes=sizes,
-        groups=groups if any(each.decision.group_key for each in labelled) else None,
+        groups=groups if any(each.decision.query.group_key for each in labelled) else None,
     )
 
 
 def key_of(each: Decision | AnswerCount | PlannedReview, observes: bool) -> StratumKey:
     """The stratum of an answer."""
+    said, asked = (each.verdict, each.query) if isinstance(each, Decision) else (each, each)
     return StratumKey(
-        each.model_version, each.source, each.band, each.action, each.audit_rate, did_act(each, observes)
+        asked.model_version, said.source, said.band, each.action, said.audit_rate, did_act(each, observes)
     )
 
 
 def facet_of(each: Decision | AnswerCount | PlannedReview, observes: bool) -> Facet:
     """What domains see of an answer."""
-    return Facet(each.band, each.action, each.source, each.category, did_act(each, observes))
+    said, asked = (each.verdict, each.query) if isinstance(each, Decision) else (each, each)
+    return Facet(said.band, each.action, said.source, asked.category, did_act(each, observes))
 
 
 def did_act(each: Decision | AnswerCount | PlannedReview, observes: bool) -> bool:
@@ -207,13 +209,13 @@ def in_window(decision: Decision, facts: WindowFacts) -> bool:
 
 def _unusable(each: Labelled, facts: WindowFacts, versions: Sequence[str]) -> str:
     decision = each.decision
-    if decision.model_version not in versions:
+    if decision.query.model_version not in versions:
         return "of another version of the model"
-    if decision.intent is not Intent.LIVE:
+    if decision.query.intent is not Intent.LIVE:
         return "of a shadow request"
     if not in_window(decision, facts):
         return "about an answer outside of the window"
-    if each.about != SUBJECTS[decision.source]:
+    if each.about != SUBJECTS[decision.verdict.source]:
         return "about another answer than the one that decided"
     return ""
 

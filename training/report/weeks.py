@@ -64,7 +64,9 @@ def of(facts: WindowFacts, population: Population, bands: Sequence[Row]) -> tupl
     for row in bands:
         points = []
         held = _held(population, row)
-        apart = np.array([each.decision.category in row.without for each in population.labelled], dtype=bool)
+        apart = np.array(
+            [each.decision.query.category in row.without for each in population.labelled], dtype=bool
+        )
         for week in weeks:
             inside = np.array(
                 [when == week and key.acted and key.band == row.band for when, key in sizes], dtype=bool

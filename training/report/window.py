@@ -137,7 +137,7 @@ def policy_at(ledger: Ledger, model: str, as_of: float) -> LoadedPolicy:
         raise errors.NotEnoughLabels(
             f"the ledger has no decision {about}to report on: route some first, or name the policy with --policy"
         )
-    digest = newest[0].answers[-1].policy_digest
+    digest = newest[0].answers[-1].provenance.policy_digest
     loaded = ledger.read(artifacts.policy_of, digest)
     if loaded is None:
         raise errors.RequestRefused(
@@ -149,7 +149,7 @@ def policy_at(ledger: Ledger, model: str, as_of: float) -> LoadedPolicy:
 def floors_at(ledger: Ledger, as_of: float) -> LoadedFloors | None:
     """The floors that the newest decision was made under; None where there were none."""
     newest = ledger.read(queries.decisions, decided_to=math.nextafter(as_of, math.inf), page_size=1).items
-    digest = newest[0].answers[-1].floors_digest if newest else ""
+    digest = newest[0].answers[-1].provenance.floors_digest if newest else ""
     if not digest:
         return None
     return ledger.read(artifacts.floors_of, digest)

@@ -156,7 +156,7 @@ def _decisions(
         step = labelled_decisions.secondary(entry)
         elsewhere = frozenset(
             digest
-            for digest in {each.decision.policy_digest for each in labelled}
+            for digest in {each.decision.provenance.policy_digest for each in labelled}
             if digest != loaded.digest and policies.answered_elsewhere(ledger, digest, model, step)
         )
     return labelled_decisions.build(

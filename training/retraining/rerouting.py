@@ -6,10 +6,9 @@ from dataclasses import dataclass
 
 import calibrators
 from sidecar import dialect
-from sidecar.decision import shift as shift_module
-from sidecar.decision import suspensions
+from sidecar.decision import recompute, suspensions
+from sidecar.decision.recompute import Shift
 from sidecar.decision.records import Decision
-from sidecar.decision.shift import Shift
 from sidecar.decision.suspensions import Suspension
 from sidecar.ledger import governance, queries
 from sidecar.ledger.pages import LARGEST_SIZE
@@ -107,7 +106,7 @@ def measure(
     after: calibrators.Calibrator,
     suspended: Iterable[Suspension] = (),
 ) -> Rerouted:
-    """The actions and bands of recorded inputs under both; see `sidecar.decision.shift`, which admits by it.
+    """The actions and bands of recorded inputs under both; see `sidecar.decision.recompute.shift`, which admits by it.
 
     Args:
         decisions: of the model.
@@ -118,9 +117,9 @@ def measure(
     """
     bands: Counter[tuple[str, str]] = Counter()
     for decision in decisions:
-        old, new = (shift_module.primary_band(decision, table, each) or NO_BAND for each in (before, after))
+        old, new = (recompute.primary_band(decision, table, each) or NO_BAND for each in (before, after))
         bands[old, new] += 1
-    found = shift_module.shift(decisions, table, before=before, after=after, suspended=suspended)
+    found = recompute.shift(decisions, table, before=before, after=after, suspended=suspended)
     return Rerouted(shift=found, bands=dict(bands))
 
 
@@ -141,7 +140,9 @@ def recent(
         page = ledger.read(queries.decisions, model=model, page_size=LARGEST_SIZE, page_token=token)
         for stored in page.items:
             answer = stored.answers[-1]
-            if answer.intent is Intent.LIVE and (versions is None or answer.model_version in versions):
+            if answer.query.intent is Intent.LIVE and (
+                versions is None or answer.query.model_version in versions
+            ):
                 answers.append(answer)
         token = page.next_page_token
         if not token:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from calibrators import Calibrator
-from sidecar.decision import decide
+from sidecar.decision.decide import decide
 from sidecar.decision.records import Decision, InForce
 from sidecar.ledger import facts
 from sidecar.ledger.labelled import Labelled
@@ -225,7 +225,11 @@ def _newest(history: Sequence[InForce], slot: str) -> InForce | None:
 
 
 def _version(decision: Decision, table: ModelTable) -> str:
-    return decision.model_version if decision.model_version in table.versions_with_own_calibrator else ""
+    return (
+        decision.query.model_version
+        if decision.query.model_version in table.versions_with_own_calibrator
+        else ""
+    )
 
 
 def _beside(
@@ -238,9 +242,13 @@ def _beside(
             spans.setdefault(each.sidecar_id, []).append(each)
 
     def is_beside(decision: Decision) -> bool:
-        if decision.calibrator is None or decision.calibrator.digest != champion.digest:
+        if decision.provenance.calibrator is None or decision.provenance.calibrator.digest != champion.digest:
             return False
-        then = [each for each in spans.get(decision.sidecar_id, ()) if each.since <= decision.decided_at]
+        then = [
+            each
+            for each in spans.get(decision.provenance.sidecar_id, ())
+            if each.since <= decision.decided_at
+        ]
         return bool(then) and then[-1].digest == held.digest
 
     return [each for each in drawn if is_beside(each.decision)]
@@ -259,12 +267,15 @@ def _compared(
     weights = brier_champion = brier_challenger = 0.0
     floors = _floors(entry_of)
     for each in beside:
-        floor, before = floors(each.decision.policy_digest), each.decision.calibrated_confidence
+        floor, before = (
+            floors(each.decision.provenance.policy_digest),
+            each.decision.verdict.calibrated_confidence,
+        )
         after = _confidence(each.decision, table, calibrator)
         if floor is None or before is None or after is None:
             left_out += 1
             continue
-        counts = weight(each.decision.audit_rate, floor)
+        counts = weight(each.decision.verdict.audit_rate, floor)
         evidence = evidence.updated(counts * difference(before, after, correct=each.correct))
         weights += counts
         brier_champion += counts * (before - each.correct) ** 2
@@ -284,14 +295,7 @@ def _compared(
 
 def _confidence(decision: Decision, table: ModelTable, calibrator: Calibrator) -> float | None:
     """The challenger's confidence in a recorded answer, as a sidecar would have computed it; None where it has none."""
-    case = decide.Case(
-        category=decision.category,
-        evidence=decision.evidence,
-        model_version=decision.model_version,
-        intent=decision.intent,
-        stale_seconds=0.0,
-    )
-    return decide.assess(case, table, calibrator).calibrated
+    return decide(decision.query, table, calibrator, stale_seconds=0.0).calibrated_confidence
 
 
 def _floors(entry_of: EntryOf) -> Callable[[str], float | None]:

@@ -269,7 +269,8 @@ def _champion(
     of_it = [
         each.decision.decided_at
         for each in labelled
-        if each.decision.calibrator is not None and each.decision.calibrator.digest == digest
+        if each.decision.provenance.calibrator is not None
+        and each.decision.provenance.calibrator.digest == digest
     ]
     since = ledger.read(watch_states.first_in_force, digest)
     return Champion(

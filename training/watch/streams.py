@@ -16,7 +16,8 @@ from dataclasses import dataclass
 
 import msgspec
 
-from sidecar.decision.records import Decision, FallbackStep
+from sidecar.decision.records import Decision
+from sidecar.decision.steps import CalibratorReference, FallbackStep
 from sidecar.decision.tasks import task_id
 from sidecar.ledger.labelled import Labelled
 from sidecar.policy import model as policy_model
@@ -140,7 +141,7 @@ def build(labelled: Iterable[Labelled], entry_of: EntryOf) -> Streams:
         if reason:
             left_out[reason] += 1
             continue
-        entry = entry_of(each.decision.policy_digest)
+        entry = entry_of(each.decision.provenance.policy_digest)
         if entry is None:
             left_out["under a policy that the ledger does not have"] += 1
             continue
@@ -165,9 +166,9 @@ def build(labelled: Iterable[Labelled], entry_of: EntryOf) -> Streams:
 def unusable(each: Labelled) -> str:
     """Why a label is none that an audit drew, about the answer that decided; empty where it is one."""
     decision = each.decision
-    if decision.intent is not Intent.LIVE:
+    if decision.query.intent is not Intent.LIVE:
         return "of a shadow request"
-    if each.about != SUBJECTS[decision.source]:
+    if each.about != SUBJECTS[decision.verdict.source]:
         return "about another answer than the one that decided"
     for kind in OTHER_TASKS:
         task = task_id(decision.decision_id, kind)
@@ -208,21 +209,21 @@ def category_of(entry: Model, category: str) -> Category | None:
 
 def _stream(each: Labelled, entry: Model) -> tuple[Stream, float | None]:
     decision = each.decision
-    promise, category = promise_of(entry, band=decision.band, category=decision.category)
-    confidence, calibrator = decision.calibrated_confidence, _digest(decision)
+    promise, category = promise_of(entry, band=decision.verdict.band, category=decision.query.category)
+    confidence, calibrator = decision.verdict.calibrated_confidence, _digest(decision.provenance.calibrator)
     step = _step(decision)
     if step is not None:
-        confidence, calibrator = step.calibrated_confidence, _digest(step)
+        confidence, calibrator = step.calibrated_confidence, _digest(step.calibrator)
     stream = Stream(
-        model=decision.model,
-        model_version=decision.model_version,
-        source=decision.source.value,
-        band=decision.band,
+        model=decision.query.model,
+        model_version=decision.query.model_version,
+        source=decision.verdict.source.value,
+        band=decision.verdict.band,
         action=decision.action.value,
-        audit_rate=decision.audit_rate,
+        audit_rate=decision.verdict.audit_rate,
         category=category,
         calibrator=calibrator,
-        primary_calibrator=_digest(decision),
+        primary_calibrator=_digest(decision.provenance.calibrator),
         promise=promise if decision.may_act else None,
     )
     return stream, confidence
@@ -230,9 +231,9 @@ def _stream(each: Labelled, entry: Model) -> tuple[Stream, float | None]:
 
 def _step(decision: Decision) -> FallbackStep | None:
     """The step whose answer decided; None where that is the primary's."""
-    name = STEPS.get(decision.source)
+    name = STEPS.get(decision.verdict.source)
     return next((step for step in decision.steps if step.step == name and step.outcome == "CLEARED"), None)
 
 
-def _digest(made: Decision | FallbackStep) -> str:
-    return "" if made.calibrator is None else made.calibrator.digest
+def _digest(calibrator: CalibratorReference | None) -> str:
+    return "" if calibrator is None else calibrator.digest

@@ -24,7 +24,7 @@ class DecisionServicer(decision_pb2_grpc.DecisionServiceServicer):
         caller = permissions.principal()
         hidden = stored is not None and not (
             caller.has_any(permissions.READS_DECISIONS)
-            or caller.name in {answer.principal for answer in stored.answers}
+            or caller.name in {answer.query.principal for answer in stored.answers}
         )
         if stored is None or hidden:
             raise errors.NotFound(f"the ledger has no decision {request.decision_id!r} (yet)")
@@ -61,5 +61,5 @@ def _record(stored: StoredDecision) -> decision_pb2.DecisionRecord:
         answers=[responses.decision(answer) for answer in stored.answers],
         acted=stored.acted,
         held=stored.held,
-        evidence=responses.evidence(stored.answers[0].evidence),
+        evidence=responses.evidence(stored.answers[0].query.evidence),
     )

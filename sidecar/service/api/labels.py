@@ -80,7 +80,7 @@ class LabelServicer(label_pb2_grpc.LabelServiceServicer):
         )
         if decision is not None:
             judged = next((each.answer for each in resolved if each.answer is not None), None)
-            response.answered_by = responses.SOURCES[(judged or decision.answers[0]).source]
+            response.answered_by = responses.SOURCES[(judged or decision.answers[0]).verdict.source]
         return response
 
     def _label(self, message: label_pb2.Label, now: float) -> tuple[Label, bytes] | TruebandError:

@@ -10,6 +10,7 @@ from calibrators.evidence import Evidence
 from sidecar import errors
 from sidecar.decision import records
 from sidecar.decision.labels import ResolvedLabel
+from sidecar.decision.steps import CalibratorReference, FallbackStep
 from sidecar.policy.actions import Action, AnswerSource, Intent, Reason
 from sidecar.service.api import statuses
 from sidecar.service.deciding.answers import Answer
@@ -21,22 +22,8 @@ SOURCES: dict[AnswerSource, Any] = {
 }
 INTENTS: dict[Intent, Any] = {intent: decision_pb2.Intent.Value(f"INTENT_{intent}") for intent in Intent}
 
-WRITTEN_TEXTS = (
-    "band",
-    "final_class",
-    "decision_id",
-    "answer_id",
-    "policy_digest",
-    "floors_digest",
-    "tenant",
-    "model",
-    "model_version",
-    "category",
-    "sidecar_id",
-    "engine_version",
-    "subject_ref",
-)
-"""Fields of the same name on both sides."""
+OPTIONAL_TEXTS = ("tenant", "model_version", "category", "subject_ref")
+"""Fields of the same name in a query."""
 
 
 def write_decision(message: decision_pb2.Decision, given: records.Decision) -> None:
@@ -44,31 +31,41 @@ def write_decision(message: decision_pb2.Decision, given: records.Decision) -> N
 
     In place, and without the fields that are empty: once for every answer, a copy would be a third of the cost.
     """
+    query, verdict, provenance = given.query, given.verdict, given.provenance
+    message.decision_id = given.decision_id
+    message.answer_id = given.answer_id
     message.action = ACTIONS[given.action]
-    message.source = SOURCES[given.source]
-    message.intent = INTENTS[given.intent]
+    message.source = SOURCES[verdict.source]
+    message.intent = INTENTS[query.intent]
     if given.may_act:
         message.may_act = True
-    if given.enforced:
+    if verdict.enforced:
         message.enforced = True
-    if given.raw_confidence is not None:
-        message.raw_confidence = given.raw_confidence
-    if given.calibrated_confidence is not None:
-        message.calibrated_confidence = given.calibrated_confidence
-    if given.lower_bound is not None:
-        message.lower_confidence = given.lower_bound
+    if verdict.raw_confidence is not None:
+        message.raw_confidence = verdict.raw_confidence
+    if verdict.calibrated_confidence is not None:
+        message.calibrated_confidence = verdict.calibrated_confidence
+    if verdict.lower_bound is not None:
+        message.lower_confidence = verdict.lower_bound
     message.reasons.extend([REASONS[reason] for reason in given.reasons])
-    for name in WRITTEN_TEXTS:
-        text = getattr(given, name)
+    message.band = verdict.band
+    message.final_class = given.final_class
+    message.model = query.model
+    for name in OPTIONAL_TEXTS:
+        text = getattr(query, name)
         if text:
             setattr(message, name, text)
+    message.policy_digest = provenance.policy_digest
+    message.floors_digest = provenance.floors_digest
+    message.sidecar_id = provenance.sidecar_id
+    message.engine_version = provenance.engine_version
     _write_time(message.decided_at, given.decided_at)
     _write_time(message.expires_at, given.expires_at)
-    if given.calibrator is not None:
-        _write_calibrator(message.calibrator, given.calibrator, given.stale_seconds)
+    if provenance.calibrator is not None:
+        _write_calibrator(message.calibrator, provenance.calibrator, given.stale_seconds)
     for step in given.steps:
         message.steps.append(fallback_step(step))
-    for hit in given.floors:
+    for hit in verdict.floors:
         message.floors.add(
             floor=hit.floor,
             reason=REASONS[hit.reason],
@@ -108,16 +105,14 @@ def write_error(message: routing_pb2.ItemError, error: TruebandError) -> None:
             message.field_violations.add(field=item.field, description=item.description)
 
 
-def calibrator(
-    given: records.CalibratorReference, stale_seconds: float | None
-) -> decision_pb2.CalibratorReference:
+def calibrator(given: CalibratorReference, stale_seconds: float | None) -> decision_pb2.CalibratorReference:
     """A calibrator, and how long ago it was confirmed."""
     message = decision_pb2.CalibratorReference()
     _write_calibrator(message, given, stale_seconds)
     return message
 
 
-def fallback_step(given: records.FallbackStep) -> decision_pb2.FallbackStep:
+def fallback_step(given: FallbackStep) -> decision_pb2.FallbackStep:
     """One step of the fallback chain."""
     return decision_pb2.FallbackStep(
         step=given.step,
@@ -208,7 +203,7 @@ def duration(seconds: float) -> duration_pb2.Duration:
 
 def _write_calibrator(
     message: decision_pb2.CalibratorReference,
-    given: records.CalibratorReference,
+    given: CalibratorReference,
     stale_seconds: float | None,
 ) -> None:
     message.name = given.name

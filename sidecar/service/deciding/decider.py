@@ -9,19 +9,21 @@ import msgspec
 
 from sidecar import ENGINE_VERSION, errors
 from sidecar.decision import audit, conclusion, draws, due, identifiers, suspensions
-from sidecar.decision.conclusion import Conclusion
-from sidecar.decision.decide import Case, Verdict, assess, settle
-from sidecar.decision.query import Query
-from sidecar.decision.records import Decision, FallbackStep, PlannedTask
-from sidecar.policy import categories
-from sidecar.policy.actions import AUTOMATIC_ACTIONS, PERSON_ACTIONS, Action, AnswerSource, Reason, TaskKind
+from sidecar.decision.decide import RequestFloors, decide
+from sidecar.decision.provenance import Provenance
+from sidecar.decision.query import Query, tied
+from sidecar.decision.records import EXPIRES_AFTER_SECONDS, Decision, PlannedTask, QueueState
+from sidecar.decision.steps import CalibratorReference, FallbackStep
+from sidecar.decision.verdict import Verdict
+from sidecar.policy import categories, detectors
+from sidecar.policy.actions import AUTOMATIC_ACTIONS, PERSON_ACTIONS, Action, Reason, TaskKind
 from sidecar.policy.tables import ModelTable
-from sidecar.service.deciding import request_floors
-from sidecar.service.deciding.answers import Answer, tie_to_classes, uncertain
+from sidecar.service.deciding.answers import Answer, uncertain
 from sidecar.service.deciding.keys import Keys
 from sidecar.service.deciding.snapshot import NO_CHAIN, Snapshot
 from sidecar.service.fallback import chain
 from sidecar.service.fallback.steps import Question
+from sidecar.service.registry import CalibratorInForce
 from sidecar.service.telemetry import Metrics
 
 logger = logging.getLogger(__name__)
@@ -56,6 +58,7 @@ class Decider:
         self._metrics = metrics
         self._monotonic = monotonic
         self._new_id = new_id
+        self._provenances: dict[tuple[str, str, CalibratorReference | None], Provenance] = {}
 
     def answer(
         self, query: Query, snapshot: Snapshot, *, now: float, health: QueueHealth, deadline: float | None
@@ -77,101 +80,77 @@ class Decider:
             raise errors.UnknownModel(
                 f"the policy has no model {query.model!r}; it has: {', '.join(snapshot.policy.tables)}"
             )
-        given, final_class = tie_to_classes(query, table)
+        query = tied(query, table)
         in_force = snapshot.calibrator(table, query.model_version)
-        case = Case(
-            category=categories.normalise(query.category),
-            evidence=given,
-            model_version=query.model_version,
-            intent=query.intent,
-            stale_seconds=None if in_force is None else max(0.0, now - in_force.confirmed_at),
+        # To the millisecond: it is an input, and one that every record repeats.
+        stale_seconds = None if in_force is None else round(max(0.0, now - in_force.confirmed_at), 3)
+        verdict = decide(
+            query,
+            table,
+            None if in_force is None else in_force.calibrator,
+            RequestFloors(detectors.hits(snapshot.policy.detectors, query.context), snapshot.suspensions),
+            stale_seconds=stale_seconds,
         )
-        assessment = assess(case, table, None if in_force is None else in_force.calibrator)
-        floors = request_floors.binding(query, case, assessment, table, snapshot)
-        verdict = settle(assessment, case.category, case.intent, table, floors)
-        source, decided_class = AnswerSource.PRIMARY, final_class
         steps: tuple[FallbackStep, ...] = ()
         if table.chain and verdict.action not in AUTOMATIC_ACTIONS:
-            concluded = self._fall_back(query, case, verdict, final_class, table, snapshot, now, deadline)
-            verdict, source = concluded.verdict, concluded.source
-            decided_class, steps = concluded.final_class, concluded.steps
-        action, may_act, reasons, tasks = self._guarded(query.model, case.category, verdict)
-
-        retry_after = None
-        if health.away or health.backlog_seconds:
-            blocking = any(kind in BLOCKING for kind in tasks)
-            if blocking and health.backlog_seconds > snapshot.policy.loaded.policy.review.max_backlog_age:
-                action, tasks, retry_after = Action.UNCERTAIN, (), BACKLOG_RETRY_SECONDS
-                reasons += (Reason.REVIEW_UNAVAILABLE,)
-            elif blocking and health.away:
-                reasons += (Reason.REVIEW_DELAYED,)
+            verdict, steps = self._fall_back(query, verdict, table, snapshot, now, deadline)
+        verdict = self._guarded(query, verdict)
+        queue, retry_after = _queue_state(verdict, health, snapshot)
         if steps:
-            steps += conclusion.closing_steps(action, reasons)
+            steps += conclusion.closing_steps(verdict.action, unavailable=queue == "UNAVAILABLE")
 
-        identity = (
-            identifiers.decision_id(self._keys.decision, query.tenant, query.model, query.request_id)
-            if query.request_id
-            else self._new_id(now)
-        )
-        key_id, key = self._keys.current_audit
+        if query.request_id:
+            identity = identifiers.decision_id(
+                self._keys.decision, query.tenant, query.model, query.request_id
+            )
+            own_answer_id = self._new_id(now)
+        else:
+            identity, own_answer_id = self._new_id(now), ""
         rate = verdict.audit_rate
-        draw = draws.audit_draw(key, identity) if rate > 0.0 else 1.0
+        draw = draws.audit_draw(self._keys.current_audit[1], identity) if rate > 0.0 else 1.0
         drawn = draw < rate
-        if drawn:
-            tasks += (TaskKind.AUDIT,)
+        expires_after = table.expires_after_seconds
         decision = Decision(
             decision_id=identity,
-            answer_id=self._new_id(now),
-            tenant=query.tenant,
-            model=query.model,
-            model_version=query.model_version,
-            request_id=query.request_id,
-            subject_ref=query.subject_ref,
-            group_key=query.group_key,
-            category=case.category,
-            category_source="MODEL" if query.category_from_model else "CALLER",
-            predicted_class=query.predicted_class or final_class,
-            answer_digest=query.answer_digest,
-            occurred_at=now if query.occurred_at is None else query.occurred_at,
-            evidence=given,
-            intent=query.intent,
-            attributes=query.attributes,
-            context=query.context,
-            principal=query.principal,
-            action=action,
-            may_act=may_act,
-            enforced=verdict.enforced,
-            band=verdict.band,
-            raw_confidence=verdict.raw_confidence,
-            calibrated_confidence=verdict.calibrated_confidence,
-            lower_bound=verdict.lower_bound,
-            reasons=reasons,
-            final_class=decided_class,
-            source=source,
-            mandatory=verdict.mandatory or case.category in categories.ALWAYS_MANDATORY,
-            floors=verdict.floors,
+            own_answer_id=own_answer_id,
+            query=query,
+            verdict=verdict,
             steps=steps,
+            queue=queue,
             decided_at=now,
-            expires_at=now + table.expires_after_seconds,
-            calibrator=None if in_force is None else in_force.reference,
-            stale_seconds=case.stale_seconds,
-            policy_digest=snapshot.policy.loaded.digest,
-            floors_digest=snapshot.policy.floors_digest,
-            sidecar_id=self._sidecar_id,
-            engine_version=ENGINE_VERSION,
-            audit_rate=rate,
-            audit_key_id=key_id,
+            # The very object, which a record leaves out.
+            expires_after=EXPIRES_AFTER_SECONDS if expires_after == EXPIRES_AFTER_SECONDS else expires_after,
+            stale_seconds=stale_seconds,
+            provenance=self._provenance(snapshot, in_force),
             drawn=drawn,
-            audit_budget=verdict.audit_budget,
             audit_draw=draw if drawn and verdict.audit_budget else None,
-            tasks=(),
         )
-        if tasks:
-            planned = self._planned(tasks, decision, table, snapshot)
+        kinds = () if queue == "UNAVAILABLE" else verdict.tasks
+        if drawn:
+            kinds += (TaskKind.AUDIT,)
+        if kinds:
+            planned = self._planned(kinds, decision, table, snapshot)
             decision = msgspec.structs.replace(decision, tasks=planned)
-        if action is Action.UNCERTAIN:
-            return uncertain(decision, table, in_force, retry_after=retry_after)
-        return Answer(decision=decision)
+        answer = Answer(decision=decision)
+        if decision.action is Action.UNCERTAIN:
+            return uncertain(answer, table, in_force, retry_after=retry_after)
+        return answer
+
+    def _provenance(self, snapshot: Snapshot, in_force: CalibratorInForce | None) -> Provenance:
+        """What this answer shares with all others since the last swap; made once."""
+        reference = None if in_force is None else in_force.reference
+        key = (snapshot.policy.loaded.digest, snapshot.policy.floors_digest, reference)
+        provenance = self._provenances.get(key)
+        if provenance is None:
+            provenance = self._provenances[key] = Provenance(
+                policy_digest=key[0],
+                floors_digest=key[1],
+                calibrator=reference,
+                sidecar_id=self._sidecar_id,
+                engine_version=ENGINE_VERSION,
+                audit_key_id=self._keys.current_audit[0],
+            )
+        return provenance
 
     def _planned(
         self,
@@ -184,49 +163,47 @@ class Decider:
 
         def blind_draw(kind: TaskKind) -> float:
             # Without a class there is nothing to compare with what a blind reviewer says.
-            if not (decision.final_class or decision.predicted_class):
+            if not (decision.final_class or decision.query.predicted_class):
                 return 1.0
             return draws.blind_draw(self._keys.current_audit[1], decision.decision_id, kind)
 
         review, opens_at = snapshot.policy.loaded.policy.review, None
-        if decision.drawn and decision.audit_budget:
+        if decision.drawn and decision.verdict.audit_budget:
             opens_at = audit.week_end(audit.week_of(decision.decided_at)) + review.audit_grace
         return due.plan(
             kinds,
             decision.decided_at,
             review,
             audit_opens_at=opens_at,
-            category=decision.category,
+            category=decision.query.category,
             criterion=table.criterion,
-            mandatory=decision.mandatory,
+            mandatory=decision.verdict.mandatory,
             blind_draw=blind_draw,
         )
 
     def _fall_back(
         self,
         query: Query,
-        case: Case,
         verdict: Verdict,
-        final_class: str,
         table: ModelTable,
         snapshot: Snapshot,
         now: float,
         deadline: float | None,
-    ) -> Conclusion:
-        """What the fallback chain makes of an answer that does not act."""
-        category = table.category(case.category)
+    ) -> tuple[Verdict, tuple[FallbackStep, ...]]:
+        """What the fallback chain makes of an answer that does not act, and the steps that it took."""
+        category = table.category(query.category)
         floors = suspensions.hits_by_source(
             snapshot.suspensions,
             tenant=query.tenant,
             model=query.model,
             model_version=query.model_version,
-            category=case.category,
+            category=query.category,
         )
         steps = chain.run(
             verdict,
             Question(
-                category=case.category,
-                predicted_class=final_class,
+                category=query.category,
+                predicted_class=query.predicted_class,
                 raw_confidence=verdict.raw_confidence,
                 calibrated_confidence=verdict.calibrated_confidence,
                 attributes=query.attributes,
@@ -240,42 +217,61 @@ class Decider:
             clock=self._monotonic,
             floors=floors,
         )
-        return conclusion.conclude(
-            verdict, steps, final_class=final_class, category=category, chain=table.chain, floors=floors
+        concluded = conclusion.conclude(verdict, steps, category=category, chain=table.chain, floors=floors)
+        return concluded, steps
+
+    def _guarded(self, query: Query, verdict: Verdict) -> Verdict:
+        """The verdict, checked once more against the one promise that nothing may bend."""
+        mandatory = verdict.mandatory or query.category in categories.ALWAYS_MANDATORY
+        if not mandatory or not (verdict.may_act or verdict.action not in PERSON_ACTIONS):
+            return verdict
+        # Unreachable as long as deciding is right; the promise does not depend on that.
+        self._metrics.mandatory_without_human.inc()
+        fields = {"model": query.model, "category": query.category}
+        logger.critical("mandatory_guard", extra={"fields": fields})
+        return msgspec.structs.replace(
+            verdict,
+            action=Action.HOLD_FOR_REVIEW,
+            may_act=False,
+            mandatory=True,
+            reasons=(*verdict.reasons, Reason.INVARIANT_GUARD),
+            tasks=(TaskKind.HOLD,),
         )
 
-    def _guarded(
-        self, model: str, category: str, verdict: Verdict
-    ) -> tuple[Action, bool, tuple[Reason, ...], tuple[TaskKind, ...]]:
-        """The verdict's action, checked once more against the one promise that nothing may bend."""
-        mandatory = verdict.mandatory or category in categories.ALWAYS_MANDATORY
-        if mandatory and (verdict.may_act or verdict.action not in PERSON_ACTIONS):
-            # Unreachable as long as deciding is right; the promise does not depend on that.
-            self._metrics.mandatory_without_human.inc()
-            logger.critical("mandatory_guard", extra={"fields": {"model": model, "category": category}})
-            return (
-                Action.HOLD_FOR_REVIEW,
-                False,
-                (*verdict.reasons, Reason.INVARIANT_GUARD),
-                (TaskKind.HOLD,),
-            )
-        return verdict.action, verdict.may_act, verdict.reasons, verdict.tasks
+
+def _queue_state(
+    verdict: Verdict, health: QueueHealth, snapshot: Snapshot
+) -> tuple[QueueState, float | None]:
+    """Whether the review queue takes the answer, and after how many seconds to ask again where it does not."""
+    if not (health.away or health.backlog_seconds) or not any(kind in BLOCKING for kind in verdict.tasks):
+        return "", None
+    if health.backlog_seconds > snapshot.policy.loaded.policy.review.max_backlog_age:
+        return "UNAVAILABLE", BACKLOG_RETRY_SECONDS
+    return ("DELAYED" if health.away else ""), None
 
 
-def unrecorded(decision: Decision, snapshot: Snapshot) -> Answer:
+def unrecorded(answer: Answer, snapshot: Snapshot) -> Answer:
     """The answer in place of one that the journal could not take."""
-    table = snapshot.policy.tables[decision.model]
-    replaced = msgspec.structs.replace(
-        decision,
-        action=Action.UNCERTAIN,
-        may_act=False,
-        reasons=(
-            *(reason for reason in decision.reasons if reason is not Reason.REVIEW_UNAVAILABLE),
-            Reason.REVIEW_UNAVAILABLE,
-        ),
-        tasks=(),
-        drawn=False,
-        audit_draw=None,
+    decision = answer.decision
+    table = snapshot.policy.tables[decision.query.model]
+    replaced = msgspec.structs.replace(decision, queue="UNAVAILABLE", tasks=(), drawn=False, audit_draw=None)
+    in_force = snapshot.calibrator(table, decision.query.model_version)
+    return uncertain(
+        msgspec.structs.replace(answer, decision=replaced), table, in_force, retry_after=JOURNAL_RETRY_SECONDS
     )
-    in_force = snapshot.calibrator(table, decision.model_version)
-    return uncertain(replaced, table, in_force, retry_after=JOURNAL_RETRY_SECONDS)
+
+
+def suspended_since(decision: Decision, snapshot: Snapshot) -> bool:
+    """Whether a recorded answer that may act is covered by the brake now: then its retry is answered anew."""
+    query = decision.query
+    return decision.may_act and bool(
+        suspensions.hits(
+            snapshot.suspensions,
+            tenant=query.tenant,
+            model=query.model,
+            model_version=query.model_version,
+            band=decision.verdict.band,
+            category=query.category,
+            source=decision.verdict.source,
+        )
+    )

@@ -3,18 +3,18 @@
 import hashlib
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 from typing import Literal
 
 from sidecar import errors
+from sidecar.decision.provenance import Provenance
 from sidecar.decision.query import Query
-from sidecar.decision.records import Decision, Label
+from sidecar.decision.records import Decision, Label, artifact_of
 from sidecar.policy.actions import AUTOMATIC_ACTIONS
 from sidecar.service.deciding.answers import Answer
-from sidecar.service.deciding.decider import Decider, QueueHealth, unrecorded
+from sidecar.service.deciding.decider import Decider, QueueHealth, suspended_since, unrecorded
 from sidecar.service.deciding.idempotency import IdempotencyWindow
-from sidecar.service.deciding.request_floors import suspended_since
 from sidecar.service.deciding.snapshot import Snapshot
 from sidecar.service.recorder import Recorder
 from sidecar.service.telemetry import Metrics
@@ -68,6 +68,8 @@ class Router:
         self._clock = clock
         self._monotonic = monotonic
         self._answered: IdempotencyWindow[Answer] = IdempotencyWindow()
+        self._provenances: Set[Provenance] = frozenset()
+        """Those that the journal has from this process."""
         self._labelled: IdempotencyWindow[LabelReceipt] = IdempotencyWindow()
 
     def route(self, query: Query, *, remaining_seconds: float | None = None) -> Answer:
@@ -197,21 +199,24 @@ class Router:
         snapshot: Snapshot,
     ) -> None:
         """Journals the fresh answers; what cannot be kept becomes UNCERTAIN: nothing may act unrecorded."""
-        decisions = [
-            answer.decision
-            for answer in (outcomes[position] for position in fresh)
-            if isinstance(answer, Answer)
+        answers = [
+            answer for answer in (outcomes[position] for position in fresh) if isinstance(answer, Answer)
         ]
+        decisions = [answer.decision for answer in answers]
+        fresh_provenances = {decision.provenance for decision in decisions} - self._provenances
         try:
-            self._journal.append(decisions, durable=durable)
+            # Before the decisions that refer to them: whoever reads a decision has its provenance already.
+            self._journal.append([*map(artifact_of, fresh_provenances), *decisions], durable=durable)
         except errors.JournalUnavailable as error:
             logger.error(
                 "decision_not_recorded", extra={"fields": {"count": len(decisions), "cause": str(error)}}
             )
             self._metrics.unrecorded.inc(len(decisions))
-            for position, decision in zip(fresh, decisions, strict=True):
-                outcomes[position] = unrecorded(decision, snapshot)
+            for position, taken in zip(fresh, answers, strict=True):
+                outcomes[position] = unrecorded(taken, snapshot)
             return
+        if fresh_provenances:
+            self._provenances |= fresh_provenances
         self._metrics.decided(decisions)
         try:
             self._observe(decisions, snapshot)

@@ -7,8 +7,8 @@ from typing import Literal
 
 from sidecar.decision import conclusion
 from sidecar.decision.conclusion import NO_FLOORS, FloorsBySource
-from sidecar.decision.decide import Verdict
-from sidecar.decision.records import FallbackStep
+from sidecar.decision.steps import FallbackStep
+from sidecar.decision.verdict import Verdict
 from sidecar.policy.fallback import StepTable
 from sidecar.policy.floors import FloorHit
 from sidecar.policy.tables import CategoryTable

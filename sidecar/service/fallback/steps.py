@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple, Protocol
 from calibrators import applies_to
 from calibrators.errors import EvidenceUnusable, TruebandError
 from calibrators.evidence import Evidence
-from sidecar.decision.records import CalibratorReference
+from sidecar.decision.steps import CalibratorReference
 from sidecar.service.registry.slots import CalibratorInForce
 
 

@@ -10,8 +10,8 @@ import msgspec
 from calibrators import Calibrator
 from calibrators.errors import CalibratorRefused
 from sidecar import dialect
+from sidecar.decision.recompute import Shift, shift
 from sidecar.decision.records import Decision
-from sidecar.decision.shift import Shift, shift
 from sidecar.errors import TruebandError
 from sidecar.ledger import queries
 from sidecar.ledger.pages import LARGEST_SIZE
@@ -47,7 +47,7 @@ class RecentInputs:
 
     def take(self, decision: Decision, snapshot: Snapshot) -> None:
         """Keeps an answered decision; the oldest one goes where there are enough."""
-        if decision.intent is Intent.LIVE:
+        if decision.query.intent is Intent.LIVE:
             kept = _trimmed(decision)
             with self._lock:
                 self._inputs_of(kept, snapshot).append(kept)
@@ -104,8 +104,11 @@ class RecentInputs:
         return CalibratorRefused(_told(found, resolved, admission), code=SHIFTS_ROUTING)
 
     def _inputs_of(self, decision: Decision, snapshot: Snapshot) -> "deque[Decision]":
-        table = snapshot.policy.tables[decision.model]
-        slot, size = slot_of(table, decision.model_version), _admission(snapshot, decision.model).recent
+        table = snapshot.policy.tables[decision.query.model]
+        slot, size = (
+            slot_of(table, decision.query.model_version),
+            _admission(snapshot, decision.query.model).recent,
+        )
         inputs = self._inputs.get(slot)
         if inputs is None or inputs.maxlen != size:
             inputs = self._inputs[slot] = deque(inputs or (), maxlen=size)
@@ -118,9 +121,10 @@ def _admission(snapshot: Snapshot, model: str) -> Admission:
 
 def _trimmed(decision: Decision) -> Decision:
     """The decision without what no calibrator reads, which may be long."""
-    if not decision.context and not decision.attributes:
+    if not decision.query.context and not decision.query.attributes:
         return decision
-    return msgspec.structs.replace(decision, context={}, attributes={})
+    query = msgspec.structs.replace(decision.query, context={}, attributes={})
+    return msgspec.structs.replace(decision, query=query)
 
 
 def _latest(ledger: Ledger, model: str, most: int) -> Sequence[Decision]:

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 
 from sidecar import errors, times
-from sidecar.decision import identifiers, shift
+from sidecar.decision import identifiers, recompute
 from sidecar.decision.records import Decision, ShadowCounts, ShadowPair
 from sidecar.policy.actions import AnswerSource, Intent
 from sidecar.service.deciding.snapshot import Snapshot, slot_of
@@ -54,22 +54,22 @@ class Shadow:
 
     def take(self, decision: Decision, snapshot: Snapshot) -> None:
         """Evaluates the challenger, if there is another than the champion, on an answered decision."""
-        if decision.calibrator is None or decision.intent is not Intent.LIVE:
+        if decision.provenance.calibrator is None or decision.query.intent is not Intent.LIVE:
             return
-        table = snapshot.policy.tables[decision.model]
-        challenger = self._challengers().get(slot_of(table, decision.model_version))
-        if challenger is None or challenger.reference.digest == decision.calibrator.digest:
+        table = snapshot.policy.tables[decision.query.model]
+        challenger = self._challengers().get(slot_of(table, decision.query.model_version))
+        if challenger is None or challenger.reference.digest == decision.provenance.calibrator.digest:
             return
-        band = decision.band
-        if decision.source is not AnswerSource.PRIMARY:  # the band of the step that decided
-            champion = snapshot.calibrator(table, decision.model_version)
-            band = shift.primary_band(decision, table, None if champion is None else champion.calibrator)
-        shadow_band = shift.primary_band(decision, table, challenger.calibrator)
+        band = decision.verdict.band
+        if decision.verdict.source is not AnswerSource.PRIMARY:  # the band of the step that decided
+            champion = snapshot.calibrator(table, decision.query.model_version)
+            band = recompute.primary_band(decision, table, None if champion is None else champion.calibrator)
+        shadow_band = recompute.primary_band(decision, table, challenger.calibrator)
         day = int(decision.decided_at // times.DAY_SECONDS)
-        key = (day, decision.model, decision.calibrator.digest, challenger.reference.digest)
+        key = (day, decision.query.model, decision.provenance.calibrator.digest, challenger.reference.digest)
         self._counts.setdefault(key, Counter())[band, shadow_band] += 1
         self._changed.add(key)
-        self._metrics.shadowed(decision.model, band, shadow_band)
+        self._metrics.shadowed(decision.query.model, band, shadow_band)
 
     def flush(self) -> None:
         """Journals the totals that have grown; those of days before yesterday are then forgotten."""

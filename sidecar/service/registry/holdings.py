@@ -14,7 +14,7 @@ import calibrators
 from calibrators import Calibrator
 from calibrators.errors import TruebandError
 from sidecar import durable_file
-from sidecar.decision import records
+from sidecar.decision.steps import CalibratorReference
 from sidecar.service.registry import fetch
 from sidecar.service.registry.slots import CalibratorInForce, CalibratorSlot, ChallengerSlot, Expectation
 from sidecar.service.registry.sources import Resolved
@@ -181,8 +181,8 @@ class Holdings:
         self.current = MappingProxyType(mapping)
 
 
-def _reference(calibrator: Calibrator, resolved: Resolved) -> records.CalibratorReference:
-    return records.CalibratorReference(
+def _reference(calibrator: Calibrator, resolved: Resolved) -> CalibratorReference:
+    return CalibratorReference(
         name=resolved.name, version=resolved.version, kind=calibrator.kind, digest=calibrator.digest
     )
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from calibrators import Calibrator
 from calibrators.evidence import Aggregation, EvidenceKind
 from sidecar import dialect
-from sidecar.decision import records
+from sidecar.decision.steps import CalibratorReference
 from sidecar.policy import fallback
 from sidecar.policy import model as policy_model
 
@@ -76,7 +76,7 @@ class CalibratorInForce:
     """
 
     calibrator: Calibrator
-    reference: records.CalibratorReference
+    reference: CalibratorReference
     uri: str
     in_force_since: float
     confirmed_at: float

@@ -56,7 +56,7 @@ def check_permission(
         errors.NotPermitted: the principal may not.
     """
     if task.subject_kind not in BLOCKING_KINDS or not (
-        task.mandatory or any(each.mandatory for each in answers)
+        task.mandatory or any(each.verdict.mandatory for each in answers)
     ):
         return
     if not principal.is_person:
@@ -69,7 +69,7 @@ def check_permission(
         raise errors.NotPermitted(text)
     if finding.disposition in RELEASING and principal.name in {
         task.principal,
-        *(each.principal for each in answers),
+        *(each.query.principal for each in answers),
     }:
         raise errors.NotPermitted(
             f"{principal.name} asked for this decision, and in category {task.category!r} nobody releases "

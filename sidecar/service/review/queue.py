@@ -149,7 +149,9 @@ class ReviewQueue:
             for task in transaction.overdue():
                 if any(slot.is_leased(transaction.now) for slot in task.slots):
                     continue
-                if task.mandatory or any(each.mandatory for each in transaction.answers(task.decision_id)):
+                if task.mandatory or any(
+                    each.verdict.mandatory for each in transaction.answers(task.decision_id)
+                ):
                     continue
                 transaction.end(task, TaskState.EXPIRED)
                 transaction.add_outcome(
@@ -269,10 +271,10 @@ def classes_by_policy(ledger: Ledger) -> Callable[[Task], tuple[str, ...]]:
         return () if entry is None else tuple(entry.classes)
 
     def of_task(task: Task) -> tuple[str, ...]:
-        if task.decision.evidence.kind not in ("probabilities", "logits"):
+        if task.decision.query.evidence.kind not in ("probabilities", "logits"):
             return ()
         try:
-            return classes(task.decision.policy_digest, task.model)
+            return classes(task.decision.provenance.policy_digest, task.model)
         except (LookupError, errors.PolicyRefused):
             return ()
 

@@ -5,8 +5,9 @@ import hashlib
 import msgspec
 
 from calibrators import evidence
-from sidecar.decision.records import Decision, FallbackStep
+from sidecar.decision.steps import FallbackStep
 from sidecar.decision.tasks import Task
+from sidecar.decision.verdict import Verdict
 from sidecar.policy.actions import Reason, TaskKind
 
 MOST_CANDIDATES = 5
@@ -59,16 +60,16 @@ def shown(task: Task, classes: tuple[str, ...] = ()) -> Shown:
         answer_id=task.answer_id,
         tenant=task.tenant,
         model=task.model,
-        model_version=answer.model_version,
+        model_version=answer.query.model_version,
         category=task.category,
-        subject_ref=answer.subject_ref,
+        subject_ref=answer.query.subject_ref,
         mandatory=task.mandatory,
         blind=task.blind,
         reasons=answer.reasons,
-        predicted_class="" if task.blind else answer.final_class or answer.predicted_class,
+        predicted_class="" if task.blind else answer.final_class or answer.query.predicted_class,
         calibrated_confidence=None if task.blind else confidence(task),
         lower_bound=None if task.blind else lower_bound(task),
-        context=answer.context,
+        context=answer.query.context,
         steps=tuple(_without_answer(step) for step in answer.steps) if task.blind else answer.steps,
         candidates=() if task.blind else candidates(task, classes),
     )
@@ -89,15 +90,15 @@ def lower_bound(task: Task) -> float | None:
     return _judged(task).lower_bound
 
 
-def _judged(task: Task) -> Decision | FallbackStep:
+def _judged(task: Task) -> Verdict | FallbackStep:
     answer = task.decision
     cleared = (step for step in answer.steps if step.outcome == "CLEARED")
-    return next((step for step in cleared if step.answer_class == answer.final_class), answer)
+    return next((step for step in cleared if step.answer_class == answer.final_class), answer.verdict)
 
 
 def candidates(task: Task, classes: tuple[str, ...]) -> tuple[ShownCandidate, ...]:
     """The likeliest classes, where the evidence is a vector and the classes have names."""
-    probabilities = evidence.candidates(task.decision.evidence)
+    probabilities = evidence.candidates(task.decision.query.evidence)
     if probabilities is None or len(probabilities) != len(classes):
         return ()
     listed = sorted(zip(classes, probabilities, strict=True), key=lambda each: each[1], reverse=True)

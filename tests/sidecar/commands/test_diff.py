@@ -181,7 +181,7 @@ def test_an_answer_whose_calibrator_is_missing_is_counted_apart(run, old, files,
             decision_id="later",
             answer_id="later",
             intent=Intent.LIVE,
-            calibrator=msgspec.structs.replace(known.calibrator, digest="sha256:lost"),
+            calibrator=msgspec.structs.replace(known.provenance.calibrator, digest="sha256:lost"),
         )
         ledger.write(intake.take_in, [lost])
     code, out, _ = run(old, files("new.yaml", STRICTER), "--replay", "--data-dir", data_dir)

@@ -4,9 +4,10 @@ import msgspec
 import pytest
 
 from sidecar.decision import conclusion
-from sidecar.decision.conclusion import Conclusion, FloorsBySource
-from sidecar.decision.decide import Assessment, Verdict, settle
-from sidecar.decision.records import FallbackStep
+from sidecar.decision.conclusion import FloorsBySource
+from sidecar.decision.decide import Assessment, settle
+from sidecar.decision.steps import FallbackStep
+from sidecar.decision.verdict import Verdict
 from sidecar.policy import model
 from sidecar.policy.actions import PERSON_ACTIONS, Action, AnswerSource, Intent, Reason, TaskKind
 from sidecar.policy.fallback import StepTable
@@ -57,11 +58,10 @@ def conclude(
     *steps: FallbackStep,
     category: str = "general",
     floors: FloorsBySource = conclusion.NO_FLOORS,
-) -> Conclusion:
+) -> Verdict:
     return conclusion.conclude(
         verdict,
         steps,
-        final_class="answer",
         category=TABLE.category(category),
         chain=(RULES, SECONDARY),
         floors=floors,
@@ -75,14 +75,14 @@ def test_the_first_step_that_cleared_decides() -> None:
         step(step="secondary", rule="", answer_class="second", calibrated_confidence=0.75),
     )
     assert (given.source, given.final_class) == (AnswerSource.SECONDARY, "second")
-    assert (given.verdict.action, given.verdict.band) == (Action.AUTO_ROUTE_FLAGGED, "flagged")
-    assert given.verdict.tasks == (TaskKind.BATCH,)
-    assert given.verdict.reasons == (Reason.BAND, Reason.SECONDARY)
+    assert (given.action, given.band) == (Action.AUTO_ROUTE_FLAGGED, "flagged")
+    assert given.tasks == (TaskKind.BATCH,)
+    assert given.reasons == (Reason.BAND, Reason.SECONDARY)
 
 
 def test_without_steps_the_verdict_stands() -> None:
     verdict = verdict_of(0.6)
-    assert conclude(verdict) == Conclusion(verdict=verdict, final_class="answer")
+    assert conclude(verdict) == verdict
 
 
 @pytest.mark.parametrize(
@@ -104,8 +104,8 @@ def test_without_steps_the_verdict_stands() -> None:
 def test_a_step_is_not_taken_at_its_word(doctored: dict[str, Any]) -> None:
     verdict = verdict_of(0.6)
     given = conclude(verdict, step(**doctored))
-    assert given.verdict == verdict
-    assert (given.source, given.final_class) == (AnswerSource.PRIMARY, "answer")
+    assert given == verdict
+    assert (given.source, given.final_class) == (AnswerSource.PRIMARY, "")
 
 
 def test_a_step_in_a_band_that_the_policy_does_not_list_for_it_decides_nothing() -> None:
@@ -132,7 +132,7 @@ def test_where_no_machine_step_may_decide_none_does(
 ) -> None:
     verdict = verdict_of(confidence, category, problem=problem)
     given = conclude(verdict, step(), category=category)
-    assert given.verdict == verdict
+    assert given == verdict
     assert given.source is AnswerSource.PRIMARY
 
 
@@ -144,49 +144,47 @@ def test_floors_of_a_source_bind_that_source_only() -> None:
 
 
 def test_a_confidence_of_a_step_meets_the_mandatory_range_too() -> None:
-    assert conclude(
-        verdict_of(0.6, "ranged"), step(calibrated_confidence=0.75), category="ranged"
-    ).verdict.may_act
+    assert conclude(verdict_of(0.6, "ranged"), step(calibrated_confidence=0.75), category="ranged").may_act
     held = conclude(verdict_of(0.6, "ranged"), step(calibrated_confidence=0.85), category="ranged")
-    assert held.verdict == verdict_of(0.6, "ranged")
+    assert held == verdict_of(0.6, "ranged")
 
 
 def test_a_rule_can_reject_where_no_person_is_needed() -> None:
     given = conclude(verdict_of(0.6), step(rule="spam"))
-    assert (given.verdict.action, given.verdict.may_act, given.verdict.tasks) == (Action.REJECT, False, ())
+    assert (given.action, given.may_act, given.tasks) == (Action.REJECT, False, ())
 
 
 def test_a_step_that_the_deadline_skipped_is_among_the_reasons() -> None:
     skipped = step(outcome="SKIPPED", code="DEADLINE", rule="", answer_class="", calibrated_confidence=None)
-    assert conclude(verdict_of(0.6), skipped).verdict.reasons == (Reason.BAND, Reason.DEADLINE)
+    assert conclude(verdict_of(0.6), skipped).reasons == (Reason.BAND, Reason.DEADLINE)
 
 
 def test_a_shadow_decision_opens_no_task() -> None:
     flagged = step(calibrated_confidence=0.75)
-    given = conclude(verdict_of(0.6, intent=Intent.SHADOW), flagged).verdict
+    given = conclude(verdict_of(0.6, intent=Intent.SHADOW), flagged)
     assert (given.action, given.may_act, given.tasks) == (Action.AUTO_ROUTE_FLAGGED, False, ())
     assert given.audit_rate == TABLE.category("general").cell_at(0.75).audit_rate
 
 
 @pytest.mark.parametrize(
-    ("action", "reasons", "expected"),
+    ("action", "unavailable", "expected"),
     [
-        (Action.AUTO_ROUTE, (Reason.BAND,), []),
-        (Action.REJECT, (Reason.BAND,), []),
-        (Action.HOLD_FOR_REVIEW, (Reason.BAND,), [("review", "NO_ANSWER", "PENDING")]),
-        (Action.ESCALATE, (Reason.BAND, Reason.REVIEW_DELAYED), [("review", "NO_ANSWER", "PENDING")]),
+        (Action.AUTO_ROUTE, False, []),
+        (Action.REJECT, False, []),
+        (Action.HOLD_FOR_REVIEW, False, [("review", "NO_ANSWER", "PENDING")]),
+        (Action.ESCALATE, False, [("review", "NO_ANSWER", "PENDING")]),
         (
-            Action.UNCERTAIN,
-            (Reason.BAND, Reason.REVIEW_UNAVAILABLE),
+            Action.HOLD_FOR_REVIEW,
+            True,
             [("review", "FAILED", "REVIEW_UNAVAILABLE"), ("uncertain", "NO_ANSWER", "")],
         ),
-        (Action.UNCERTAIN, (Reason.BAND,), [("uncertain", "NO_ANSWER", "")]),
+        (Action.UNCERTAIN, False, [("uncertain", "NO_ANSWER", "")]),
     ],
 )
 def test_the_steps_after_the_machines(
-    action: Action, reasons: tuple[Reason, ...], expected: list[tuple[str, str, str]]
+    action: Action, unavailable: bool, expected: list[tuple[str, str, str]]
 ) -> None:
-    steps = conclusion.closing_steps(action, reasons)
+    steps = conclusion.closing_steps(action, unavailable=unavailable)
     assert [(item.step, item.outcome, item.code) for item in steps] == expected
 
 
@@ -194,10 +192,10 @@ def test_a_mandatory_verdict_bars_every_step_even_without_its_floor() -> None:
     bare = msgspec.structs.replace(verdict_of(0.6), mandatory=True, floors=())
     assert conclusion.barred(bare) == "MANDATORY_REVIEW"
     assert conclusion.barred(bare, (DETECTED,)) == "MANDATORY_REVIEW"
-    assert conclude(bare, step()).verdict == bare
+    assert conclude(bare, step()) == bare
 
 
 def test_a_floor_on_the_verdict_bars_every_step_by_its_reason() -> None:
     detected = msgspec.structs.replace(verdict_of(0.6), floors=(DETECTED,))
     assert conclusion.barred(detected) == "DETECTOR"
-    assert conclude(detected, step()).verdict == detected
+    assert conclude(detected, step()) == detected

@@ -6,7 +6,7 @@ import pytest
 import calibrators
 from calibrators import Evidence
 from calibrators.errors import EvidenceUnusable
-from sidecar.decision.decide import Case, decide, version_permitted
+from sidecar.decision.decide import decide, version_permitted
 from sidecar.policy import loading
 from sidecar.policy.actions import Action, Intent, Reason, TaskKind
 from sidecar.policy.tables import compile_policy
@@ -28,7 +28,14 @@ def table(rest="", evidence="score"):
 
 
 def case(**changes):
-    return Case(**({"category": "general", "evidence": SCORE, "stale_seconds": 0.0} | changes))
+    """A question, and for how long its calibrator has not been confirmed."""
+    stale_seconds = changes.pop("stale_seconds", 0.0)
+    return builders.query(**({"predicted_class": "", "evidence": SCORE} | changes)), stale_seconds
+
+
+def decided(case, table, calibrator):
+    query, stale_seconds = case
+    return decide(query, table, calibrator, stale_seconds=stale_seconds)
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +44,7 @@ def identity():
 
 
 def test_a_fresh_match_in_the_top_band_acts(identity):
-    verdict = decide(case(), table(), identity)
+    verdict = decided(case(), table(), identity)
     assert verdict.action is Action.AUTO_ROUTE
     assert verdict.may_act
     assert verdict.reasons == (Reason.BAND,)
@@ -110,7 +117,7 @@ BLOCKED = [
 )
 def test_what_stands_in_the_way_holds(changes, rest, fitted, reason, action):
     calibrator = None if fitted == "none" else builders.calibrator_in_force(**fitted).calibrator
-    verdict = decide(case(**changes), table(rest), calibrator)
+    verdict = decided(case(**changes), table(rest), calibrator)
     assert verdict.reasons[0] is reason
     assert verdict.action is action
     assert not verdict.may_act
@@ -119,15 +126,15 @@ def test_what_stands_in_the_way_holds(changes, rest, fitted, reason, action):
 
 
 def test_the_staleness_budget_includes_its_last_moment(identity):
-    assert decide(case(stale_seconds=3600.0), table(STALE_AFTER), identity).may_act
-    assert not decide(case(stale_seconds=3600.0000001), table(STALE_AFTER), identity).may_act
+    assert decided(case(stale_seconds=3600.0), table(STALE_AFTER), identity).may_act
+    assert not decided(case(stale_seconds=3600.0000001), table(STALE_AFTER), identity).may_act
 
 
 def test_a_truncated_generation_holds_whatever_its_confidence():
     calibrator = builders.calibrator_in_force(evidence="token_logprobs", aggregation="mean").calibrator
     for truncated, action in ((False, Action.AUTO_ROUTE), (True, Action.HOLD_FOR_REVIEW)):
         given = Evidence("token_logprobs", (-0.001, -0.002), truncated=truncated)
-        verdict = decide(case(evidence=given), table(evidence="token_logprobs"), calibrator)
+        verdict = decided(case(evidence=given), table(evidence="token_logprobs"), calibrator)
         assert verdict.action is action
     assert verdict.reasons == (Reason.TRUNCATED_GENERATION,)
     assert verdict.raw_confidence == pytest.approx(0.9985, abs=1e-4)
@@ -135,7 +142,7 @@ def test_a_truncated_generation_holds_whatever_its_confidence():
 
 def test_a_calibrator_of_another_aggregation_does_not_serve():
     calibrator = builders.calibrator_in_force(evidence="token_logprobs", aggregation="min").calibrator
-    verdict = decide(
+    verdict = decided(
         case(evidence=Evidence("token_logprobs", (-0.001,))), table(evidence="token_logprobs"), calibrator
     )
     assert verdict.reasons == (Reason.EVIDENCE_MISMATCH,)
@@ -155,7 +162,7 @@ def test_a_calibrator_fitted_on_the_most_likely_answers_serves_no_other(answer, 
         calibrators.VectorTemperature(1.0), evidence="probabilities", answer=answer
     ).calibrator
     given = Evidence("probabilities", (0.96, 0.04), answer_index=index)
-    verdict = decide(
+    verdict = decided(
         case(evidence=given), table("    classes: [a, b]\n", evidence="probabilities"), calibrator
     )
     assert verdict.reasons == (reason,)
@@ -172,7 +179,7 @@ def test_a_calibrator_that_cannot_take_the_evidence_holds(identity):
         def confidence(self, given, _):
             raise EvidenceUnusable(f"not with a {given.kind}")
 
-    verdict = decide(case(), table(), Failing())
+    verdict = decided(case(), table(), Failing())
     assert verdict.action is Action.HOLD_FOR_REVIEW
     assert verdict.reasons == (Reason.EVIDENCE_MISMATCH,)
     assert verdict.calibrated_confidence is None
@@ -188,7 +195,7 @@ def test_a_calibrator_that_cannot_take_the_evidence_holds(identity):
 )
 def test_observing_and_shadow_decide_alike_and_never_act(mode, intent, reasons, identity):
     for score, action in ((0.95, Action.AUTO_ROUTE), (0.6, Action.HOLD_FOR_REVIEW), (0.1, Action.REJECT)):
-        verdict = decide(
+        verdict = decided(
             case(evidence=Evidence("score", (score,)), intent=intent), table(f"    mode: {mode}\n"), identity
         )
         assert verdict.action is action
@@ -201,7 +208,7 @@ def test_observing_and_shadow_decide_alike_and_never_act(mode, intent, reasons, 
 
 
 def test_a_flagged_answer_acts_and_opens_a_batch_task(identity):
-    verdict = decide(case(evidence=Evidence("score", (0.8,))), table(), identity)
+    verdict = decided(case(evidence=Evidence("score", (0.8,))), table(), identity)
     assert verdict.action is Action.AUTO_ROUTE_FLAGGED
     assert verdict.may_act
     assert verdict.tasks == (TaskKind.BATCH,)
@@ -210,7 +217,7 @@ def test_a_flagged_answer_acts_and_opens_a_batch_task(identity):
 
 def test_a_mandatory_category_is_held_at_the_top_and_escalated_at_the_bottom(identity):
     for score, action in ((0.99, Action.HOLD_FOR_REVIEW), (0.01, Action.ESCALATE)):
-        verdict = decide(case(category="pricing", evidence=Evidence("score", (score,))), table(), identity)
+        verdict = decided(case(category="pricing", evidence=Evidence("score", (score,))), table(), identity)
         assert verdict.action is action
         assert verdict.mandatory
         assert verdict.reasons == (Reason.BAND, Reason.MANDATORY_REVIEW)
@@ -219,7 +226,7 @@ def test_a_mandatory_category_is_held_at_the_top_and_escalated_at_the_bottom(ide
 
 def test_every_mandatory_range_binds_where_the_confidence_is_not_known():
     ranged = table("    categories:\n      refunds: {mandatory_review: [{from: 0.2, to: 0.3}]}\n")
-    verdict = decide(case(category="refunds"), ranged, None)
+    verdict = decided(case(category="refunds"), ranged, None)
     assert verdict.mandatory
     assert verdict.reasons == (Reason.NO_CALIBRATOR, Reason.MANDATORY_REVIEW)
 
@@ -241,7 +248,7 @@ def test_which_versions_the_policy_lets_in(version, rule, permitted):
 
 
 def test_a_verdict_cannot_be_changed(identity):
-    verdict = decide(case(category="pricing"), table(), identity)
+    verdict = decided(case(category="pricing"), table(), identity)
     with pytest.raises(AttributeError):
         verdict.may_act = True
     assert not msgspec.structs.asdict(verdict)["may_act"]

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from sidecar.decision import labels
 from sidecar.decision.labels import LabelState, ResolvedLabel
-from sidecar.decision.records import FallbackStep, Label
+from sidecar.decision.records import Label
+from sidecar.decision.steps import FallbackStep
 from sidecar.decision.task_links import TaskLink
 from sidecar.policy.actions import AnswerSource, TaskKind
 from tests import builders

@@ -8,10 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import calibrators
-from calibrators import Evidence, LowerCurve
+from calibrators import LowerCurve
 from sidecar.decision import conclusion, proofs, specification
-from sidecar.decision.decide import Assessment, Case, band_of, decide, settle
-from sidecar.decision.records import FallbackStep
+from sidecar.decision.decide import Assessment, band_of, decide, settle
+from sidecar.decision.steps import FallbackStep
+from sidecar.decision.verdict import Verdict
 from sidecar.policy import loading
 from sidecar.policy.actions import AUTOMATIC_ACTIONS, PERSON_ACTIONS, Action, AnswerSource, Intent, Reason
 from sidecar.policy.fallback import StepTable
@@ -39,9 +40,15 @@ def table(band_on: str = "lower_bound") -> ModelTable:
     return compile_policy(loading.parse(POLICY.replace("BAND_ON", band_on)).policy)["lead-classifier"]
 
 
-def case(score: float, **changed: Any) -> Case:
-    given_case = {"category": "general", "evidence": Evidence("score", (score,)), "stale_seconds": 0.0}
-    return Case(**{**given_case, **changed})
+def decided(
+    score: float,
+    table: ModelTable,
+    calibrator: calibrators.Calibrator,
+    *,
+    stale_seconds: float | None = 0.0,
+    **changed: Any,
+) -> Verdict:
+    return decide(builders.query(score, **changed), table, calibrator, stale_seconds=stale_seconds)
 
 
 @pytest.fixture(scope="module")
@@ -68,47 +75,47 @@ def bare() -> calibrators.Calibrator:
 def test_bands_are_cut_on_the_lower_bound(
     young: calibrators.Calibrator, score: float, bound: float, band: str, action: Action
 ) -> None:
-    verdict = decide(case(score), table(), young)
+    verdict = decided(score, table(), young)
     assert verdict.calibrated_confidence == score
     assert verdict.lower_bound == pytest.approx(bound)
     assert (verdict.band, verdict.action, verdict.reasons) == (band, action, (Reason.BAND,))
 
 
 def test_few_labels_reject_nothing_that_the_confidence_does_not(young: calibrators.Calibrator) -> None:
-    verdict = decide(case(0.6), table(), young)
+    verdict = decided(0.6, table(), young)
     assert (verdict.band, verdict.action) == ("reject", Action.HOLD_FOR_REVIEW)
     assert verdict.reasons == (Reason.BAND, Reason.REJECT_UNPROVEN)
     assert conclusion.barred(verdict) == ""
-    low = decide(case(0.45), table(), young)
+    low = decided(0.45, table(), young)
     assert (low.band, low.action, low.reasons) == ("reject", Action.REJECT, (Reason.BAND,))
-    assert decide(case(0.45), table("calibrated"), young).action is Action.REJECT
+    assert decided(0.45, table("calibrated"), young).action is Action.REJECT
 
 
 def test_without_the_key_the_bound_is_recorded_and_decides_nothing(young: calibrators.Calibrator) -> None:
-    verdict = decide(case(0.95), table("calibrated"), young)
+    verdict = decided(0.95, table("calibrated"), young)
     assert (verdict.band, verdict.action) == ("auto", Action.AUTO_ROUTE)
     assert verdict.lower_bound == pytest.approx(0.83)
 
 
 def test_a_calibrator_without_a_curve_holds(bare: calibrators.Calibrator) -> None:
     for stale in (0.0, 1e9, None):
-        verdict = decide(case(0.999, stale_seconds=stale), table(), bare)
+        verdict = decided(0.999, table(), bare, stale_seconds=stale)
         assert verdict.action is Action.HOLD_FOR_REVIEW
         assert verdict.reasons == (Reason.NO_LOWER_BOUND,)
         assert (verdict.band, verdict.calibrated_confidence, verdict.lower_bound) == ("", 0.999, None)
-    assert decide(case(0.999), table("calibrated"), bare).may_act
+    assert decided(0.999, table("calibrated"), bare).may_act
 
 
 def test_a_stale_calibrator_with_a_curve_is_stale_and_keeps_its_band(young: calibrators.Calibrator) -> None:
-    verdict = decide(case(0.95, stale_seconds=3601.0), table(), young)
+    verdict = decided(0.95, table(), young, stale_seconds=3601.0)
     assert (verdict.action, verdict.reasons) == (Action.ESCALATE, (Reason.CALIBRATOR_STALE,))
     assert verdict.band == "flagged"
 
 
 def test_the_category_shifts_the_confidence_and_so_its_bound() -> None:
     shifted = builders.calibrator_in_force(lower=YOUNG, category_offsets={"general": -2.0}).calibrator
-    verdict = decide(case(0.95), table(), shifted)
-    elsewhere = decide(case(0.95, category="ranged"), table(), shifted)
+    verdict = decided(0.95, table(), shifted)
+    elsewhere = decided(0.95, table(), shifted, category="ranged")
     assert verdict.calibrated_confidence == shifted.apply_one(0.95, "general") < 0.95
     assert verdict.lower_bound == shifted.bound_of(verdict.calibrated_confidence)
     assert elsewhere.calibrated_confidence == 0.95
@@ -171,12 +178,11 @@ def test_the_answer_of_a_step_clears_by_its_own_bound(bound: float | None, code:
     concluded = conclusion.conclude(
         held,
         (step(calibrated_confidence=0.97, lower_bound=bound),),
-        final_class="y",
         category=category,
         chain=(RULES,),
     )
     assert (concluded.source is AnswerSource.RULES) is decided
-    assert concluded.verdict.may_act is decided
+    assert concluded.may_act is decided
 
 
 def test_no_step_decides_where_the_primary_has_no_bound() -> None:
@@ -211,6 +217,6 @@ def test_a_verdict_carries_it_to_the_record() -> None:
     text = POLICY.replace("BAND_ON", "lower_bound")
     made = services.bare(text, {("lead-classifier", ""): builders.calibrator_in_force(lower=YOUNG)})
     decision = made.router.route(builders.query(0.95)).decision
-    assert decision.lower_bound == YOUNG.one(0.95, 1e-6)
-    assert decision.band == "flagged"
+    assert decision.verdict.lower_bound == YOUNG.one(0.95, 1e-6)
+    assert decision.verdict.band == "flagged"
     assert builders.altered(decision, lower_bound=None) != decision

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import calibrators
 from calibrators import Constant
 from sidecar import errors
-from sidecar.decision import recompute, records
+from sidecar.decision import recompute
 from sidecar.decision.suspensions import Scope, Suspension
 from sidecar.policy import floors_file, loading
 from sidecar.policy.actions import AUTOMATIC_ACTIONS, PERSON_ACTIONS, AnswerSource, Reason
@@ -57,13 +57,13 @@ def suspend(made, *active):
 
 def recomputed(made, floors_text=None):
     """The differences between the recorded decision and what its stored inputs come to."""
-    decision = records.decode(records.encode(made.journal.decisions[-1]))
+    decision = builders.read_back(made.journal.decisions[-1])
     text = None
-    if decision.calibrator is not None:
+    if decision.provenance.calibrator is not None:
         text = next(
             calibrators.dumps(each.calibrator)
             for each in made.snapshot.calibrators.values()
-            if each.calibrator.digest == decision.calibrator.digest
+            if each.calibrator.digest == decision.provenance.calibrator.digest
         )
     canonical = made.snapshot.policy.loaded.canonical
     return recompute.differences(decision, recompute.recompute(decision, canonical, text, floors_text))
@@ -108,10 +108,10 @@ def test_a_decision_under_floors_recomputes_bit_for_bit(data, scenarios):
         decision = made.router.route(query).decision
     except errors.InvalidRequest:
         return
-    assert decision.floors_digest == floors.digest
-    if decision.category == "refunds" or text == "my attorney":
+    assert decision.provenance.floors_digest == floors.digest
+    if decision.query.category == "refunds" or text == "my attorney":
         assert decision.action in PERSON_ACTIONS
-        assert decision.mandatory
+        assert decision.verdict.mandatory
     assert recomputed(made, floors.canonical) == []
     with pytest.raises(errors.FloorsRefused, match="not in the ledger"):
         recomputed(made)
@@ -134,7 +134,7 @@ def test_a_decision_under_floors_recomputes_under_a_version_that_knows_one_more_
 
     monkeypatch.setattr(floors_file, "Floors", NewerFloors)
     monkeypatch.setattr(loading, "Policy", NewerPolicy)
-    assert floors_file.parse(floors.canonical).digest != made.journal.decisions[-1].floors_digest
+    assert floors_file.parse(floors.canonical).digest != made.journal.decisions[-1].provenance.floors_digest
     assert recomputed(made, floors.canonical) == []
 
 
@@ -151,7 +151,7 @@ def with_rules():
 def test_a_rule_clears_what_is_not_suspended(with_rules):
     suspend(with_rules, suspension(source=AnswerSource.SECONDARY), suspension(category="refunds"))
     decision = with_rules.router.route(builders.query(0.6)).decision
-    assert decision.source is AnswerSource.RULES
+    assert decision.verdict.source is AnswerSource.RULES
     assert decision.action in AUTOMATIC_ACTIONS
     assert recomputed(with_rules) == []
 
@@ -172,7 +172,7 @@ def test_a_rule_clears_what_is_not_suspended(with_rules):
 def test_a_suspended_step_is_not_asked_and_the_answer_waits(with_rules, scope, of_primary):
     suspend(with_rules, suspension(**scope))
     decision = with_rules.router.route(builders.query(0.6)).decision
-    assert decision.source is AnswerSource.PRIMARY
+    assert decision.verdict.source is AnswerSource.PRIMARY
     assert decision.action in PERSON_ACTIONS
     step = decision.steps[0]
     assert (step.step, step.outcome, step.code) == ("rules", "SKIPPED", "SUSPENDED")

@@ -66,12 +66,12 @@ def decide() -> MakeDecision:
             "decided_at": MONDAY + number,
         } | changes
         made = builders.decision(number, **fields)
-        draw = draws.audit_draw(KEYS[made.audit_key_id], made.decision_id)
-        if draw >= made.audit_rate:
+        draw = draws.audit_draw(KEYS[made.provenance.audit_key_id], made.decision_id)
+        if draw >= made.verdict.audit_rate:
             return builders.altered(made, drawn=False)
         planned = PlannedTask(kind=TaskKind.AUDIT, due_at=CLOSING + 604800.0, blind=number % 2 == 0)
         return builders.altered(
-            made, drawn=True, audit_draw=draw if made.audit_budget else None, tasks=(planned,)
+            made, drawn=True, audit_draw=draw if made.verdict.audit_budget else None, tasks=(planned,)
         )
 
     return make
@@ -91,7 +91,10 @@ def sampled(ledger: Ledger) -> set[str]:
 def expected(answers: list[Decision], budget: int = BUDGET) -> tuple[set[str], float]:
     """The sample by brute force, and tau."""
     found = sorted(
-        {(draws.audit_draw(KEYS[each.audit_key_id], each.decision_id), each.decision_id) for each in answers}
+        {
+            (draws.audit_draw(KEYS[each.provenance.audit_key_id], each.decision_id), each.decision_id)
+            for each in answers
+        }
     )
     below = [each for each in found if each[0] < RATE]
     return {each for _, each in below[:budget]}, below[budget][0] if len(below) > budget else RATE

@@ -5,7 +5,8 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from sidecar.decision.records import CalibratorReference, Decision, InForce, Label, PlannedTask, Record
+from sidecar.decision.records import Decision, InForce, Label, PlannedTask, Record
+from sidecar.decision.steps import CalibratorReference
 from sidecar.decision.tasks import Completion, TaskState, task_id
 from sidecar.ledger import facts as facts
 from sidecar.ledger import intake, labelled, leases, review_facts

@@ -14,10 +14,7 @@ from calibrators.evidence import Evidence
 from sidecar import errors
 from sidecar.decision.records import (
     Artifact,
-    CalibratorReference,
     Decision,
-    FallbackStep,
-    FloorHit,
     Governance,
     InForce,
     PlannedTask,
@@ -25,12 +22,14 @@ from sidecar.decision.records import (
     ShadowCounts,
     ShadowPair,
 )
+from sidecar.decision.steps import CalibratorReference, FallbackStep
 from sidecar.decision.suspensions import Resumption, Scope, Suspension
 from sidecar.decision.tasks import TaskState, task_id
 from sidecar.ledger import artifacts, database, facts, intake, labelled, queries, queue, schema
 from sidecar.ledger.intake import Mark
 from sidecar.ledger.store import Ledger
 from sidecar.policy.actions import Action, AnswerSource, Intent, Reason, TaskKind
+from sidecar.policy.floors import FloorHit
 from tests import builders
 from tests.sidecar import stores
 
@@ -167,7 +166,11 @@ def test_tasks_come_mandatory_first_then_by_due_time_and_pages_stay_put(ledger: 
         task_id(decision.decision_id, TaskKind.HOLD)
         for decision in sorted(
             decisions,
-            key=lambda one: (not one.mandatory, one.tasks[0].due_at, task_id(one.decision_id, TaskKind.HOLD)),
+            key=lambda one: (
+                not one.verdict.mandatory,
+                one.tasks[0].due_at,
+                task_id(one.decision_id, TaskKind.HOLD),
+            ),
         )
     ]
     seen, token = [], ""

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from sidecar import errors
-from sidecar.decision.records import CalibratorReference, InForce
+from sidecar.decision.records import InForce
+from sidecar.decision.steps import CalibratorReference
 from sidecar.ledger import intake, watch_states
 from sidecar.ledger.store import Ledger
 from sidecar.ledger.watch_states import WatchedMeanwhile, WatchState

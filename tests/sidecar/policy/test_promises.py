@@ -3,13 +3,13 @@
 from collections import Counter
 from decimal import Decimal
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from calibrators import evidence
 from sidecar import errors
-from sidecar.decision import records
 from sidecar.policy import categories
 from sidecar.policy.actions import AUTOMATIC_ACTIONS, PERSON_ACTIONS, Action, Intent, Reason, TaskKind
 from sidecar.service.deciding import decider
@@ -32,12 +32,12 @@ def section_of(scenario):
 def number_of(scenario, decision):
     """What bands are cut on."""
     on_lower = scenario.section["band_on"] == "lower_bound"
-    return decision.lower_bound if on_lower else decision.calibrated_confidence
+    return decision.verdict.lower_bound if on_lower else decision.verdict.calibrated_confidence
 
 
 def is_mandatory(scenario, decision):
     """Read off the policy file, not off its compiled tables; a range binds by either number."""
-    return is_mandatory_at(scenario, decision.calibrated_confidence) or is_mandatory_at(
+    return is_mandatory_at(scenario, decision.verdict.calibrated_confidence) or is_mandatory_at(
         scenario, number_of(scenario, decision)
     )
 
@@ -95,14 +95,14 @@ def test_no_promise_bends(data, scenarios, now):
         assert not made.journal.records
         return
     decision = answer.decision
-    confidence, number = decision.calibrated_confidence, number_of(scenario, decision)
+    confidence, number = decision.verdict.calibrated_confidence, number_of(scenario, decision)
 
     assert made.metrics.mandatory_without_human_total() == 0
     assert Reason.INVARIANT_GUARD not in decision.reasons
     if is_mandatory(scenario, decision):
         assert not decision.may_act
         assert decision.action in PERSON_ACTIONS
-        assert decision.mandatory
+        assert decision.verdict.mandatory
         assert Reason.MANDATORY_REVIEW in decision.reasons
     if section_of(scenario) is None and scenario.category not in BUILT_IN and scenario.section["categories"]:
         assert decision.action in PERSON_ACTIONS
@@ -110,23 +110,23 @@ def test_no_promise_bends(data, scenarios, now):
 
     if decision.may_act:
         assert decision.action in AUTOMATIC_ACTIONS
-        assert decision.intent is Intent.LIVE
+        assert decision.query.intent is Intent.LIVE
         assert scenario.section["mode"] == "enforce"
         assert not scenario.journal_fails
         assert made.journal.decisions == [decision]
     elif decision.action in AUTOMATIC_ACTIONS:
-        assert decision.intent is Intent.SHADOW or scenario.section["mode"] == "observe"
+        assert decision.query.intent is Intent.SHADOW or scenario.section["mode"] == "observe"
     if decision.action in DECISIVE:
         assert is_usable(scenario, now)
         assert decision.action == band_at(scenario, number)["action"]
         if decision.action is Action.REJECT:
             assert band_at(scenario, confidence)["action"] == "REJECT"
-    assert decision.band == ("" if number is None else band_at(scenario, number)["name"])
+    assert decision.verdict.band == ("" if number is None else band_at(scenario, number)["name"])
     if confidence is not None:
         assert 0.0 < confidence < 1.0
-        assert decision.calibrator is not None
-    if decision.lower_bound is not None:
-        assert 0.0 < decision.lower_bound <= confidence
+        assert decision.provenance.calibrator is not None
+    if decision.verdict.lower_bound is not None:
+        assert 0.0 < decision.verdict.lower_bound <= confidence
 
     if scenario.journal_fails:
         assert decision.action is Action.UNCERTAIN
@@ -136,9 +136,9 @@ def test_no_promise_bends(data, scenarios, now):
         ((recorded,), durable) = made.journal.batches[0]
         assert recorded == decision
         assert durable == (decision.action not in AUTOMATIC_ACTIONS)
-        assert records.decode(records.encode(decision)) == decision
+        assert builders.read_back(decision) == decision
     kinds = Counter(task.kind for task in decision.tasks)
-    if decision.intent is Intent.SHADOW or scenario.section["mode"] == "observe":
+    if decision.query.intent is Intent.SHADOW or scenario.section["mode"] == "observe":
         assert set(kinds) <= {TaskKind.AUDIT}
     elif decision.action is Action.HOLD_FOR_REVIEW:
         assert kinds[TaskKind.HOLD] == 1
@@ -162,13 +162,13 @@ def test_a_usable_request_gets_its_band(data, scenarios, now):
     if not is_usable(scenario, now):
         assert decision.action in PERSON_ACTIONS
         return
-    if decision.calibrated_confidence is None:
+    if decision.verdict.calibrated_confidence is None:
         held = scenario.calibrators[
             "lead-classifier",
             "v8" if "versions" in scenario.section and scenario.query.model_version == "v8" else "",
         ]
         unfit = held.calibrator.applies_to.answer == "argmax" and not evidence.answer_is_top(
-            decision.evidence
+            decision.query.evidence
         )
         assert unfit
         assert Reason.ANSWER_UNCALIBRATED in decision.reasons
@@ -181,27 +181,27 @@ def test_a_usable_request_gets_its_band(data, scenarios, now):
     listed = section_of(scenario) is not None or not scenario.section["categories"]
     if listed and not is_mandatory(scenario, decision):
         expected = band_at(scenario, number)["action"]
-        if expected == "REJECT" != band_at(scenario, decision.calibrated_confidence)["action"]:
+        if expected == "REJECT" != band_at(scenario, decision.verdict.calibrated_confidence)["action"]:
             expected = "HOLD_FOR_REVIEW"
         assert decision.action == expected
-        live = decision.intent is Intent.LIVE and scenario.section["mode"] == "enforce"
+        live = decision.query.intent is Intent.LIVE and scenario.section["mode"] == "enforce"
         assert decision.may_act == (live and decision.action in AUTOMATIC_ACTIONS)
 
 
 def test_a_last_check_holds_what_a_wrong_decision_lets_through(monkeypatch):
     """Even a `decide` that has lost its floors cannot act in a mandatory category: held, counted, said."""
-    right = decider.settle
+    right = decider.decide
     wrong = services.bare()
     monkeypatch.setattr(
         decider,
-        "settle",
-        lambda assessment, _, *rest: right(assessment, "general", *rest),
+        "decide",
+        lambda query, *rest, **more: right(msgspec.structs.replace(query, category="general"), *rest, **more),
     )
     for score, category in ((0.99, "pricing"), (0.01, "Legal Language")):
         decision = wrong.router.route(builders.query(score, category=category)).decision
         assert decision.action is Action.HOLD_FOR_REVIEW
         assert not decision.may_act
-        assert decision.mandatory
+        assert decision.verdict.mandatory
         assert Reason.INVARIANT_GUARD in decision.reasons
         assert [task.kind for task in decision.tasks if task.kind is not TaskKind.AUDIT] == [TaskKind.HOLD]
     assert wrong.metrics.mandatory_without_human_total() == 2

@@ -62,7 +62,9 @@ def sidecar(make_shared_sidecar) -> Iterator[Any]:
         ledger.write(intake.take_in, [*artifacts, *past.journal.decisions])
     made.start()
     made.until(lambda: made.events("audit_period_closed"), "the period is closed")
-    made.drawn = [each.decision_id for each in past.journal.decisions if each.drawn and each.audit_budget]
+    made.drawn = [
+        each.decision_id for each in past.journal.decisions if each.drawn and each.verdict.audit_budget
+    ]
     yield made
     assert made.stop() == 0
 

@@ -303,7 +303,9 @@ def test_floors_bind_every_decision_and_a_running_sidecar_does_not_let_go_of_the
         with ledger.reading() as reading:
             assert artifacts.floors_of(reading, digest) is not None
         stored = ledger.read(queries.decision, held.decision.decision_id)
-        at = stores.in_force(ledger, stored.answers[0].sidecar_id, "floors", stored.answers[0].decided_at)
+        at = stores.in_force(
+            ledger, stored.answers[0].provenance.sidecar_id, "floors", stored.answers[0].decided_at
+        )
         assert at.digest == digest
     command = ["explain", held.decision.decision_id, "--recompute", "--data-dir", str(sidecar.data_dir)]
     assert cli.main(command) == 0

@@ -60,7 +60,7 @@ def test_a_policy_is_taken_over_and_a_bad_one_is_refused_while_the_old_one_decid
             assert loaded is not None
             assert stored is not None
             answer = stored.answers[0]
-            then = stores.in_force(ledger, answer.sidecar_id, "policy", answer.decided_at)
+            then = stores.in_force(ledger, answer.provenance.sidecar_id, "policy", answer.decided_at)
             assert then is not None
             assert then.digest == decision.policy_digest
 

@@ -124,7 +124,7 @@ def same(told: decision_pb2.Decision, kept: Decision) -> bool:
         told.decision_id == kept.decision_id
         and told.may_act is kept.may_act
         and decision_pb2.Action.Name(told.action) == f"ACTION_{kept.action}"
-        and confidence == kept.calibrated_confidence
+        and confidence == kept.verdict.calibrated_confidence
     )
 
 

@@ -151,7 +151,7 @@ def test_sigterm_says_so_first_lets_open_calls_finish_and_forwards_the_journal(
         stored = ledger.read(queries.decision, last.decision.decision_id)
         assert stored is not None
         assert stored.acted
-        sidecar_id = stored.answers[0].sidecar_id
+        sidecar_id = stored.answers[0].provenance.sidecar_id
         (stopped,) = sidecar.events("stopped")
         decided = stores.in_force(ledger, sidecar_id, "calibrator:leads", stored.answers[0].decided_at)
         assert decided is not None

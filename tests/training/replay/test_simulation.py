@@ -9,10 +9,9 @@ import pytest
 
 import calibrators
 from calibrators import AppliesTo, Calibrator, Platt
-from calibrators.evidence import Evidence
 from sidecar.decision import decide, draws
-from sidecar.decision.decide import Case
 from sidecar.policy.actions import Action
+from tests import builders
 from training.replay import chronicle, periods, routing, simulation
 from training.replay.routing import History
 from training.replay.simulation import Plan, ReplayStep
@@ -92,12 +91,8 @@ def test_rows_are_routed_by_the_function_that_decides_live(make_history: Make, m
     rows = np.arange(len(history))
     routed = routing.route(history, rows, plan.table, held, key=plan.key)
     for row in range(0, len(history), 7):
-        case = Case(
-            category=history.categories[row],
-            evidence=Evidence("score", (float(history.scores[row]),)),
-            stale_seconds=0.0,
-        )
-        verdict = decide.decide(case, plan.table, held)
+        query = builders.query(float(history.scores[row]), category=history.categories[row])
+        verdict = decide.decide(query, plan.table, held, stale_seconds=0.0)
         assert (routed.actions[row], routed.bands[row]) == (verdict.action, verdict.band)
         assert routed.audit_rate[row] == verdict.audit_rate
         draw = draws.audit_draw(plan.key, f"row-{row}")

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from sidecar.decision.records import FallbackStep, Governance, InForce, Label
+from sidecar.decision.records import Decision, Governance, InForce, Label
+from sidecar.decision.steps import FallbackStep
 from sidecar.decision.suspensions import Resumption, Scope, Suspension
 from sidecar.decision.tasks import TaskState, task_id
 from sidecar.ledger import leases
@@ -365,7 +366,9 @@ def test_a_band_of_an_earlier_policy_has_a_row_without_a_promise(make_world: Mak
     world.add(40, "auto", labels=[True] * 8)
     world.add(40, "flagged", labels=[True] * 8)
     world.records = [
-        builders.altered(record, band="old_name") if getattr(record, "band", "") == "flagged" else record
+        builders.altered(record, band="old_name")
+        if isinstance(record, Decision) and record.verdict.band == "flagged"
+        else record
         for record in world.records
     ]
     rows = by_band(only(world))

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from calibrators import AppliesTo, Calibrator, Evidence, Identity
-from sidecar.decision.records import Artifact, Decision, FallbackStep, PlannedTask
+from sidecar.decision.records import Artifact, Decision, PlannedTask
+from sidecar.decision.steps import FallbackStep
 from sidecar.ledger import intake, labelled
 from sidecar.ledger.labelled import Labelled
 from sidecar.ledger.store import Ledger

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from calibrators import Evidence
-from sidecar.decision.records import Artifact, CalibratorReference, Decision, Label
+from sidecar.decision.records import Artifact, Decision, Label
+from sidecar.decision.steps import CalibratorReference
 from sidecar.ledger import intake, watch_states
 from sidecar.ledger.labelled import Labelled
 from sidecar.ledger.store import Ledger
@@ -145,7 +146,7 @@ def make_labelled() -> MakeLabelled:
         if drawn_decision is not None:
             changes["drawn"] = drawn_decision
         decision, label = audited(number, correct, policy_digest="p", **changes)
-        fields = {"drawn": True, "propensity": decision.audit_rate, "about": "PRIMARY"} | own
+        fields = {"drawn": True, "propensity": decision.verdict.audit_rate, "about": "PRIMARY"} | own
         return Labelled(decision=decision, correct=correct, label=label, **fields)
 
     return make

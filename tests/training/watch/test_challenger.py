@@ -13,7 +13,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 import calibrators
 from calibrators import AppliesTo, Calibrator, Constant, Evidence, Identity
-from sidecar.decision.records import Artifact, CalibratorReference, InForce
+from sidecar.decision.records import Artifact, InForce
+from sidecar.decision.steps import CalibratorReference
 from tests import builders
 from tests.statistics import challenger as study
 from tests.statistics import paths

@@ -5,7 +5,7 @@ import dataclasses
 import msgspec
 import pytest
 
-from sidecar.decision.records import CalibratorReference, FallbackStep
+from sidecar.decision.steps import CalibratorReference, FallbackStep
 from sidecar.decision.tasks import task_id
 from sidecar.policy import loading
 from sidecar.policy.actions import Action, AnswerSource, Intent, TaskKind

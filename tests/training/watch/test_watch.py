@@ -11,7 +11,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 import calibrators
 from calibrators import AppliesTo, Calibrator, Fit, Identity, ScoreHistogram
-from sidecar.decision.records import Artifact, CalibratorReference
+from sidecar.decision.records import Artifact
+from sidecar.decision.steps import CalibratorReference
 from sidecar.ledger import watch_states
 from sidecar.ledger.store import Ledger
 from sidecar.policy.actions import Action

@@ -151,7 +151,6 @@ def upgrade() -> None:
         "answers",
         sa.Column("answer_id", sa.String(), nullable=False),
         sa.Column("decision_id", sa.String(), nullable=False),
-        sa.Column("tenant", sa.String(), nullable=False),
         sa.Column("model", sa.String(), nullable=False),
         sa.Column("model_version", sa.String(), nullable=False),
         sa.Column("source", sa.String(), nullable=False),
@@ -161,24 +160,29 @@ def upgrade() -> None:
         sa.Column("may_act", sa.Boolean(), nullable=False),
         sa.Column("enforced", sa.Boolean(), nullable=False),
         sa.Column("intent", sa.String(), nullable=False),
-        sa.Column("subject_ref", sa.String(), nullable=False),
-        sa.Column("group_key", sa.String(), nullable=False),
         sa.Column("raw", sa.Double(), nullable=True),
         sa.Column("calibrated", sa.Double(), nullable=True),
-        sa.Column("calibrator_digest", sa.String(), nullable=False),
-        sa.Column("policy_digest", sa.String(), nullable=False),
+        sa.Column("provenance", sa.String(), nullable=False),
         sa.Column("audit_rate", sa.Double(), nullable=False),
-        sa.Column("audit_key_id", sa.String(), nullable=False),
         sa.Column("drawn", sa.Boolean(), nullable=False),
         sa.Column("mandatory", sa.Boolean(), nullable=False),
         sa.Column("principal", sa.String(), nullable=False),
         sa.Column("decided_at", sa.Double(), nullable=False),
-        sa.Column("sidecar_id", sa.String(), nullable=False),
         sa.Column("body", sa.Text(), nullable=False),
         sa.ForeignKeyConstraint(
             ["decision_id"], ["decisions.decision_id"], name=op.f("fk_answers_decision_id")
         ),
         sa.PrimaryKeyConstraint("answer_id", name=op.f("pk_answers")),
+    )
+    op.create_table(
+        "provenances",
+        sa.Column("digest", sa.String(), nullable=False),
+        sa.Column("policy_digest", sa.String(), nullable=False),
+        sa.Column("calibrator_digest", sa.String(), nullable=False),
+        sa.Column("sidecar_id", sa.String(), nullable=False),
+        sa.Column("audit_key_id", sa.String(), nullable=False),
+        sa.Column("body", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("digest", name=op.f("pk_provenances")),
     )
     op.create_index(op.f("ix_answers_decision_id"), "answers", ["decision_id"], unique=False)
     op.create_table(

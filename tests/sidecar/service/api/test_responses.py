@@ -11,7 +11,7 @@ from trueband.v1 import decision_pb2, label_pb2, routing_pb2
 
 from calibrators import Evidence, LowerCurve
 from sidecar import errors
-from sidecar.decision import records
+from sidecar.decision.steps import CalibratorReference, FallbackStep, StepOutcome
 from sidecar.policy.actions import Action, AnswerSource, Intent, Reason
 from sidecar.service.api import requests, responses
 from tests import builders
@@ -44,8 +44,8 @@ def test_an_answer_is_told_whole(now):
     (decision,) = made.journal.decisions
     assert message.may_act
     assert message.action == decision_pb2.ACTION_AUTO_ROUTE
-    assert message.raw_confidence == decision.raw_confidence
-    assert message.calibrated_confidence == decision.calibrated_confidence
+    assert message.raw_confidence == decision.verdict.raw_confidence
+    assert message.calibrated_confidence == decision.verdict.calibrated_confidence
     assert list(message.reasons) == [decision_pb2.REASON_BAND]
     assert message.source == decision_pb2.ANSWER_SOURCE_PRIMARY
     assert message.intent == decision_pb2.INTENT_LIVE
@@ -55,8 +55,13 @@ def test_an_answer_is_told_whole(now):
         "band", "final_class", "decision_id", "answer_id", "policy_digest", "tenant", "model",
         "model_version", "category", "sidecar_id", "engine_version", "subject_ref",
     ):  # fmt: skip
-        assert getattr(message, name) == getattr(decision, name) != ""
-    assert message.calibrator.digest == decision.calibrator.digest
+        holder = next(
+            part
+            for part in (decision, decision.query, decision.verdict, decision.provenance)
+            if hasattr(part, name)
+        )
+        assert getattr(message, name) == getattr(holder, name) != ""
+    assert message.calibrator.digest == decision.provenance.calibrator.digest
     assert (message.calibrator.version, message.calibrator.kind) == ("3", "identity")
     assert message.calibrator.HasField("stale_age")
     assert (message.decided_at.seconds, message.decided_at.nanos) == (int(now), 0)
@@ -71,12 +76,7 @@ def test_nothing_tells_the_caller_whether_it_was_drawn():
     drawn = next(each for each in decisions if each.drawn)
     other = next(each for each in decisions if not each.drawn)
     same = {"decision_id": "x", "answer_id": "x", "request_id": "x"}
-    told = [
-        responses.decision(
-            type(each)(**({name: getattr(each, name) for name in each.__struct_fields__} | same))
-        )
-        for each in (drawn, other)
-    ]
+    told = [responses.decision(builders.altered(each, **same)) for each in (drawn, other)]
     assert told[0] == told[1]
     names = {field.name for field in decision_pb2.Decision.DESCRIPTOR.fields}
     assert not [name for name in names if "audit" in name or "drawn" in name or "propensity" in name]
@@ -200,7 +200,7 @@ def test_every_answer_can_be_written_as_json():
 
 
 def test_a_step_of_the_chain_is_told_whole():
-    step = records.FallbackStep(
+    step = FallbackStep(
         step="secondary",
         outcome="CLEARED",
         code="",
@@ -208,7 +208,7 @@ def test_a_step_of_the_chain_is_told_whole():
         answer_class="not_now",
         raw_confidence=0.8,
         calibrated_confidence=0.91,
-        calibrator=records.CalibratorReference(name="s", version="2", kind="beta", digest="sha256:0"),
+        calibrator=CalibratorReference(name="s", version="2", kind="beta", digest="sha256:0"),
     )
     message = responses.fallback_step(step)
     assert message.outcome == decision_pb2.STEP_OUTCOME_CLEARED
@@ -219,8 +219,8 @@ def test_a_step_of_the_chain_is_told_whole():
         0.91,
     )
     assert message.calibrator.kind == "beta"
-    for outcome in records.StepOutcome.__args__:
-        assert responses.fallback_step(records.FallbackStep(step="rules", outcome=outcome)).outcome > 0
+    for outcome in StepOutcome.__args__:
+        assert responses.fallback_step(FallbackStep(step="rules", outcome=outcome)).outcome > 0
 
 
 def test_no_number_of_an_answer_is_lost_on_the_way():
@@ -232,7 +232,7 @@ def test_no_number_of_an_answer_is_lost_on_the_way():
         message = answered(made, builders.query(score))
         again = decision_pb2.Decision.FromString(message.SerializeToString())
         assert again.raw_confidence == score
-        assert again.calibrated_confidence == made.journal.decisions[0].calibrated_confidence
+        assert again.calibrated_confidence == made.journal.decisions[0].verdict.calibrated_confidence
 
 
 def test_every_status_of_a_label_can_be_told():
@@ -246,5 +246,5 @@ def test_the_lower_bound_is_told_where_there_is_one():
     made = services.bare(calibrators={("lead-classifier", ""): builders.calibrator_in_force(lower=curve)})
     assert answered(made, builders.query(0.9)).lower_confidence == 0.8
     assert not answered(services.bare(), builders.query(0.9)).HasField("lower_confidence")
-    step = records.FallbackStep(step="rules", outcome="CLEARED", calibrated_confidence=0.9, lower_bound=0.8)
+    step = FallbackStep(step="rules", outcome="CLEARED", calibrated_confidence=0.9, lower_bound=0.8)
     assert responses.fallback_step(step).lower_confidence == 0.8

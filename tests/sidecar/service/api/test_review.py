@@ -26,7 +26,8 @@ from trueband.v1 import (
 
 from calibrators import Evidence
 from sidecar import errors
-from sidecar.decision.records import Artifact, FallbackStep, PlannedTask
+from sidecar.decision.records import Artifact, PlannedTask
+from sidecar.decision.steps import FallbackStep
 from sidecar.ledger import intake, outcomes, queries
 from sidecar.ledger.store import Ledger
 from sidecar.policy import loading
@@ -269,12 +270,12 @@ def test_without_principals_all_works_but_what_needs_a_person(open_rig):
         "anonymous",
         False,
     )
-    assert rig.ledger.read(queries.decision, plain.decision_id).answers[0].principal == "anonymous"
+    assert rig.ledger.read(queries.decision, plain.decision_id).answers[0].query.principal == "anonymous"
 
 
 def test_who_routed_is_in_the_ledger(rig):
     answer = rig.route("crm")
-    assert rig.ledger.read(queries.decision, answer.decision_id).answers[0].principal == "crm"
+    assert rig.ledger.read(queries.decision, answer.decision_id).answers[0].query.principal == "crm"
     batch = routing_pb2.RouteBatchRequest(items=[routing_pb2.RouteRequest()])
     rig.call("shop", "routing", "RouteBatch", batch)
 

@@ -38,20 +38,24 @@ def test_a_decision_carries_every_version_that_led_to_it(made, now):
     )
     decision = made.router.route(asked).decision
     assert made.journal.decisions == [decision]
-    assert decision.category == "general"
-    assert decision.category_source == "MODEL"
-    assert (decision.tenant, decision.subject_ref, decision.group_key) == ("acme", "s-1", "g-1")
-    assert (decision.model, decision.model_version) == ("lead-classifier", "v7")
+    assert decision.query.category == "general"
+    assert decision.query.category_from_model
+    assert (decision.query.tenant, decision.query.subject_ref, decision.query.group_key) == (
+        "acme",
+        "s-1",
+        "g-1",
+    )
+    assert (decision.query.model, decision.query.model_version) == ("lead-classifier", "v7")
     assert (decision.decided_at, decision.expires_at) == (now, now + 86400)
     assert decision.occurred_at == now - 5
-    assert decision.calibrator.version == "3"
+    assert decision.provenance.calibrator.version == "3"
     assert decision.stale_seconds == 0.0
-    assert decision.policy_digest == made.snapshot.policy.loaded.digest
-    assert decision.audit_key_id == "k2"
-    assert decision.sidecar_id == "sidecar-a"
-    assert decision.engine_version
-    assert (decision.attributes, decision.context) == ({"amount": 1.5}, {"text": "hello"})
-    assert decision.final_class == decision.predicted_class == "interested"
+    assert decision.provenance.policy_digest == made.snapshot.policy.loaded.digest
+    assert decision.provenance.audit_key_id == "k2"
+    assert decision.provenance.sidecar_id == "sidecar-a"
+    assert decision.provenance.engine_version
+    assert (decision.query.attributes, decision.query.context) == ({"amount": 1.5}, {"text": "hello"})
+    assert decision.final_class == decision.query.predicted_class == "interested"
 
 
 def test_what_has_no_time_of_its_own_happened_now(made, now):
@@ -85,7 +89,7 @@ models:
     assert made.router.route(builders.query(model_version="v7")).decision.may_act
     decision = made.router.route(builders.query(model_version="v8")).decision
     assert decision.reasons == (Reason.NO_CALIBRATOR,)
-    assert decision.calibrator is None
+    assert decision.provenance.calibrator is None
     own = builders.calibrator_in_force(versions=("v8",))
     held = {**made.snapshot.calibrators, ("lead-classifier", "v8", "primary"): own}
     made.snapshot = dataclasses.replace(made.snapshot, calibrators=held)
@@ -114,7 +118,7 @@ def test_the_draw_follows_the_key_the_id_and_the_rate_alone(made):
     for number in range(200):
         decision = made.router.route(builders.query(request_id=f"r-{number}", category="refunds")).decision
         draw = draws.audit_draw(made.keys.current_audit[1], decision.decision_id)
-        assert decision.audit_rate == 0.1
+        assert decision.verdict.audit_rate == 0.1
         assert decision.drawn == (draw < 0.1)
         assert (TaskKind.AUDIT in [task.kind for task in decision.tasks]) == decision.drawn
 
@@ -143,9 +147,13 @@ models:
 """
     made = services.bare(policy)
     live = made.router.route(builders.query(0.6)).decision
-    assert (live.audit_rate, live.drawn, [task.kind for task in live.tasks]) == (0.0, False, [TaskKind.HOLD])
+    assert (live.verdict.audit_rate, live.drawn, [task.kind for task in live.tasks]) == (
+        0.0,
+        False,
+        [TaskKind.HOLD],
+    )
     shadow = made.router.route(builders.query(0.6, intent="SHADOW")).decision
-    assert (shadow.audit_rate, shadow.drawn) == (1.0, True)
+    assert (shadow.verdict.audit_rate, shadow.drawn) == (1.0, True)
     assert [task.kind for task in shadow.tasks] == [TaskKind.AUDIT]
 
 

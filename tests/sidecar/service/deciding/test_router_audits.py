@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from sidecar.decision import audit, draws, recompute
+from sidecar.decision import audit, draws, recompute, records
 from sidecar.policy.actions import TaskKind
 from tests import builders
 from tests.sidecar import services
@@ -36,7 +36,7 @@ def test_a_candidate_keeps_its_draw_and_plans_a_task_for_after_the_week(made, no
         decision = made.router.route(builders.query(request_id=f"r-{number}")).decision
         draw = draws.audit_draw(made.keys.current_audit[1], decision.decision_id)
         seen.add(decision.drawn)
-        assert (decision.audit_rate, decision.audit_budget) == (0.5, 20)
+        assert (decision.verdict.audit_rate, decision.verdict.audit_budget) == (0.5, 20)
         assert decision.drawn == (draw < 0.5)
         assert decision.audit_draw == (draw if decision.drawn else None)
         planned = [(TaskKind.AUDIT, opens_at + 3 * 86400)] if decision.drawn else []
@@ -57,20 +57,21 @@ def test_a_candidate_keeps_its_draw_and_plans_a_task_for_after_the_week(made, no
 )
 def test_the_budget_goes_with_what_is_drawn(made, score, changes, rate, budget):
     decision = made.router.route(builders.query(score, **changes)).decision
-    assert (decision.audit_rate, decision.audit_budget) == (rate, budget)
+    assert (decision.verdict.audit_rate, decision.verdict.audit_budget) == (rate, budget)
     if not budget:
         assert decision.audit_draw is None
 
 
 def test_without_a_budget_a_record_is_what_it_was():
     decision = services.bare().router.route(builders.query()).decision
-    assert not {"audit_budget", "audit_draw"} & set(msgspec.json.decode(msgspec.json.encode(decision)))
+    record = msgspec.json.decode(records.encode(decision))
+    assert not {"audit_budget", "audit_draw"} & (record.keys() | record["verdict"].keys())
 
 
 def test_a_budget_is_recomputed_too(made):
     loaded = made.snapshot.policy.loaded
     answer = made.router.route(builders.query(0.1)).decision
-    assert answer.calibrator is not None
+    assert answer.provenance.calibrator is not None
     calibrator = made.snapshot.calibrators["lead-classifier", "", "primary"].calibrator
     from calibrators import document
 

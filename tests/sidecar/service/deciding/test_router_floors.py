@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 import calibrators
-from sidecar.decision import recompute, records
+from sidecar.decision import recompute
 from sidecar.decision.suspensions import Scope, Suspension
 from sidecar.policy.actions import Action, AnswerSource, Reason, TaskKind
 from tests import builders
@@ -55,7 +55,7 @@ def suspended(made, **scope):
 
 
 def assert_recomputes(made, decision):
-    stored = records.decode(records.encode(decision))
+    stored = builders.read_back(decision)
     calibrator = calibrators.dumps(made.snapshot.calibrators[("lead-classifier", "", "primary")].calibrator)
     verdict = recompute.recompute(stored, made.snapshot.policy.loaded.canonical, calibrator)
     assert recompute.differences(stored, verdict) == []
@@ -65,8 +65,8 @@ def test_a_rule_clears_a_held_answer_and_says_so(made):
     decision = made.router.route(builders.query(0.60, attributes={"keyword": "stop"})).decision
     assert decision.action is Action.AUTO_ROUTE
     assert decision.may_act
-    assert decision.source is AnswerSource.RULES
-    assert (decision.predicted_class, decision.final_class) == ("interested", "unsubscribe")
+    assert decision.verdict.source is AnswerSource.RULES
+    assert (decision.query.predicted_class, decision.final_class) == ("interested", "unsubscribe")
     assert Reason.RULE in decision.reasons
     assert [(step.step, step.outcome, step.rule) for step in decision.steps] == [
         ("rules", "CLEARED", "keyword")
@@ -101,7 +101,7 @@ def test_a_detector_holds_whatever_was_declared(made, score):
     decision = made.router.route(asked).decision
     assert not decision.may_act
     assert decision.action in (Action.HOLD_FOR_REVIEW, Action.ESCALATE)
-    assert decision.mandatory
+    assert decision.verdict.mandatory
     assert Reason.DETECTOR in decision.reasons
     assert_recomputes(made, decision)
 
@@ -115,7 +115,7 @@ def test_a_suspension_that_covers_an_answer_holds_it(made, scope):
     decision = made.router.route(builders.query(0.99)).decision
     assert decision.action is Action.HOLD_FOR_REVIEW
     assert Reason.SUSPENDED in decision.reasons
-    assert [hit.floor for hit in decision.floors] == ["suspension:s1"]
+    assert [hit.floor for hit in decision.verdict.floors] == ["suspension:s1"]
     assert [task.kind for task in decision.tasks] == [TaskKind.HOLD]
     assert_recomputes(made, decision)
 

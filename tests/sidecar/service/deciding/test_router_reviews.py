@@ -25,7 +25,7 @@ def held(made, query):
 def test_the_principal_who_asked_is_recorded():
     made = services.bare()
     made.router.route(builders.query(principal="crm"))
-    assert made.journal.decisions[0].principal == "crm"
+    assert made.journal.decisions[0].query.principal == "crm"
 
 
 def test_a_hold_carries_what_the_policy_says():

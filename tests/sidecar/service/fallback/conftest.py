@@ -15,8 +15,9 @@ from open_inference import model_infer_pb2_grpc
 from calibrators import AppliesTo, Calibrator
 from calibrators.calibrator import Map
 from calibrators.evidence import Evidence
-from sidecar.decision.decide import Assessment, Verdict, settle
-from sidecar.decision.records import CalibratorReference
+from sidecar.decision.decide import Assessment, settle
+from sidecar.decision.steps import CalibratorReference
+from sidecar.decision.verdict import Verdict
 from sidecar.policy import fallback, model
 from sidecar.policy.actions import Intent
 from sidecar.policy.tables import ModelTable, compile_policy

@@ -13,9 +13,8 @@ from open_inference import model_infer_pb2 as pb
 
 from calibrators import Constant, Identity
 from sidecar.decision import conclusion
-from sidecar.decision.conclusion import Conclusion
-from sidecar.decision.decide import Verdict
-from sidecar.decision.records import FallbackStep
+from sidecar.decision.steps import FallbackStep
+from sidecar.decision.verdict import Verdict
 from sidecar.policy.actions import Action, AnswerSource, Intent, Reason, TaskKind
 from sidecar.policy.floors import FloorHit
 from sidecar.policy.tables import ModelTable
@@ -23,6 +22,7 @@ from sidecar.service.fallback import chain
 from sidecar.service.fallback.chain import Chain
 from sidecar.service.fallback.steps import Attempt, Question
 from sidecar.service.registry.slots import CalibratorInForce
+from tests.sidecar.services import Concluded
 
 Connect = Callable[..., Chain]
 Ask = Callable[..., Question]
@@ -57,7 +57,7 @@ class Bench:
         clock: Callable[[], float] = time.monotonic,
         problem: Reason | None = None,
         **changed: Any,
-    ) -> Conclusion:
+    ) -> Concluded:
         verdict = self.decide(confidence, category, intent=intent, problem=problem)
         question = self.ask(category=category, **{"calibrators": self.calibrators, **changed})
         steps = chain.run(
@@ -69,14 +69,14 @@ class Bench:
             clock=clock,
             floors=floors,
         )
-        return conclusion.conclude(
+        concluded = conclusion.conclude(
             verdict,
             steps,
-            final_class="interested",
             category=self.table.category(category),
             chain=given.tables,
             floors=floors,
         )
+        return Concluded(concluded, steps)
 
 
 @pytest.fixture
@@ -92,7 +92,7 @@ def bench(table: ModelTable, question: Ask, verdict_of: Decide, in_force: InForc
     )
 
 
-def outcomes(given: Conclusion) -> list[tuple[str, str, str]]:
+def outcomes(given: Concluded) -> list[tuple[str, str, str]]:
     return [(step.step, step.outcome, step.code) for step in given.steps]
 
 
@@ -100,7 +100,7 @@ def rules(*entries: dict[str, Any], **changed: Any) -> dict[str, Any]:
     return {"step": "rules", "rules": list(entries), **changed}
 
 
-def assert_held(given: Conclusion) -> None:
+def assert_held(given: Concluded) -> None:
     """What stands when no step cleared: the hold that the chain was started with, untouched."""
     assert given.verdict.action is Action.HOLD_FOR_REVIEW
     assert given.verdict.may_act is False

@@ -10,10 +10,11 @@ import msgspec
 import pytest
 
 from sidecar.decision import conclusion
-from sidecar.decision.conclusion import Conclusion, FloorsBySource
-from sidecar.decision.decide import Assessment, Verdict, settle
+from sidecar.decision.conclusion import FloorsBySource
+from sidecar.decision.decide import Assessment, settle
 from sidecar.decision.proofs import PROBLEMS
-from sidecar.decision.records import FallbackStep, StepOutcome
+from sidecar.decision.steps import FallbackStep, StepOutcome
+from sidecar.decision.verdict import Verdict
 from sidecar.policy import fallback, model
 from sidecar.policy.actions import AUTOMATIC_ACTIONS, PERSON_ACTIONS, Action, AnswerSource, Intent, Reason
 from sidecar.policy.fallback import StepTable
@@ -22,6 +23,7 @@ from sidecar.policy.tables import CategoryTable, ModelTable, compile_policy
 from sidecar.service.fallback import chain
 from sidecar.service.fallback.chain import Chain
 from sidecar.service.fallback.steps import Attempt, Question
+from tests.sidecar.services import Concluded
 
 POLICIES, REQUESTS = 250, 400
 CATEGORIES = (
@@ -156,7 +158,7 @@ def forged(rng: random.Random, category: CategoryTable) -> tuple[FallbackStep, .
 
 
 def assert_lawful(
-    verdict: Verdict, given: Conclusion, category: CategoryTable, floors: FloorsBySource, table: ModelTable
+    verdict: Verdict, given: Concluded, category: CategoryTable, floors: FloorsBySource, table: ModelTable
 ) -> None:
     final = given.verdict
     own = category.floor
@@ -232,14 +234,10 @@ def test_what_needs_a_person_never_acts() -> None:
                 assert sum(step.asked for step in said.values()) == asked, "no machine is asked"
                 assert {(step.outcome, step.code) for step in steps} <= {("SKIPPED", "MANDATORY_REVIEW")}
             for trace in (steps, forged(rng, category)):
-                given = conclusion.conclude(
-                    verdict,
-                    trace,
-                    final_class="answer",
-                    category=category,
-                    chain=subject.tables,
-                    floors=floors,
+                concluded = conclusion.conclude(
+                    verdict, trace, category=category, chain=subject.tables, floors=floors
                 )
+                given = Concluded(concluded, trace, primary_class="answer")
                 assert_lawful(verdict, given, category, floors, table)
                 if trace is steps:
                     cleared = any(step.outcome == "CLEARED" for step in steps)

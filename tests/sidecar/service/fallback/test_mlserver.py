@@ -20,7 +20,7 @@ from open_inference import model_infer_pb2_grpc
 from calibrators import Identity
 from calibrators.maps import VectorTemperature
 from sidecar.decision import conclusion
-from sidecar.decision.decide import Verdict
+from sidecar.decision.verdict import Verdict
 from sidecar.policy.actions import Action, AnswerSource
 from sidecar.policy.tables import ModelTable
 from sidecar.service.fallback import chain
@@ -288,10 +288,8 @@ def test_a_held_answer_is_cleared_by_a_real_secondary(
             remaining_seconds=40.0,
             clock=time.monotonic,
         )
-        given = conclusion.conclude(
-            verdict, steps, final_class="interested", category=category, chain=subject.tables
-        )
-        assert given.verdict.action is action
+        given = conclusion.conclude(verdict, steps, category=category, chain=subject.tables)
+        assert given.action is action
         cleared = action is Action.AUTO_ROUTE_FLAGGED
         assert given.source is (AnswerSource.SECONDARY if cleared else AnswerSource.PRIMARY)
         assert steps[0].code == ("" if cleared else "BAND_NOT_AUTOMATIC")

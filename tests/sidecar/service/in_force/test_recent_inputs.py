@@ -8,7 +8,7 @@ import pytest
 
 from calibrators import Calibrator, Identity, Platt
 from sidecar import errors
-from sidecar.decision import shift
+from sidecar.decision import recompute
 from sidecar.decision.suspensions import Scope, Suspension
 from sidecar.ledger import queries
 from sidecar.ledger.pages import Page
@@ -240,13 +240,13 @@ def test_texts_are_not_kept(made) -> None:
     asked = builders.query(context={"text": "x" * 1000}, attributes={"a": 1.0})
     recent.take(made.router.route(asked).decision, made.snapshot)
     [kept] = recent._inputs[SLOT]
-    assert (kept.context, kept.attributes) == ({}, {})
+    assert (kept.query.context, kept.query.attributes) == ({}, {})
 
 
 def test_the_moves_behind_a_shift(made) -> None:
     decisions = [made.router.route(builders.query(score)).decision for score in (0.95, 0.95, 0.6, 0.2)]
     held = builders.calibrator_in_force().calibrator
-    found = shift.shift(
+    found = recompute.shift(
         decisions,
         made.snapshot.policy.tables["lead-classifier"],
         before=held,
@@ -260,7 +260,8 @@ def test_the_moves_behind_a_shift(made) -> None:
     }
     assert (found.before, found.after, found.size) == (0.5, 0.0, 0.5)
     assert (
-        shift.shift((), made.snapshot.policy.tables["lead-classifier"], before=held, after=held).size == 0.0
+        recompute.shift((), made.snapshot.policy.tables["lead-classifier"], before=held, after=held).size
+        == 0.0
     )
 
 
@@ -269,5 +270,5 @@ def test_the_band_of_the_primary_is_found_behind_a_fallback_step(made) -> None:
     decision = made.router.route(builders.query(0.6)).decision
     cleared = builders.altered(decision, source=AnswerSource.RULES, band="auto")
     table = made.snapshot.policy.tables["lead-classifier"]
-    assert shift.primary_band(cleared, table, builders.calibrator_in_force().calibrator) == "hold"
-    assert shift.primary_band(cleared, table, None) == ""
+    assert recompute.primary_band(cleared, table, builders.calibrator_in_force().calibrator) == "hold"
+    assert recompute.primary_band(cleared, table, None) == ""

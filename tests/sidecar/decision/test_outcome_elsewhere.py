@@ -6,9 +6,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sidecar import errors
-from sidecar.decision import replay
+from sidecar.decision import recompute
 from sidecar.decision.difference import Side
-from sidecar.decision.records import CalibratorReference, FallbackStep
+from sidecar.decision.steps import CalibratorReference, FallbackStep
 from sidecar.decision.suspensions import Scope, Suspension, floor
 from sidecar.policy import floors_file, loading
 from sidecar.policy.actions import AnswerSource, Reason
@@ -29,7 +29,7 @@ ordinary = settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow
 
 def compiled(text=POLICY, floors=None):
     given_floors = None if floors is None else floors_file.parse(floors)
-    return replay.compile_side(Side(policy=loading.parse(text), floors=given_floors))
+    return recompute.compile_side(Side(policy=loading.parse(text), floors=given_floors))
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def recorded():
 def test_under_its_own_policy_a_decision_goes_where_it_went(recorded, score, action):
     decision, calibrator = recorded(score)
     assert decision.action == action
-    assert replay.outcome(decision, calibrator, compiled()) == action
+    assert recompute.outcome(decision, calibrator, compiled()) == action
 
 
 def test_under_other_bands_it_goes_elsewhere(recorded):
@@ -60,17 +60,17 @@ def test_under_other_bands_it_goes_elsewhere(recorded):
         POLICY
         + "    bands: [{name: a, from: 0.96, action: AUTO_ROUTE}, {name: r, from: 0, action: ESCALATE}]"
     )
-    assert replay.outcome(decision, calibrator, compiled(stricter)) == "ESCALATE"
+    assert recompute.outcome(decision, calibrator, compiled(stricter)) == "ESCALATE"
 
 
 def test_floors_and_detectors_bind_again(recorded):
     decision, calibrator = recorded(0.95, context={"body": "Ask my attorney"})
-    assert replay.outcome(decision, calibrator, compiled()) == "AUTO_ROUTE"
+    assert recompute.outcome(decision, calibrator, compiled()) == "AUTO_ROUTE"
     for floors in (
         "version: 1\nmandatory_categories: [General]",
         "version: 1\ndetectors: [{name: d, category: legal, pattern: attorney}]",
     ):
-        assert replay.outcome(decision, calibrator, compiled(floors=floors)) == "HOLD_FOR_REVIEW"
+        assert recompute.outcome(decision, calibrator, compiled(floors=floors)) == "HOLD_FOR_REVIEW"
 
 
 def test_a_suspension_that_bound_binds_again_and_an_old_detector_does_not(recorded):
@@ -84,27 +84,29 @@ def test_a_suspension_that_bound_binds_again_and_an_old_detector_does_not(record
     )  # fmt: skip
     detector = msgspec.structs.replace(suspension, floor="detector:d:legal", reason=Reason.DETECTOR)
     suspended, detected = (builders.altered(decision, floors=(hit,)) for hit in (suspension, detector))
-    assert replay.outcome(suspended, calibrator, compiled()) == "HOLD_FOR_REVIEW"
-    assert replay.outcome(detected, calibrator, compiled()) == "AUTO_ROUTE"
+    assert recompute.outcome(suspended, calibrator, compiled()) == "HOLD_FOR_REVIEW"
+    assert recompute.outcome(detected, calibrator, compiled()) == "AUTO_ROUTE"
 
 
 def test_where_nothing_is_enforced_the_answer_says_so(recorded):
     decision, calibrator = recorded(0.95)
     observing = POLICY.replace("evidence: score", "evidence: score\n    mode: observe")
-    assert replay.outcome(decision, calibrator, compiled(observing)) == "AUTO_ROUTE (not enforced)"
+    assert recompute.outcome(decision, calibrator, compiled(observing)) == "AUTO_ROUTE (not enforced)"
 
 
 def test_a_model_that_the_policy_does_not_have_gets_no_decision(recorded):
     decision, calibrator = recorded()
     other = compiled(POLICY.replace("lead-classifier:", "other:"))
-    assert replay.outcome(decision, calibrator, other) == replay.UNKNOWN_MODEL
+    assert recompute.outcome(decision, calibrator, other) == recompute.UNKNOWN_MODEL
 
 
 def test_a_step_that_was_not_asked_is_named(recorded):
     decision, calibrator = recorded(0.6)
-    assert replay.outcome(decision, calibrator, compiled(RULES)) == "HOLD_FOR_REVIEW, unless rules clears it"
+    assert (
+        recompute.outcome(decision, calibrator, compiled(RULES)) == "HOLD_FOR_REVIEW, unless rules clears it"
+    )
     barred, _ = recorded(0.6, category="pricing")
-    assert replay.outcome(barred, calibrator, compiled(RULES)) == "HOLD_FOR_REVIEW"
+    assert recompute.outcome(barred, calibrator, compiled(RULES)) == "HOLD_FOR_REVIEW"
 
 
 def test_a_step_that_was_asked_counts_with_what_it_answered(recorded):
@@ -115,11 +117,11 @@ def test_a_step_that_was_asked_counts_with_what_it_answered(recorded):
         calibrator=reference,
     )  # fmt: skip
     cleared = builders.altered(decision, steps=(step,), source=AnswerSource.RULES)
-    assert replay.outcome(cleared, calibrator, compiled(RULES)) == "AUTO_ROUTE by rules"
-    assert replay.outcome(cleared, calibrator, compiled()) == "HOLD_FOR_REVIEW"
+    assert recompute.outcome(cleared, calibrator, compiled(RULES)) == "AUTO_ROUTE by rules"
+    assert recompute.outcome(cleared, calibrator, compiled()) == "HOLD_FOR_REVIEW"
     weak = msgspec.structs.replace(step, calibrated_confidence=0.6, outcome="NOT_CLEARED")
     asked = builders.altered(decision, steps=(weak,))
-    assert replay.outcome(asked, calibrator, compiled(RULES)) == "HOLD_FOR_REVIEW"
+    assert recompute.outcome(asked, calibrator, compiled(RULES)) == "HOLD_FOR_REVIEW"
 
 
 @pytest.mark.slow
@@ -133,10 +135,10 @@ def test_under_its_own_policy_every_decision_goes_where_it_went(data, scenarios)
     except errors.InvalidRequest:
         return
     (decision,) = made.journal.decisions
-    digest = None if decision.calibrator is None else decision.calibrator.digest
+    digest = None if decision.provenance.calibrator is None else decision.provenance.calibrator.digest
     calibrator = next(
         (each.calibrator for each in made.snapshot.calibrators.values() if each.calibrator.digest == digest),
         None,
     )
-    told = replay.outcome(decision, calibrator, compiled(scenario.policy))
+    told = recompute.outcome(decision, calibrator, compiled(scenario.policy))
     assert told.split(",")[0].split(" ")[0] == decision.action
