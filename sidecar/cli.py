@@ -39,7 +39,7 @@ COMMANDS: tuple[shell.Command, ...] = (
 def parser() -> argparse.ArgumentParser:
     """The parser of every command."""
     return shell.parser(
-        "python -m sidecar",
+        "trueband-sidecar",
         "Recalibrates confidences, bands them, routes answers and records what was decided.",
         COMMANDS,
         version=f"trueband {ENGINE_VERSION}",

@@ -3,7 +3,7 @@
 import argparse
 import contextlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -11,7 +11,7 @@ import grpc
 
 from calibrators.errors import TruebandError
 
-ADDRESS_VARIABLE, TOKEN_VARIABLE = "TRUEBAND_LISTEN", "TRUEBAND_TOKEN"
+ADDRESS_VARIABLE, LISTEN_VARIABLE, TOKEN_VARIABLE = "TRUEBAND_ADDRESS", "TRUEBAND_LISTEN", "TRUEBAND_TOKEN"
 DEFAULT_ADDRESS = "127.0.0.1:50051"
 DEADLINE_SECONDS = 10.0
 
@@ -32,9 +32,9 @@ def add_arguments(parser: argparse.ArgumentParser, *, address: str = DEFAULT_ADD
     otherwise = f", or {address}" if address else ""
     parser.add_argument(
         "--address",
-        default=os.environ.get(ADDRESS_VARIABLE) or address,
+        default=address_in(os.environ) or address,
         metavar="HOST:PORT",
-        help=f"of the sidecar, or unix:PATH (default: {ADDRESS_VARIABLE}{otherwise})",
+        help=f"of the sidecar, or unix:PATH (default: {ADDRESS_VARIABLE}, or {LISTEN_VARIABLE}{otherwise})",
     )
     parser.add_argument(
         "--token-file",
@@ -42,6 +42,11 @@ def add_arguments(parser: argparse.ArgumentParser, *, address: str = DEFAULT_ADD
         metavar="FILE",
         help=f"says who calls, where the sidecar has a principals file (default: {TOKEN_VARIABLE})",
     )
+
+
+def address_in(environment: Mapping[str, str]) -> str:
+    """Where the sidecar is: what clients are told, or else what the sidecar itself is told to listen on; or empty."""
+    return environment.get(ADDRESS_VARIABLE) or environment.get(LISTEN_VARIABLE) or ""
 
 
 def token_of(token_file: Path | None) -> str:
@@ -95,7 +100,9 @@ def connect(address: str, *, token: str = "") -> Iterator[grpc.Channel]:
             status = error.code() if isinstance(error, grpc.Call) else grpc.StatusCode.UNKNOWN
             details = (error.details() if isinstance(error, grpc.Call) else None) or str(error)
             if status is grpc.StatusCode.UNAVAILABLE and "connect" in details.lower():
-                details = f"nothing answers at {address}; start one with `python -m sidecar serve`, or set --address"
+                details = (
+                    f"nothing answers at {address}; start one with `trueband-sidecar serve`, or set --address"
+                )
             raise CallFailed(f"{status.name}: {details}") from error
 
 

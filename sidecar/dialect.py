@@ -3,7 +3,7 @@
 Tags of versions, moves of aliases, `models:/` addresses, slots, and what makes a version unusable: each is
 written and read by this module alone. It knows no MLflow: values come in and go out.
 
-MLflow keeps no history of an alias. Whoever moves one with `python -m training` leaves a tag
+MLflow keeps no history of an alias. Whoever moves one with `trueband-training` leaves a tag
 `trueband.move.TIME` on the version that it goes to and on the one that it leaves: first the intention, then,
 once the alias was seen to have moved, the same with `done`. What no such tag accounts for was moved by hand.
 """
@@ -121,7 +121,7 @@ def without_digest(version: str) -> CalibratorRefused:
     """The refusal of a version that does not say which document it should hold."""
     return CalibratorRefused(
         f"{version} has no tag {DIGEST_TAG}, without which no sidecar takes it: register it with "
-        "`python -m training fit --register`, or `retrain`, which set it",
+        "`trueband-training fit --register`, or `retrain`, which set it",
         code="DIGEST_TAG_MISSING",
     )
 

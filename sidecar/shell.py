@@ -5,8 +5,9 @@ A mistake of the user's is one line on standard error and exit code 2.
 
 import argparse
 import os
+import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -23,6 +24,8 @@ REFUSED, READER_GONE, INTERRUPTED = 2, 1, 130
 LEDGER_URL_VARIABLE = "TRUEBAND_LEDGER_URL"
 DATA_DIR_VARIABLE = "TRUEBAND_DATA_DIR"
 DATA_DIR = "trueband-data"
+
+_NEGATIVE = re.compile(r"-(?:[0-9]|\.[0-9]|inf|nan)")
 
 
 class Command(Protocol):
@@ -59,7 +62,7 @@ def run(top: argparse.ArgumentParser, words: Sequence[str] | None = None) -> int
         top: the parser of the program.
         words: of the command line; None takes the process's own.
     """
-    arguments = top.parse_args(words)
+    arguments = top.parse_args(list(joined(sys.argv[1:] if words is None else words)))
     try:
         code: int = arguments.run(arguments)
     except TruebandError as error:
@@ -72,6 +75,26 @@ def run(top: argparse.ArgumentParser, words: Sequence[str] | None = None) -> int
     except KeyboardInterrupt:
         return INTERRUPTED
     return code
+
+
+def joined(words: Iterable[str]) -> Iterator[str]:
+    """The words, each long flag in one with the negative number, or list of numbers, that follows it.
+
+    argparse takes a word such as `-0.01,-0.2` for a flag of its own.
+    """
+    flag = None
+    for word in words:
+        if flag is not None and _NEGATIVE.match(word):
+            yield f"{flag}={word}"
+            flag = None
+            continue
+        if flag is not None:
+            yield flag
+        flag = word if word.startswith("--") and len(word) > 2 and "=" not in word else None
+        if flag is None:
+            yield word
+    if flag is not None:
+        yield flag
 
 
 def add_ledger(to: argparse.ArgumentParser) -> None:

@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import Sequence
 
-from sidecar import shell
+from sidecar import ENGINE_VERSION, shell
 from training.commands import (
     bands,
     demo,
@@ -41,9 +41,10 @@ COMMANDS: tuple[shell.Command, ...] = (
 def parser() -> argparse.ArgumentParser:
     """The whole command line."""
     return shell.parser(
-        "python -m training",
+        "trueband-training",
         "Turns labels into calibrators that can be trusted, and says how good they are.",
         COMMANDS,
+        version=f"trueband {ENGINE_VERSION}",
     )
 
 

@@ -54,7 +54,7 @@ def _suspend(arguments: argparse.Namespace) -> int:
         stub = admin_pb2_grpc.AdminServiceStub(channel)
         suspension = stub.Suspend(request, timeout=client.DEADLINE_SECONDS).suspension
     print("\n".join(lines(suspension)))
-    print(f"lift it with: python -m sidecar resume {suspension.suspension_id} --reason TEXT --by NAME")
+    print(f"lift it with: trueband-sidecar resume {suspension.suspension_id} --reason TEXT --by NAME")
     return 0
 
 

@@ -19,7 +19,7 @@ from sidecar.policy.model import MODEL_NAME, ConfidenceRange, Policy, Ranges
 from sidecar.policy.tables import CategoryTable, ModelTable, compile_policy
 
 KEYS = "`version`, and any of `mandatory_categories`, `models` and `detectors`"
-SCHEMA_COMMAND = "python -m sidecar check --floors-schema"
+SCHEMA_COMMAND = "trueband-sidecar check --floors-schema"
 
 
 def _name(given: str) -> str:

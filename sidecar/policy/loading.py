@@ -62,7 +62,7 @@ def parse(text: str, *, name: str = "policy") -> LoadedPolicy:
         errors.PolicyRefused: naming each key that is wrong, and what is wrong with it.
     """
     policy, canonical = checked(
-        text, Policy, name=name, keys="`version` and `models`", schema="python -m sidecar check --schema"
+        text, Policy, name=name, keys="`version` and `models`", schema="trueband-sidecar check --schema"
     )
     return LoadedPolicy(policy, canonical, digest_of(canonical))
 

@@ -90,7 +90,7 @@ def misspelt(variables: Iterable[str]) -> dict[str, str]:
     Others of the prefix are left alone: Kubernetes makes some for a Service that is called trueband.
     """
     known = [f"TRUEBAND_{name.upper()}" for name in Settings.model_fields]
-    others = (*known, client.TOKEN_VARIABLE, "TRUEBAND_ADDRESS")  # of the clients
+    others = (*known, client.TOKEN_VARIABLE, client.ADDRESS_VARIABLE)  # of the clients
     found = {}
     for name in sorted(variables):
         if name.startswith("TRUEBAND_") and name not in others:

@@ -71,7 +71,7 @@ def test_the_sidecar_beside_a_watch_has_the_ledger_but_no_key_and_no_registry(re
         assert release.environment(beside) == left
         assert {**beside, "env": None} == {**release.sidecar, "env": None}
         watch = release.pod(job)["containers"][0]
-        assert release.environment(watch)["TRUEBAND_LISTEN"] == left["TRUEBAND_LISTEN"]
+        assert release.environment(watch)["TRUEBAND_ADDRESS"] == left["TRUEBAND_LISTEN"]
         assert (
             release.pod(job)["terminationGracePeriodSeconds"]
             == release.server["terminationGracePeriodSeconds"]

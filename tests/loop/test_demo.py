@@ -41,6 +41,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     given |= {
         "COLUMNS": "200",
         "NO_COLOR": "1",
+        "TRUEBAND_ADDRESS": "0.0.0.0:1",
         "TRUEBAND_LISTEN": "0.0.0.0:1",
         "TRUEBAND_POLICY": "/nowhere",
     }

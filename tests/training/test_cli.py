@@ -358,3 +358,10 @@ def test_the_address_of_the_registry_keeps_passwords_to_itself(monkeypatch: pyte
 
     monkeypatch.setattr(mlflow, "get_registry_uri", lambda: "https://ada:secret@mlflow.example:5000/x")
     assert registry.address() == "https://mlflow.example:5000/x"
+
+
+def test_it_says_its_version(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["--version"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out.startswith("trueband ")

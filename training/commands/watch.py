@@ -177,7 +177,7 @@ def _acknowledge(view: "Ledger", models: "Iterable[str]", arguments: argparse.Na
     print(f"{by} took note of the alarms of {found[0]} ({state.stream}); its detectors begin anew")
     if suspended:
         print(
-            f"suspension {suspended[-1]} stays until a person lifts it: python -m sidecar resume {suspended[-1]} "
+            f"suspension {suspended[-1]} stays until a person lifts it: trueband-sidecar resume {suspended[-1]} "
             "--reason TEXT"
         )
     return DONE
@@ -211,5 +211,5 @@ def _require_a_way_to_hold(
     if holds and not arguments.address and not arguments.dry_run:
         raise errors.RequestRefused(
             f"the policy of {', '.join(holds)} says on_breach: hold, so that an alarm must reach a sidecar: give "
-            "--address (or TRUEBAND_LISTEN), or --dry-run to look only"
+            "--address (or TRUEBAND_ADDRESS), or --dry-run to look only"
         )

@@ -220,7 +220,7 @@ class Story:
         if not retrained.promoted:
             person = retrained.verdict.outcome == "needs_a_person"
             self._narrator.say(
-                "So large a shift in routing is a person's decision. The demo approves it, as `python -m training "
+                "So large a shift in routing is a person's decision. The demo approves it, as `trueband-training "
                 "promote VERSION --approve` would; without that, every sidecar would refuse the version."
                 if person
                 else "The gate kept the champion. The demo goes on all the same: it promotes by hand, and says so."
@@ -278,8 +278,8 @@ class Story:
             "reliability-retrained.png": "reliability on noisy images, before and after the retrain",
             "sidecar/ledger.db": "the ledger: every decision, label and task (SQLite)",
             "mlflow/mlflow.db": "the MLflow store: both calibrators with their evidence",
-            "policy.yaml": "the policy; `python -m sidecar spec` turns it into a document",
-            "holdout.npz": "the labelled holdout; try `python -m training fit --from-file`",
+            "policy.yaml": "the policy; `trueband-sidecar spec` turns it into a document",
+            "holdout.npz": "the labelled holdout; try `trueband-training fit --from-file`",
         }
         for name, meaning in shown.items():
             self._narrator.show(f"  {self._folder / name}  [dim]{meaning}[/dim]")

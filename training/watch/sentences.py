@@ -128,7 +128,7 @@ def _challenger(look: Look, each: Comparison) -> str:
     if ahead < needed or behind >= needed or each.difference <= 0.0:
         return told
     return (
-        f"{told}; a person may promote it: python -m training promote {held.version} --name {held.name} "
+        f"{told}; a person may promote it: trueband-training promote {held.version} --name {held.name} "
         "--reason TEXT"
     )
 

@@ -85,7 +85,7 @@ spec:
                 - name: MPLCONFIGDIR
                   value: /tmp/matplotlib
                 {{- if $sidecar }}
-                - name: TRUEBAND_LISTEN
+                - name: TRUEBAND_ADDRESS
                   value: {{ include "trueband.address" $root | quote }}
                 {{- end }}
                 {{- with get $job "token" }}

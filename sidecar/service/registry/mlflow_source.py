@@ -254,7 +254,7 @@ def registry_address(given: str | None, environment: Mapping[str, str]) -> str:
 def missing(where: str) -> CalibratorRefused:
     """The refusal of a version without a document."""
     return CalibratorRefused(
-        f"there is no {where}: register it with `python -m training fit --register`", code="DOCUMENT_MISSING"
+        f"there is no {where}: register it with `trueband-training fit --register`", code="DOCUMENT_MISSING"
     )
 
 
@@ -278,7 +278,7 @@ def failure_of(
     if status == 400 and alias is not None:
         return RegistryFailure(
             f"the registered model {name} has no alias {alias}: promote a version, "
-            f"`python -m training promote VERSION --name {name} --alias {alias} --reason TEXT`",
+            f"`trueband-training promote VERSION --name {name} --alias {alias} --reason TEXT`",
             code="ALIAS_UNKNOWN",
         )
     if unknown and (version is not None or "Model Version" in text):
@@ -290,7 +290,7 @@ def failure_of(
     if unknown:
         return RegistryFailure(
             f"the registry {readable(registry)} has no registered model {name}: register a calibrator, "
-            f"`python -m training fit ... --register {name} --alias {alias or dialect.CHAMPION}`",
+            f"`trueband-training fit ... --register {name} --alias {alias or dialect.CHAMPION}`",
             code="REGISTERED_MODEL_UNKNOWN",
         )
     return failure_of_status(status, text, registry=registry)

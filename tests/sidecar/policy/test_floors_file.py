@@ -192,7 +192,7 @@ def test_the_digest_is_of_the_meaning():
         ("version: 2", "version: must be 1"),
         (
             "version: 1\nmandatory: [a]",
-            "mandatory: no such key; see `python -m sidecar check --floors-schema`",
+            "mandatory: no such key; see `trueband-sidecar check --floors-schema`",
         ),
         ("version: 1\nmandatory_categories: a", "mandatory_categories: must be a list"),
         ("version: 1\nmandatory_categories: [1]", "mandatory_categories.0: must be text"),

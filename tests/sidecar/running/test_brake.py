@@ -145,7 +145,7 @@ def test_the_command_line_suspends_shows_and_resumes(sidecar, capsys):
     assert "SUSPENDED   tenant '', model leads, category general, source primary" in out
     (made,) = listed(sidecar)
     assert f"{made.suspension_id}: drift seen" in out
-    assert f"python -m sidecar resume {made.suspension_id}" in out
+    assert f"trueband-sidecar resume {made.suspension_id}" in out
     assert not sidecar.ask().may_act
 
     code, out, _ = run(capsys, sidecar, "status")

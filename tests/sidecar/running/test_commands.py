@@ -65,7 +65,7 @@ def run(capsys: Capture, *arguments: object) -> tuple[int, str, str]:
 
 
 def route(capsys: Capture, sidecar: Any, *arguments: object) -> dict[str, Any]:
-    code, out, err = run(capsys, "route", "--address", sidecar.address, *arguments)
+    code, out, err = run(capsys, "route", "--json", "--address", sidecar.address, *arguments)
     assert (code, err) == (0, "")
     return dict(json.loads(out))
 
@@ -125,7 +125,7 @@ def test_help_names_every_command_and_setting(capsys: Capture) -> None:
 def test_what_it_does_not_understand_is_explained(capsys: Capture, arguments: tuple[str, ...]) -> None:
     code, out, err = run(capsys, *arguments)
     assert (code, out) == (2, "")
-    assert "usage: python -m sidecar" in err
+    assert "usage: trueband-sidecar" in err
     assert "error: " in err
 
 
@@ -191,21 +191,81 @@ def test_route_prints_the_decision_with_may_act_first(capsys: Capture, sidecar) 
     assert (decision["tenant"], decision["subject_ref"]) == ("t", "s1")
     held = route(capsys, sidecar, "--model", "leads", "--score", "0.99", "--category", "pricing")
     assert held["may_act"] is False
-    shadow = route(capsys, sidecar, "--model", "leads", "--score", "1", "--category", "general", "--shadow")
+    shadow = route(
+        capsys, sidecar, "--model", "leads", "--score", "1", "--category", "general", "--intent", "shadow"
+    )
     assert (shadow["may_act"], shadow["decision"]["intent"]) == (False, "INTENT_SHADOW")
+
+
+def test_route_says_in_a_few_lines_what_may_happen_and_why(capsys: Capture, sidecar) -> None:
+    at = ("route", "--address", sidecar.address, "--model", "leads", "--predicted-class", "interested")
+    code, out, _ = run(capsys, *at, "--score", "0.95", "--category", "general")
+    assert code == 0
+    assert out.startswith("MAY ACT: AUTO_ROUTE on interested\nbecause     BAND\n")
+    code, out, _ = run(capsys, *at, "--score", "0.95", "--category", "pricing")
+    assert code == 0
+    assert out.startswith("MAY NOT ACT: HOLD_FOR_REVIEW on interested\nbecause     BAND, MANDATORY_REVIEW\n")
+    assert "floor       mandatory_category:pricing permits only" in out
+    assert "confidence  raw 0.950000, calibrated 0.950000, band auto" in out
+
+
+def test_route_sends_all_that_a_request_can_hold(capsys: Capture, sidecar) -> None:
+    decision = route(
+        capsys,
+        sidecar,
+        *("--model", "leads", "--score", "0.6", "--predicted-class", "interested", "--category", "general"),
+        *("--category-source", "model", "--group-key", "g1", "--answer-digest", "sha256:00", "--tenant", "t"),
+        *("--attribute", "amount=-12.5", "--attribute", "vip=true", "--attribute", 'zip="0123"'),
+        *(
+            "--attribute",
+            "note=not json",
+            "--context",
+            "letter=Dear Sir = Madam",
+            "--occurred-at",
+            "2027-03-31",
+        ),
+    )["decision"]
+    sidecar.caught_up()
+    with contextlib.closing(
+        sqlite3.connect(f"file:{sidecar.data_dir}/ledger.db?mode=ro", uri=True)
+    ) as ledger:
+        (body,) = ledger.execute(
+            "SELECT body FROM answers WHERE answer_id = ?", (decision["answer_id"],)
+        ).fetchone()
+    query = json.loads(body)["query"]
+    assert query["attributes"] == {"amount": -12.5, "vip": True, "zip": "0123", "note": "not json"}
+    assert query["context"] == {"letter": "Dear Sir = Madam"}
+    assert (query["group_key"], query["answer_digest"]) == ("g1", "sha256:00")
+    assert query["occurred_at"] == 1806451200.0
+
+
+@pytest.mark.parametrize(
+    "stray",
+    [
+        ("--positive-class", "spam"),
+        ("--answer-end", "3"),
+        ("--attribute", "a=1", "--attribute", "a=2"),
+        ("--context", "nothing"),
+    ],
+)
+def test_route_refuses_what_it_would_not_send(capsys: Capture, stray) -> None:
+    code, out, err = run(capsys, "route", "--model", "leads", "--score", "0.5", *stray)
+    assert (code, out) == (2, "")
+    assert stray[0] in err
 
 
 @pytest.mark.parametrize(
     ("model", "evidence", "final"),
     [
         ("binary", ("--positive-probability", "0.02"), "ham"),
+        ("binary", ("--positive-probability", "0.02", "--positive-class", "ham"), "spam"),
         ("shares", ("--probabilities", "0.01,0.98,0.01"), "b"),
-        ("vectors", ("--logits=-1,0.5,9"), "c"),
-        ("writer", ("--token-logprobs=-0.01,-0.02"), ""),
+        ("vectors", ("--logits", "-1,0.5,9"), "c"),
+        ("writer", ("--token-logprobs", "-0.01,-0.02"), ""),
+        ("writer", ("--token-logprobs", "-9,-0.01,-9", "--answer-start", "1", "--answer-end", "2"), ""),
     ],
 )
 def test_route_takes_every_kind_of_evidence(capsys: Capture, sidecar, model, evidence, final) -> None:
-    evidence = (evidence,) if isinstance(evidence, str) else evidence
     answer = route(capsys, sidecar, "--model", model, *evidence)
     assert answer["may_act"] is True
     assert answer["decision"].get("final_class", "") == final
@@ -232,14 +292,18 @@ def test_nobody_there_says_how_to_start_one(capsys: Capture, free_port, tmp_path
         ):
             code, out, err = run(capsys, command[0], "--address", address, *command[1:])
             assert (code, out) == (2, "")
-            assert f"nothing answers at {address}; start one with `python -m sidecar serve`" in err
+            assert f"nothing answers at {address}; start one with `trueband-sidecar serve`" in err
 
 
 def test_the_address_comes_from_the_environment(capsys: Capture, sidecar, monkeypatch) -> None:
-    monkeypatch.setenv("TRUEBAND_LISTEN", sidecar.address)
-    code, out, _ = run(capsys, "route", "--model", "leads", "--score", "0.95", "--category", "general")
-    assert code == 0
-    assert json.loads(out)["may_act"] is True
+    for name in ("TRUEBAND_LISTEN", "TRUEBAND_ADDRESS"):
+        monkeypatch.setenv(name, sidecar.address)
+        code, out, _ = run(capsys, "route", "--model", "leads", "--score", "0.95", "--category", "general")
+        assert code == 0
+        assert out.startswith("MAY ACT: AUTO_ROUTE")
+        monkeypatch.setenv(
+            "TRUEBAND_LISTEN", "unix:/nowhere"
+        )  # what clients are told wins over what servers are
 
 
 def test_label_says_what_became_of_it(capsys: Capture, sidecar) -> None:

@@ -65,7 +65,7 @@ def run(sidecar, who, command, *flags, keys=""):
 
 def route(sidecar, score, category="general", who="crm"):
     code, said = run(
-        sidecar, who, "route", "--model", "leads", "--predicted-class", "interested", "--category", category,
+        sidecar, who, "route", "--json", "--model", "leads", "--predicted-class", "interested", "--category", category,
         "--score", str(score),
     )  # fmt: skip
     assert code == 0, said

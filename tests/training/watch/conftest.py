@@ -128,7 +128,13 @@ class World:
 
 @pytest.fixture
 def world(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> World:
-    for name in ("TRUEBAND_LISTEN", "TRUEBAND_POLICY", "TRUEBAND_LEDGER_URL", "TRUEBAND_TOKEN"):
+    for name in (
+        "TRUEBAND_ADDRESS",
+        "TRUEBAND_LISTEN",
+        "TRUEBAND_POLICY",
+        "TRUEBAND_LEDGER_URL",
+        "TRUEBAND_TOKEN",
+    ):
         monkeypatch.delenv(name, raising=False)
     return World(tmp_path, capsys)
 

@@ -192,7 +192,7 @@ def test_a_better_challenger_is_told_and_not_promoted(world, tmp_path, monkeypat
     said = line(world)
     assert "Challenger of leads, leads-calibrator version 4 beside version 3: on 200 audit labels" in said
     assert "that the challenger is better (40 : 1 would do); a person may promote it: " in said
-    assert "python -m training promote 4 --name leads-calibrator --reason TEXT" in said
+    assert "trueband-training promote 4 --name leads-calibrator --reason TEXT" in said
     assert told(world) == [found], "asking changes nothing"
     file, logged = tmp_path / "watch.prom", {}
     monkeypatch.setattr(measurements, "log", lambda _, metrics, **__: logged.update(metrics))

@@ -115,7 +115,7 @@ def test_a_breach_suspends_its_band_once_and_what_a_person_lifts_stays_lifted(wo
 
     code, out, _ = world.watch("--acknowledge", stream, "--by", "ada", "--reason", "mended")
     assert code == 0
-    assert f"python -m sidecar resume {made.suspension_id}" in out
+    assert f"trueband-sidecar resume {made.suspension_id}" in out
     world.add(BROKEN)
     world.watch("--address", admin.address)
     (again,) = admin.suspensions()
