@@ -88,7 +88,21 @@ def _lines(status: admin_pb2.GetStatusResponse) -> Iterator[str]:
         yield f"            {journal.cut_bytes} bytes of a write that never ended were cut off; nothing acknowledged"
     if journal.last_error:
         yield f"            LEDGER: {journal.last_error}"
+    yield from _brake(status)
     yield f"mandatory decisions without a person: {status.mandatory_without_human_total}"
+
+
+def _brake(status: admin_pb2.GetStatusResponse) -> Iterator[str]:
+    brake = status.brake
+    if not brake.known:
+        yield "suspensions NOT KNOWN, so nothing acts (SUSPENSIONS_UNKNOWN) until the ledger has answered"
+    if brake.last_error:
+        heard = (
+            f"last heard {times.utc(brake.confirmed_at.seconds)}"
+            if brake.HasField("confirmed_at")
+            else "never heard"
+        )
+        yield f"suspensions of other sidecars: {heard}; {brake.last_error}"
 
 
 def _challengers(status: admin_pb2.GetStatusResponse) -> Iterator[str]:

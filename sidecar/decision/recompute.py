@@ -10,7 +10,7 @@ import calibrators
 from calibrators import Calibrator
 from calibrators.errors import CalibratorRefused
 from sidecar import errors
-from sidecar.decision import conclusion
+from sidecar.decision import conclusion, suspensions
 from sidecar.decision.decide import RequestFloors, decide
 from sidecar.decision.difference import Side
 from sidecar.decision.provenance import Provenance
@@ -24,7 +24,7 @@ from sidecar.policy.detectors import CompiledDetector
 from sidecar.policy.floors import FloorHit
 from sidecar.policy.tables import ModelTable
 
-REQUEST_REASONS = frozenset({Reason.DETECTOR, Reason.SUSPENDED})
+REQUEST_REASONS = suspensions.REASONS | {Reason.DETECTOR}
 """The floors that bound the request, not its category: stored, since neither is in the policy table."""
 
 UNKNOWN_MODEL = "no decision: the policy does not have the model"
@@ -149,7 +149,7 @@ def outcome(decision: Decision, calibrator: Calibrator | None, side: Compiled) -
     table = side.tables.get(decision.query.model)
     if table is None:
         return UNKNOWN_MODEL
-    suspended = recorded_floors(decision, frozenset({Reason.SUSPENDED})).hits
+    suspended = recorded_floors(decision, suspensions.REASONS).hits
     detected: tuple[FloorHit, ...] = detectors.hits(side.detectors, decision.query.context)
     verdict = again(decision, table, calibrator, RequestFloors((*detected, *suspended)))
     text = str(verdict.action)

@@ -58,6 +58,19 @@ class Resumption(
 
 Event = Suspension | Resumption
 
+UNKNOWN = Suspension(
+    suspension_id="unknown",
+    scope=Scope(),
+    explanation="it is not known what is suspended",
+    suspended_by="trueband",
+    suspended_at=0.0,
+    sidecar_id="",
+)
+"""What binds as long as nobody has told what is suspended: everything. No event, and in no file."""
+
+REASONS = frozenset({Reason.SUSPENDED, Reason.SUSPENSIONS_UNKNOWN})
+"""The reasons that the floors of the brake give."""
+
 
 class Suspensions(msgspec.Struct, frozen=True):
     """All that is known of suspensions, by id: those that were set, and those that were lifted."""
@@ -173,14 +186,19 @@ def hits_by_source(
 
 def floor(suspension: Suspension) -> FloorHit:
     """The floor that a suspension is."""
+    if suspension.suspension_id == UNKNOWN.suspension_id:
+        return UNKNOWN_FLOOR
     return FloorHit(
         floor=f"suspension:{suspension.suspension_id}", reason=Reason.SUSPENDED, permitted=PERMITTED
     )
 
 
+UNKNOWN_FLOOR = FloorHit(floor="suspensions_unknown", reason=Reason.SUSPENSIONS_UNKNOWN, permitted=PERMITTED)
+
+
 def recorded(floors: Iterable[FloorHit]) -> tuple[FloorHit, ...]:
     """The suspensions among the floors that were recorded with a decision: what it is decided again with."""
-    return tuple(each for each in floors if each.reason is Reason.SUSPENDED)
+    return tuple(each for each in floors if each.reason in REASONS)
 
 
 def text(scope: Scope) -> str:

@@ -59,6 +59,12 @@ class Settings(BaseSettings):
     suspension_poll_interval: float = Field(
         2.0, gt=0, le=3600, description="Seconds between looks at what other sidecars have suspended."
     )
+    suspensions_max_age: float = Field(
+        3600.0,
+        ge=0,
+        description="Seconds for which a start trusts what data_dir last knew of the suspensions while the ledger is "
+        "away; after them, or on a new disk, nothing acts until the ledger has answered.",
+    )
     drain_seconds: float = Field(
         10.0, ge=0, le=600, description="How long open calls and the journal may take at the end."
     )

@@ -11,13 +11,14 @@ import numpy.typing as npt
 
 import calibrators
 from sidecar import times
+from sidecar.decision import suspensions
 from sidecar.decision.records import Decision
 from sidecar.ledger import artifacts, queries
 from sidecar.ledger import labelled as ledger_labelled
 from sidecar.ledger.labelled import Labelled
 from sidecar.ledger.store import Ledger
 from sidecar.policy import tables
-from sidecar.policy.actions import AnswerSource, Intent, Reason
+from sidecar.policy.actions import AnswerSource, Intent
 from sidecar.policy.loading import LoadedPolicy
 from sidecar.policy.model import Model, Policy, listed
 from sidecar.policy.tables import ModelTable
@@ -102,7 +103,7 @@ class BandScope:
         if reason := self.category_elsewhere(decision.query.category):
             return reason
         # A suspension ends, and then the bands decide again; nothing else that narrows does.
-        if any(hit.reason is not Reason.SUSPENDED for hit in decision.verdict.floors):
+        if any(hit.reason not in suspensions.REASONS for hit in decision.verdict.floors):
             return WAITING
         if decision.query.evidence.truncated:
             return "of truncated generations"

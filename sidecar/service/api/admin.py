@@ -49,6 +49,7 @@ class AdminServicer(admin_pb2_grpc.AdminServiceServicer):
             mandatory_without_human_total=control.metrics.mandatory_without_human_total(),
             serving=control.health.serving,
             challengers=[self._calibrator(status) for status in control.in_force.challengers.statuses()],
+            brake=self._brake(),
         )
 
     def ReloadNow(
@@ -136,6 +137,15 @@ class AdminServicer(admin_pb2_grpc.AdminServiceServicer):
             table = self._control.in_force.policy.tables.get(status.slot.model)
             message.stale = table is not None and age > table.stale_after_seconds
         return message
+
+    def _brake(self) -> admin_pb2.BrakeStatus:
+        brake = self._control.in_force.brake
+        confirmed_at = brake.confirmed_at
+        return admin_pb2.BrakeStatus(
+            known=brake.known,
+            confirmed_at=None if confirmed_at is None else responses.timestamp(confirmed_at),
+            last_error=brake.last_error,
+        )
 
     def _journal(self) -> admin_pb2.JournalStatus:
         forwarder = self._control.forwarder.status()

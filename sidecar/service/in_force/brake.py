@@ -28,10 +28,18 @@ MOST_EXPLANATION_BYTES = 4096
 
 FILE_VERSION = 1
 MAX_FILE_BYTES = 16 << 20
+CONFIRM_SECONDS = 60.0
+"""How old the moment in the file may be before a look at an unchanged ledger writes it again."""
 
 
 class Brake:
-    """`active` is one immutable tuple, replaced whole: whoever decides reads it once."""
+    """`active` is one immutable tuple, replaced whole: whoever decides reads it once, by `binding`.
+
+    Attributes:
+        active: the suspensions in force, as far as they are known.
+        confirmed_at: when the ledger last said what is suspended, in seconds since the epoch; None: never.
+        last_error: what the last look at the ledger failed with.
+    """
 
     def __init__(
         self,
@@ -43,6 +51,7 @@ class Brake:
         ledger_events: Callable[[Collection[str]], Iterable[Event]],
         poll_seconds: float,
         clock: Callable[[], float],
+        max_age_seconds: float,
         new_id: Callable[[float], str] = identifiers.uuid7,
     ) -> None:
         """Puts in force what the file says.
@@ -55,6 +64,7 @@ class Brake:
             ledger_events: see `governance.suspensions`.
             poll_seconds: between looks at the ledger.
             clock: seconds since the epoch.
+            max_age_seconds: for how long after the last good look of an earlier life the file is enough to act.
             new_id: makes ids.
 
         Raises:
@@ -70,14 +80,29 @@ class Brake:
         self._lock = threading.Lock()
         self._looked = threading.Event()
         self._thread = PollingThread("brake_look", self._follow, interval_seconds=poll_seconds, at_once=True)
-        self._known = self._kept = read_suspensions(path)
+        self._max_age_seconds = max_age_seconds
+        self._looked_well = False
+        self._known, self.confirmed_at = read_suspensions(path)
+        self._kept, self._kept_moment = self._known, self.confirmed_at
         self.last_error = ""
         self.active: tuple[Suspension, ...] = self._known.active()
+
+    @property
+    def known(self) -> bool:
+        """Whether it is known what is suspended: the ledger has said so, to this process or not long ago."""
+        if self._looked_well:
+            return True
+        confirmed = self.confirmed_at
+        return confirmed is not None and abs(self._clock() - confirmed) <= self._max_age_seconds
+
+    def binding(self) -> tuple[Suspension, ...]:
+        """What binds now: the suspensions in force, and everything while it is not known what is suspended."""
+        return self.active if self.known else (suspensions.UNKNOWN, *self.active)
 
     def start(self, wait_seconds: float) -> None:
         """Begins to follow the ledger, and waits that long at most for the first look.
 
-        A sidecar on a fresh disk learns from the ledger alone what is suspended.
+        A sidecar on a fresh disk learns from the ledger alone what is suspended; nothing acts before that.
         """
         for each in self.active:
             for mistake in suspension_scope.mistakes(each.scope, self._tables()):
@@ -178,22 +203,35 @@ class Brake:
     def look(self) -> None:
         """Takes over what the ledger has from other sidecars. A ledger that is away changes nothing."""
         held = [each.suspension_id for each in self.active]
+        now, news = self._clock(), not self.known
         events = tuple(self._ledger_events(held))
         with self._lock:
-            self._take(events)
+            self._take(events, confirmed_at=now)
+            self._looked_well = True
+        if news:
+            logger.info("suspensions_known", extra={"fields": {"active": len(self.active)}})
 
-    def _take(self, events: Sequence[Event]) -> None:
+    def _take(self, events: Sequence[Event], *, confirmed_at: float | None = None) -> None:
         """Puts events in force, the file first. What is lifted and not in the file is not lifted yet."""
         known = suspensions.without_oldest_lifted(suspensions.merge(self._known, events), MOST_LIFTED)
-        if known == self._known and self._kept is self._known:
+        if confirmed_at is not None:
+            self.confirmed_at = confirmed_at
+        if known == self._known and self._kept is self._known and not self._moment_is_old():
             return
         self._known = known
         try:
-            write_suspensions(self._path, known)
-            self._kept = known
+            write_suspensions(self._path, known, confirmed_at=self.confirmed_at)
+            self._kept, self._kept_moment = known, self.confirmed_at
         except OSError as error:
-            logger.error("suspensions_not_written", extra={"fields": {"cause": str(error)}})
+            # Without the moment alone, the next start waits for the ledger: nothing to say every two seconds.
+            level = logging.DEBUG if known == self._kept else logging.ERROR
+            logger.log(level, "suspensions_not_written", extra={"fields": {"cause": str(error)}})
         self.active = Suspensions(known.suspended, self._kept.resumed).active()
+
+    def _moment_is_old(self) -> bool:
+        if self.confirmed_at is None:
+            return False
+        return self._kept_moment is None or abs(self.confirmed_at - self._kept_moment) >= CONFIRM_SECONDS
 
     def _not_in_force(self, suspension_id: str) -> str:
         lifted = self._known.resumed.get(suspension_id)
@@ -236,10 +274,11 @@ def _text(field: str, value: str, most: int) -> tuple[errors.Violation, ...]:
 class _SuspensionFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     version: int
     events: tuple[Event, ...]
+    confirmed_at: float | None = None
 
 
-def read_suspensions(path: Path) -> Suspensions:
-    """What the file says; nothing is suspended where there is none.
+def read_suspensions(path: Path) -> tuple[Suspensions, float | None]:
+    """What the file says, and when the ledger last said so; nothing, and never, where there is no file.
 
     Raises:
         errors.SuspensionsUnreadable: there is a file, and it cannot be understood.
@@ -248,7 +287,7 @@ def read_suspensions(path: Path) -> Suspensions:
         with path.open("rb") as file:
             body = file.read(MAX_FILE_BYTES + 1)
     except FileNotFoundError:
-        return Suspensions()
+        return Suspensions(), None
     except OSError as error:
         raise _unreadable(path, error.strerror or str(error)) from error
     if len(body) > MAX_FILE_BYTES:
@@ -259,10 +298,10 @@ def read_suspensions(path: Path) -> Suspensions:
         raise _unreadable(path, str(error)) from error
     if kept.version != FILE_VERSION:
         raise _unreadable(path, f"of version {kept.version}, which another version of Trueband has written")
-    return suspensions.merge(Suspensions(), kept.events)
+    return suspensions.merge(Suspensions(), kept.events), kept.confirmed_at
 
 
-def write_suspensions(path: Path, known: Suspensions) -> None:
+def write_suspensions(path: Path, known: Suspensions, *, confirmed_at: float | None = None) -> None:
     """Replaces the file; after a sudden end at any point there is the old one or the new one.
 
     One process writes it, one call at a time.
@@ -270,7 +309,9 @@ def write_suspensions(path: Path, known: Suspensions) -> None:
     Raises:
         OSError: it cannot be written.
     """
-    body = msgspec.json.encode(_SuspensionFile(version=FILE_VERSION, events=known.events()))
+    body = msgspec.json.encode(
+        _SuspensionFile(version=FILE_VERSION, events=known.events(), confirmed_at=confirmed_at)
+    )
     durable_file.replace(path, body)
 
 

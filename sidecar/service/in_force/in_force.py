@@ -120,6 +120,7 @@ class AllInForce:
             ledger_events=self._ledger_events,
             poll_seconds=settings.suspension_poll_interval,
             clock=clock,
+            max_age_seconds=settings.suspensions_max_age,
         )
         self._governance.policy(policy)
         self.champions.load_cache()
@@ -144,7 +145,7 @@ class AllInForce:
             policy=self.policy,
             calibrators=self.champions.current(),
             chains=self._connections.chains(),
-            suspensions=self.suspensions(),
+            suspensions=self.brake.binding(),
         )
 
     def follow(self) -> None:

@@ -1,6 +1,7 @@
 """Registry, ledger or disk away: the service starts, answers as promised, and loses nothing."""
 
 import shutil
+import time
 import urllib.request
 
 import grpc
@@ -12,7 +13,9 @@ from trueband.v1 import admin_pb2, decision_pb2, evidence_pb2, review_pb2, routi
 from calibrators import AppliesTo, Calibrator, Platt
 from sidecar import cli
 from sidecar.decision import recompute
+from sidecar.decision.suspensions import Suspensions
 from sidecar.ledger import artifacts, queries
+from sidecar.service.in_force import brake
 
 REGISTRY = """
 version: 1
@@ -43,8 +46,12 @@ HOLD, UNCERTAIN = decision_pb2.ACTION_HOLD_FOR_REVIEW, decision_pb2.ACTION_UNCER
 DELAYED, UNAVAILABLE = decision_pb2.REASON_REVIEW_DELAYED, decision_pb2.REASON_REVIEW_UNAVAILABLE
 
 
-def away(sidecar) -> str:
-    """The flag for a ledger whose folder does not exist."""
+def away(sidecar, *, knows: bool = True) -> str:
+    """The flag for a ledger whose folder does not exist; whether an earlier life has heard of suspensions."""
+    sidecar.data_dir.mkdir(mode=0o700, exist_ok=True)
+    file = sidecar.data_dir / "suspensions.json"
+    if knows and not file.exists():
+        brake.write_suspensions(file, Suspensions(), confirmed_at=time.time())
     return f"sqlite:///{sidecar.home / 'gone' / 'ledger.db'}"
 
 
@@ -136,6 +143,32 @@ def test_with_the_ledger_away_holds_are_delayed_and_nothing_is_lost(make_sidecar
         ).decision
         assert [answer.answer_id for answer in record.answers] == [decision.answer_id]
     assert list(sidecar.ask(0.6).decision.reasons) == [decision_pb2.REASON_BAND]
+
+
+def test_on_a_new_disk_nothing_acts_before_the_ledger_has_said_what_is_suspended(
+    make_sidecar, capsys
+) -> None:
+    sidecar = make_sidecar()
+    sidecar.write_calibrator()
+    sidecar.start("--ledger-url", away(sidecar, knows=False))
+    held = sidecar.ask(0.95).decision
+    assert (held.action, held.may_act) == (HOLD, False)
+    assert decision_pb2.REASON_SUSPENSIONS_UNKNOWN in held.reasons
+    assert [floor.floor for floor in held.floors] == ["suspensions_unknown"]
+    known = sidecar.status().brake
+    assert not known.known
+    assert not known.HasField("confirmed_at")
+    assert known.last_error
+    assert cli.main(["status", "--address", sidecar.address]) == 0
+    assert "suspensions NOT KNOWN, so nothing acts" in capsys.readouterr().out
+
+    bring_back(sidecar)
+    sidecar.until(lambda: sidecar.ask(0.95).may_act, "the ledger has answered")
+    assert sidecar.status().brake.known
+    sidecar.caught_up()
+    shutil.copytree(sidecar.home / "gone", sidecar.data_dir, dirs_exist_ok=True)
+    assert cli.main(["explain", held.decision_id, "--recompute", "--data-dir", str(sidecar.data_dir)]) == 0
+    assert "agree bit for bit" in capsys.readouterr().out
 
 
 def reason_of(error: grpc.RpcError) -> str:

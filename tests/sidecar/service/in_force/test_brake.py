@@ -11,7 +11,7 @@ from sidecar.decision.suspensions import Resumption, Scope, Suspension, Suspensi
 from sidecar.ledger import governance, intake
 from sidecar.ledger.store import Ledger
 from sidecar.policy import loading
-from sidecar.policy.actions import AnswerSource
+from sidecar.policy.actions import AnswerSource, Reason
 from sidecar.policy.tables import compile_policy
 from sidecar.service.in_force import brake
 from sidecar.service.in_force.brake import MOST_ACTIVE, Brake
@@ -61,6 +61,7 @@ class Sidecar:
             ledger_events=self.events,
             poll_seconds=0.01,
             clock=lambda: self.now,
+            max_age_seconds=3600.0,
         )
 
     def events(self, held):
@@ -227,8 +228,58 @@ def test_what_the_journal_cannot_take_changes_nothing(sidecar):
     assert sidecar.path.read_bytes() == body
 
 
+def test_nothing_acts_before_the_ledger_has_said_what_is_suspended(fleet):
+    first, _ = fleet
+    first.away = True
+    assert not first.brake.known
+    assert first.brake.binding() == (suspensions.UNKNOWN,)
+    made = first.suspend(model="leads")
+    with pytest.raises(errors.LedgerUnavailable):
+        first.brake.look()
+    assert first.brake.binding() == (suspensions.UNKNOWN, made)
+    (hit, _) = suspensions.hits(
+        first.brake.binding(),
+        tenant="t",
+        model="leads",
+        model_version="7",
+        band="auto",
+        category="general",
+        source=AnswerSource.RULES,
+    )
+    assert hit.reason is Reason.SUSPENSIONS_UNKNOWN
+    first.start()
+    assert not first.brake.known, "its own file is no word of the ledger's"
+    first.away = False
+    first.brake.look()
+    assert first.brake.binding() == (made,)
+
+
+@pytest.mark.parametrize(("later", "known"), [(0.0, True), (3600.0, True), (3601.0, False), (-3700.0, False)])
+def test_what_the_data_folder_last_knew_is_enough_for_a_while(fleet, later, known):
+    first, _ = fleet
+    first.brake.look()
+    first.away = True
+    first.now += later
+    assert first.brake.known, "a look of its own is enough"
+    first.start()
+    assert first.brake.known is known
+    assert first.brake.confirmed_at == 1000.0
+    if known:
+        first.now += 7200.0
+        assert not first.brake.known, "the budget is spent while the ledger stays away"
+
+
+def test_the_moment_of_the_last_look_is_written_once_a_minute(fleet):
+    first, _ = fleet
+    for seconds, written in ((0.0, 1000.0), (59.0, 1000.0), (1.0, 1060.0)):
+        first.now += seconds
+        first.brake.look()
+        assert brake.read_suspensions(first.path)[1] == written
+        assert first.brake.confirmed_at == first.now
+
+
 def unwritable(monkeypatch):
-    def refuse(path, known):
+    def refuse(path, known, *, confirmed_at):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(brake, "write_suspensions", refuse)
@@ -324,7 +375,9 @@ def test_a_kept_file_has_every_event(sidecar):
     content = json.loads(sidecar.path.read_text(encoding="utf-8"))
     assert [event["type"] for event in content["events"]] == ["suspended", "resumed"]
     assert content["events"][0]["scope"] == {"tenant": "", "source": "SECONDARY"}
-    assert brake.read_suspensions(sidecar.path) == suspensions.merge(Suspensions(), sidecar.journal.records)
+    assert brake.read_suspensions(sidecar.path)[0] == suspensions.merge(
+        Suspensions(), sidecar.journal.records
+    )
 
 
 def test_the_other_sidecar_hears_of_it_over_the_ledger(fleet):

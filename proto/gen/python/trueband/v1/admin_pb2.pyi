@@ -59,12 +59,22 @@ class JournalStatus(_message.Message):
     cut_bytes: int
     def __init__(self, backlog_records: _Optional[int] = ..., backlog_age: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., size_bytes: _Optional[int] = ..., max_size_bytes: _Optional[int] = ..., last_error: _Optional[str] = ..., last_forwarded_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., corrupt_bytes: _Optional[int] = ..., cut_bytes: _Optional[int] = ...) -> None: ...
 
+class BrakeStatus(_message.Message):
+    __slots__ = ("known", "confirmed_at", "last_error")
+    KNOWN_FIELD_NUMBER: _ClassVar[int]
+    CONFIRMED_AT_FIELD_NUMBER: _ClassVar[int]
+    LAST_ERROR_FIELD_NUMBER: _ClassVar[int]
+    known: bool
+    confirmed_at: _timestamp_pb2.Timestamp
+    last_error: str
+    def __init__(self, known: _Optional[bool] = ..., confirmed_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., last_error: _Optional[str] = ...) -> None: ...
+
 class GetStatusRequest(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 
 class GetStatusResponse(_message.Message):
-    __slots__ = ("sidecar_id", "engine_version", "started_at", "policy_digest", "policy_in_force_since", "policy_last_error", "floors_digest", "calibrators", "journal", "mandatory_without_human_total", "serving", "challengers")
+    __slots__ = ("sidecar_id", "engine_version", "started_at", "policy_digest", "policy_in_force_since", "policy_last_error", "floors_digest", "calibrators", "journal", "mandatory_without_human_total", "serving", "challengers", "brake")
     SIDECAR_ID_FIELD_NUMBER: _ClassVar[int]
     ENGINE_VERSION_FIELD_NUMBER: _ClassVar[int]
     STARTED_AT_FIELD_NUMBER: _ClassVar[int]
@@ -77,6 +87,7 @@ class GetStatusResponse(_message.Message):
     MANDATORY_WITHOUT_HUMAN_TOTAL_FIELD_NUMBER: _ClassVar[int]
     SERVING_FIELD_NUMBER: _ClassVar[int]
     CHALLENGERS_FIELD_NUMBER: _ClassVar[int]
+    BRAKE_FIELD_NUMBER: _ClassVar[int]
     sidecar_id: str
     engine_version: str
     started_at: _timestamp_pb2.Timestamp
@@ -89,7 +100,8 @@ class GetStatusResponse(_message.Message):
     mandatory_without_human_total: int
     serving: bool
     challengers: _containers.RepeatedCompositeFieldContainer[CalibratorStatus]
-    def __init__(self, sidecar_id: _Optional[str] = ..., engine_version: _Optional[str] = ..., started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., policy_digest: _Optional[str] = ..., policy_in_force_since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., policy_last_error: _Optional[str] = ..., floors_digest: _Optional[str] = ..., calibrators: _Optional[_Iterable[_Union[CalibratorStatus, _Mapping]]] = ..., journal: _Optional[_Union[JournalStatus, _Mapping]] = ..., mandatory_without_human_total: _Optional[int] = ..., serving: _Optional[bool] = ..., challengers: _Optional[_Iterable[_Union[CalibratorStatus, _Mapping]]] = ...) -> None: ...
+    brake: BrakeStatus
+    def __init__(self, sidecar_id: _Optional[str] = ..., engine_version: _Optional[str] = ..., started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., policy_digest: _Optional[str] = ..., policy_in_force_since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., policy_last_error: _Optional[str] = ..., floors_digest: _Optional[str] = ..., calibrators: _Optional[_Iterable[_Union[CalibratorStatus, _Mapping]]] = ..., journal: _Optional[_Union[JournalStatus, _Mapping]] = ..., mandatory_without_human_total: _Optional[int] = ..., serving: _Optional[bool] = ..., challengers: _Optional[_Iterable[_Union[CalibratorStatus, _Mapping]]] = ..., brake: _Optional[_Union[BrakeStatus, _Mapping]] = ...) -> None: ...
 
 class ReloadNowRequest(_message.Message):
     __slots__ = ("model",)

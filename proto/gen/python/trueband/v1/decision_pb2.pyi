@@ -59,6 +59,7 @@ class Reason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     REASON_INVARIANT_GUARD: _ClassVar[Reason]
     REASON_NO_LOWER_BOUND: _ClassVar[Reason]
     REASON_REJECT_UNPROVEN: _ClassVar[Reason]
+    REASON_SUSPENSIONS_UNKNOWN: _ClassVar[Reason]
 
 class StepOutcome(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -104,6 +105,7 @@ REASON_ANSWER_UNCALIBRATED: Reason
 REASON_INVARIANT_GUARD: Reason
 REASON_NO_LOWER_BOUND: Reason
 REASON_REJECT_UNPROVEN: Reason
+REASON_SUSPENSIONS_UNKNOWN: Reason
 STEP_OUTCOME_UNSPECIFIED: StepOutcome
 STEP_OUTCOME_CLEARED: StepOutcome
 STEP_OUTCOME_NOT_CLEARED: StepOutcome
