@@ -1,4 +1,4 @@
-"""`explain`: why a decision went out, from the ledger, and whether it can be decided again to the last bit."""
+"""`explain`: why a decision went out, what became of it, and whether it can be decided again to the last bit."""
 
 import argparse
 import os
@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sidecar import errors, shell, times
+from sidecar.commands import sequel
 from sidecar.decision import draws, recompute
 from sidecar.decision.records import Decision
-from sidecar.ledger import artifacts, audit_members, audit_periods, labelled, queries
+from sidecar.ledger import artifacts, audit_members, audit_periods, outcomes, queries
 from sidecar.ledger.audit_members import AuditMember
 from sidecar.ledger.audit_periods import AuditPeriod
 from sidecar.ledger.database import Connection
@@ -21,7 +22,8 @@ def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "explain",
         help="say why a decision went out, from the ledger",
-        description="Says why a decision went out. With --recompute it decides again, from the stored inputs under the "
+        description="Says why a decision went out, or was held, who looked at it, how it ended, and what its labels "
+        "count for. With --recompute it decides again, from the stored inputs under the "
         "stored policy and calibrator, and compares bit for bit; exit code 1 where anything differs.",
     )
     parser.add_argument("decision_id", metavar="ID", help="a decision id")
@@ -36,11 +38,9 @@ def run(arguments: argparse.Namespace) -> int:
         stored = queries.decision(at, arguments.decision_id)
         if stored is None:
             raise errors.NotFound(f"the ledger has no decision {arguments.decision_id!r}")
-        print("\n".join(_story(stored, at)))
-        labels = labelled.resolved(at, arguments.decision_id)
-        for each in labels:
-            said = "cannot tell" if each.label.cannot_tell else each.label.true_class or each.correct
-            print(f"label       {said} from {each.label.source}, {each.label.channel}, {each.state}")
+        progress = outcomes.progress(at, stored.decision_id)
+        print(f"decision    {stored.decision_id}: {sequel.state(stored, progress)}")
+        print("\n".join([*_answers(stored, at), *sequel.lines(stored, progress, at)]))
         if not arguments.recompute:
             return 0
         known = audit_keys(arguments)
@@ -65,8 +65,7 @@ def audit_keys(arguments: argparse.Namespace) -> dict[str, bytes]:
     return keys.known_audit(os.environ.get("TRUEBAND_AUDIT_KEYS", ""), arguments.data_dir)
 
 
-def _story(stored: StoredDecision, at: Connection) -> Iterator[str]:
-    yield f"decision    {stored.decision_id}: {'acted' if stored.acted else 'held' if stored.held else 'did not act'}"
+def _answers(stored: StoredDecision, at: Connection) -> Iterator[str]:
     for answer in stored.answers:
         decided_at = times.utc(answer.decided_at, "microseconds")
         yield f"answer      {answer.answer_id} at {decided_at} by sidecar {answer.provenance.sidecar_id}"

@@ -139,7 +139,7 @@ def lines(decision: decision_pb2.Decision) -> Iterator[str]:
     """A decision for a person: what may happen, and why."""
     action = decision_pb2.Action.Name(decision.action).removeprefix("ACTION_")
     yield f"{'MAY ACT' if decision.may_act else 'MAY NOT ACT'}: {action}" + (
-        f" on {printable(decision.final_class)}" if decision.final_class else ""
+        f" on {printable(' '.join(decision.final_class.split()))}" if decision.final_class else ""
     )
     reasons = (decision_pb2.Reason.Name(each).removeprefix("REASON_") for each in decision.reasons)
     yield f"because     {', '.join(reasons)}"

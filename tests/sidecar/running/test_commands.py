@@ -310,7 +310,8 @@ def test_label_says_what_became_of_it(capsys: Capture, sidecar) -> None:
     decision_id = route(capsys, sidecar, "--model", "leads", "--score", "0.6")["decision"]["decision_id"]
     at = ("label", "--address", sidecar.address, decision_id)
     code, out, _ = run(capsys, *at, "--correct", "--event-id", "e1")
-    assert (code, out) == (0, "ACCEPTED (source command-line, event e1)\n")
+    assert (code, out.splitlines()[0]) == (0, "ACCEPTED (source command-line, event e1)")
+    assert "counts in fits alone" in out
     assert run(capsys, *at, "--correct", "--event-id", "e1")[:2] == (
         0,
         "DUPLICATE (source command-line, event e1)\n",
@@ -319,7 +320,10 @@ def test_label_says_what_became_of_it(capsys: Capture, sidecar) -> None:
     assert code == 1
     assert out.startswith("REJECTED: EVENT_ID_REUSED")
     assert run(capsys, *at, "--true-class", "not_now", "--note", "by phone")[0] == 0
-    assert run(capsys, *at, "--cannot-tell")[0] == 0
+    code, out, _ = run(capsys, *at, "--cannot-tell")
+    assert code == 0
+    assert "counts as no answer" in out
+    assert "there is no task 'made-up'" in run(capsys, *at, "--correct", "--task-id", "made-up")[1]
     code, _, err = run(capsys, *at, "--true-class", "")
     assert code == 2
     assert "label.true_class" in err
@@ -334,7 +338,7 @@ def test_a_label_for_a_mistyped_decision_comes_with_a_warning(capsys: Capture, s
     )
     assert (known[0], known[2]) == (0, "")
     assert mistyped[1].startswith("ACCEPTED")
-    assert f"shows no decision '{decision_id}0'" in mistyped[2]
+    assert f"shows you no decision '{decision_id}0'" in mistyped[2]
 
 
 def test_status_says_what_is_in_force_and_what_is_not(capsys: Capture, sidecar, make_sidecar) -> None:
@@ -368,9 +372,11 @@ def test_explain_tells_why_and_recomputes(capsys: Capture, sidecar) -> None:
     at = ("explain", decision_id, "--data-dir", sidecar.data_dir)
     code, out, _ = run(capsys, *at)
     assert code == 0
-    assert f"decision    {decision_id}: held" in out
+    assert f"decision    {decision_id}: held; waits for a person" in out
     assert "floor     mandatory_category:pricing" in out
-    assert "label       False from command-line" in out
+    assert "label       incorrect; from command-line, VOLUNTEERED, " in out
+    assert "counts in fits alone" in out
+    assert "HOLD, needs a person, OPEN" in out
     code, out, _ = run(capsys, *at, "--recompute")
     assert code == 0
     assert "1 of 1 answers agree bit for bit" in out

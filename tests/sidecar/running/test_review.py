@@ -81,6 +81,12 @@ def route(sidecar, score, category="general", who="crm"):
     return answer["decision_id"]
 
 
+def explain(sidecar, decision_id):
+    with contextlib.redirect_stdout(io.StringIO()) as said:
+        assert cli.main(["explain", decision_id, "--data-dir", str(sidecar.data_dir)]) == 0
+    return said.getvalue()
+
+
 def outcome(sidecar, decision_id):
     stub = review_pb2_grpc.ReviewServiceStub(sidecar.channel)
     request = review_pb2.GetOutcomeRequest(decision_id=decision_id)
@@ -108,6 +114,18 @@ def test_a_person_works_through_the_queue_by_keys(sidecar):
     assert "'?' is none of c, i, t, d, q" in said
     assert "nothing waits for you" in said
     assert said.strip().endswith("3 completed")
+    told = explain(sidecar, second)
+    assert f"decision    {second}: held; CORRECTED by ada at " in told
+    assert "taken by ada" in told
+    assert "judged by ada: INCORRECT, right is spam, RELEASE_CORRECTED" in told
+    assert "outcome     CORRECTED by ada at " in told
+    assert "spam may be acted on in its place" in told
+    assert "told to   whoever asks for it as crm" in told
+    assert "label       right is spam, so the answer was incorrect; from review by ada, REVIEW_TASK, " in told
+    assert "counts in fits and in estimates, planned with probability 1" in told
+    refused = explain(sidecar, third)
+    assert f"decision    {third}: held; REFUSED by ada at " in refused
+    assert "counts as no answer" in refused
 
 
 def test_who_declines_is_done_with_it_and_who_quits_gives_it_back(sidecar):
