@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.legend_handler import HandlerTuple
 from matplotlib.ticker import PercentFormatter
 
 from sidecar.policy.actions import AUTOMATIC_ACTIONS
@@ -108,9 +110,10 @@ def draw_reliability(
         if isinstance(target, Figure):
             figure = target
         else:
-            layout = ConstrainedLayoutEngine(h_pad=0.09, w_pad=0.09)
-            figure = Figure(figsize=(11.0, 7.0), layout=layout)
+            figure = Figure(figsize=(11.0, 7.0))
             FigureCanvasAgg(figure)
+        if figure.get_layout_engine() is None:
+            figure.set_layout_engine(ConstrainedLayoutEngine(h_pad=0.09, w_pad=0.09))
         figure.set_facecolor("white")
         panels: Any = figure.subplots(
             2, 2, sharex="col", sharey="row", gridspec_kw={"height_ratios": [3.6, 1.0]}
@@ -118,6 +121,8 @@ def draw_reliability(
         for column, (curve, name, colour) in enumerate(((before, names[0], ORANGE), (after, names[1], BLUE))):
             _draw_curve(panels[0][column], curve, name, colour, bands)
             _draw_histogram(panels[1][column], curve, name, colour, bands)
+        # Below the panels, where no curve, interval or name of a band can be behind it.
+        legend_below(figure, panels[0])
         panels[0][0].set_ylabel("share correct")
         panels[1][0].set_ylabel("share of answers")
         panels[0][0].set_yticks([0.0, 0.2, 0.4, 0.6, 0.8, 1.0])
@@ -168,7 +173,32 @@ def _draw_curve(
     axes.set_ylim(STRIP, 1.03)
     axes.grid(color=FAINT, linewidth=0.5, alpha=0.6)
     axes.set_axisbelow(True)
-    axes.legend(loc="best", frameon=True, framealpha=0.9, edgecolor="none", fontsize=9)
+
+
+def legend_below(figure: Figure, panels: Sequence[Axes]) -> None:
+    """One legend for all panels under everything; what each colour means there is said once."""
+    shown: dict[str, list[Any]] = {}
+    for axes in panels:
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+            shown.setdefault(label, []).append(handle)
+    handles: list[Any] = [
+        tuple(each) if len({_colour(one) for one in each}) > 1 else each[0] for each in shown.values()
+    ]
+    figure.legend(
+        handles,
+        list(shown),
+        loc="outside lower center",
+        ncols=len(shown),
+        frameon=False,
+        fontsize=9,
+        handler_map={tuple: HandlerTuple(ndivide=None)},
+    )
+
+
+def _colour(handle: Any) -> str:
+    """The colour of a line, or of the points that carry intervals."""
+    line = handle[0] if isinstance(handle, ErrorbarContainer) else handle
+    return str(line.get_color())
 
 
 def _draw_histogram(
@@ -179,7 +209,7 @@ def _draw_histogram(
     axes.bar(edges, curve.histogram, width=width, align="edge", color=colour, alpha=0.75, linewidth=0)
     _draw_bands(axes, bands, named=False)
     axes.set_xlabel(name)
-    axes.yaxis.set_major_formatter(PercentFormatter(xmax=1.0, decimals=0))
+    axes.yaxis.set_major_formatter(PercentFormatter(xmax=1.0))
 
 
 def _draw_bands(axes: Axes, bands: Sequence[BandSpan], *, named: bool) -> None:

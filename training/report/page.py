@@ -118,6 +118,10 @@ def draw_weekly(weeks: Sequence[BandWeeks], rows: dict[str, Row], *, title: str)
         panels[-1][0].set_xlim(min(mondays) - 5.0, max(mondays) + 5.0)
         panels[-1][0].set_xlabel("week of the decision (its Monday, UTC)")
         figure.suptitle(title, fontsize=13, fontweight="bold", color=INK)
+        diagram.legend_below(figure, panels[:, 0])
+        # Each drawing would move the panels a little further; what is drawn twice is to be the same twice.
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")
     return figure
 
 
@@ -165,11 +169,10 @@ def _draw_band(axes: Axes, weeks: BandWeeks, row: Row | None) -> None:
         axes.axhline(row.estimate.value, color=GREY, linewidth=0.9, label="whole window", zorder=1)
     axes.set_ylim(max(-0.03, min(lowest - 0.03, 1.0 - LEAST_HEIGHT)), 1.02)
     axes.set_title(weeks.band, loc="left", fontsize=10.5, color=INK)
-    axes.yaxis.set_major_formatter(PercentFormatter(xmax=1.0, decimals=0))
+    axes.yaxis.set_major_formatter(PercentFormatter(xmax=1.0))
     axes.set_ylabel("share correct")
     locator = dates.AutoDateLocator(minticks=2, maxticks=8)
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(dates.ConciseDateFormatter(locator))
     axes.grid(color=FAINT, linewidth=0.5, alpha=0.6)
     axes.set_axisbelow(True)
-    axes.legend(loc="lower left", fontsize=8.5, frameon=True, framealpha=0.9, edgecolor="none", ncols=3)

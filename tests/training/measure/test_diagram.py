@@ -54,8 +54,8 @@ def test_a_drawing_says_what_it_shows(simulate: Simulate, tmp_path: Path) -> Non
     assert f"ECE {before.ece:.2%} (n = 2,000, 15 bins)" in titles[0]
     assert f"CORP MCB {after.mcb:.5f}" in titles[1]
     assert {text.get_text() for text in upper[0].texts} == {"auto", "flagged", "hold", "reject"}
-    labels = {text.get_text() for text in upper[0].get_legend().get_texts()}  # type: ignore[union-attr]
-    assert len(labels) == 3
+    (legend,) = figure.legends
+    assert len({text.get_text() for text in legend.get_texts()}) == 3
     assert figure.get_suptitle() == "Leads"
     points = upper[1].containers[0][0].get_xydata()
     assert points == pytest.approx(np.column_stack((after.confidence, after.accuracy)))
@@ -81,7 +81,8 @@ def test_texts_do_not_overlap(simulate: Simulate) -> None:
     renderer = figure.canvas.get_renderer()  # type: ignore[attr-defined]
     boxes = [text.get_window_extent(renderer) for axes in figure.axes[:2] for text in axes.texts]
     boxes += [axes._left_title.get_window_extent(renderer) for axes in figure.axes[:2]]  # type: ignore[attr-defined]
-    boxes += [axes.get_legend().get_window_extent(renderer) for axes in figure.axes[:2]]  # type: ignore[union-attr]
+    boxes += [axes.get_tightbbox(renderer) for axes in figure.axes[2:]]  # type: ignore[misc]
+    boxes.append(figure.legends[0].get_window_extent(renderer))
     boxes.append(figure._suptitle.get_window_extent(renderer))  # type: ignore[attr-defined]
     overlaps = [(i, j) for i in range(len(boxes)) for j in range(i) if boxes[i].overlaps(boxes[j])]
     assert overlaps == []
@@ -89,6 +90,18 @@ def test_texts_do_not_overlap(simulate: Simulate) -> None:
     assert min(min(box.x0, box.y0) for box in boxes) >= 0
     assert max(box.x1 for box in boxes) <= width
     assert max(box.y1 for box in boxes) <= height
+
+
+@pytest.mark.parametrize("given", [False, True])
+def test_the_legend_lies_on_no_data(simulate: Simulate, given: bool) -> None:
+    data = simulate(200, seed=5, stretch=0.2)
+    curve = reliability.reliability(data.scores, data.correct)
+    figure = diagram.draw_reliability(curve, curve, Figure(figsize=(8, 5)) if given else None)
+    figure.draw_without_rendering()
+    (legend,) = figure.legends
+    box = legend.get_window_extent()
+    assert not any(axes.get_legend() for axes in figure.axes)
+    assert not any(box.overlaps(axes.get_window_extent()) for axes in figure.axes)
 
 
 @pytest.mark.process

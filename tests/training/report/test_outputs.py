@@ -238,6 +238,13 @@ def test_figures(evil: Any) -> None:
     assert len(drawn["weekly"].axes) == 1
     lines = [line.get_ydata() for line in drawn["weekly"].axes[0].lines]
     assert any(list(line) == pytest.approx([0.9, 0.9]) for line in lines), "the promise"
+    for figure in drawn.values():
+        figure.draw_without_rendering()
+        box = figure.legends[0].get_window_extent()
+        assert not any(axes.get_legend() or box.overlaps(axes.get_window_extent()) for axes in figure.axes)
+    ticks = [label.get_text() for label in drawn["weekly"].axes[0].get_yticklabels()]
+    read = [float(text.rstrip("%")) / 100 for text in ticks]
+    assert read == pytest.approx(list(drawn["weekly"].axes[0].get_yticks())), "no tick is rounded away"
     uri = page.svg_uri(drawn["weekly"])
     assert uri == page.svg_uri(drawn["weekly"]), "the same figure is the same text"
     root = ET.fromstring(base64.b64decode(uri.partition(",")[2]))
