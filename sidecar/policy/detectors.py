@@ -1,6 +1,6 @@
 """Content detectors: patterns over the context that raise a floor. They can raise, never lower."""
 
-import unicodedata
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Self
@@ -13,8 +13,11 @@ from sidecar.policy.expressions import Pattern
 from sidecar.policy.fields import Strict, as_tuple
 from sidecar.policy.floors import FloorHit
 
-INVISIBLE = ("Cf", "Cc")
-"""Unicode's categories of characters that have no width; line breaks are kept."""
+UNSEEN = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+"""What ASCII has of characters that a reader does not see; tabs and line breaks are seen."""
+
+BREAKS = re.compile("[\x0b\x0c\x1c-\x1f\x85]")
+"""Controls that count as white space and that no reader sees: they may part words, or hide in one."""
 
 
 class Detector(Strict):
@@ -58,6 +61,7 @@ class CompiledDetector:
 
     fields: tuple[str, ...]
     pattern: Pattern
+    ignore_case: bool
     floor: FloorHit
 
 
@@ -67,6 +71,7 @@ def compile_detectors(detectors: Iterable[Detector]) -> tuple[CompiledDetector, 
         CompiledDetector(
             detector.fields_,
             expressions.compile_pattern(detector.pattern, ignore_case=detector.ignore_case),
+            detector.ignore_case,
             FloorHit(
                 floor=f"detector:{detector.name}:{categories.normalise(detector.category)}",
                 reason=Reason.DETECTOR,
@@ -80,13 +85,13 @@ def compile_detectors(detectors: Iterable[Detector]) -> tuple[CompiledDetector, 
 def hits(detectors: Sequence[CompiledDetector], context: Mapping[str, str]) -> tuple[FloorHit, ...]:
     """The floor of every detector that finds its pattern, in the policy's order.
 
-    The declared category is no argument: it cannot cancel a detector. A text is searched as it is and, where
-    it is not ASCII, once more in NFKC without characters that have no width, which would hide a word. A text
-    that cannot be read counts as a hit.
+    The declared category is no argument: it cannot cancel a detector. A text is searched as it is and, where it
+    may hold something that a reader does not see, once more in NFKC without that, since it would hide a word;
+    and, where case does not count, folded as the names of categories are. A text that cannot be read counts as a hit.
     """
     if not detectors or not context:
         return ()
-    readable: dict[str, tuple[str, ...] | None] = {}
+    readable: dict[str, _Forms | None] = {}
     raised = []
     for detector in detectors:
         for field in detector.fields or context:
@@ -96,22 +101,32 @@ def hits(detectors: Sequence[CompiledDetector], context: Mapping[str, str]) -> t
             if field not in readable:
                 readable[field] = _forms(text)
             forms = readable[field]
-            if forms is None or any(detector.pattern.found_in(form) for form in forms):
+            if forms is None or any(map(detector.pattern.found_in, forms.all(detector.ignore_case))):
                 raised.append(detector.floor)
                 break
     return tuple(raised)
 
 
-def _forms(text: str) -> tuple[str, ...] | None:
-    if text.isascii():
-        return (text,)
+@dataclass(frozen=True, slots=True)
+class _Forms:
+    """The ways in which a text is read: as it is, without what cannot be seen, and folded."""
+
+    visible: tuple[str, ...]
+    folded: tuple[str, ...] = ()
+
+    def all(self, ignore_case: bool) -> tuple[str, ...]:
+        return self.visible + self.folded if ignore_case else self.visible
+
+
+def _forms(text: str) -> _Forms | None:
+    if text.isascii() and not UNSEEN.search(text):
+        return _Forms((text,))
     try:
         text.encode()
     except UnicodeEncodeError:
         return None
-    plain = "".join(
-        character
-        for character in unicodedata.normalize("NFKC", text)
-        if character.isspace() or unicodedata.category(character) not in INVISIBLE
+    parted = [text] if BREAKS.search(text) is None else [BREAKS.sub(" ", text), BREAKS.sub("", text)]
+    return _Forms(
+        tuple(dict.fromkeys([text, *map(categories.visible, parted)])),
+        tuple(dict.fromkeys(map(categories.folded, parted))),
     )
-    return (text,) if plain == text else (text, plain)

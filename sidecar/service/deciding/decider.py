@@ -261,10 +261,20 @@ def unrecorded(answer: Answer, snapshot: Snapshot) -> Answer:
     )
 
 
-def suspended_since(decision: Decision, snapshot: Snapshot) -> bool:
-    """Whether a recorded answer that may act is covered by the brake now: then its retry is answered anew."""
-    query = decision.query
-    return decision.may_act and bool(
+def outdated(decision: Decision, snapshot: Snapshot, *, now: float) -> bool:
+    """Whether a recorded answer that may act is no longer good for a retry, which is then answered anew.
+
+    It has expired, the policy or the floors (detectors among them) are others than it was made under, or the
+    brake covers it. What does not act can be repeated for ever.
+    """
+    if not decision.may_act:
+        return False
+    policy, provenance, query = snapshot.policy, decision.provenance, decision.query
+    if now >= decision.expires_at:
+        return True
+    if (provenance.policy_digest, provenance.floors_digest) != (policy.loaded.digest, policy.floors_digest):
+        return True
+    return bool(
         suspensions.hits(
             snapshot.suspensions,
             tenant=query.tenant,

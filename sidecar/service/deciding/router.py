@@ -13,7 +13,7 @@ from sidecar.decision.query import Query
 from sidecar.decision.records import Decision, Label, artifact_of
 from sidecar.policy.actions import AUTOMATIC_ACTIONS
 from sidecar.service.deciding.answers import Answer
-from sidecar.service.deciding.decider import Decider, QueueHealth, suspended_since, unrecorded
+from sidecar.service.deciding.decider import Decider, QueueHealth, outdated, unrecorded
 from sidecar.service.deciding.idempotency import IdempotencyWindow
 from sidecar.service.deciding.snapshot import Snapshot
 from sidecar.service.recorder import Recorder
@@ -115,7 +115,7 @@ class Router:
                 if query.request_id:
                     key = (query.tenant, query.model, query.request_id)
                     known = self._answered.recall(key, query.fingerprint, now=now, age=window.age)
-                    if known is not None and not suspended_since(known.decision, snapshot):
+                    if known is not None and not outdated(known.decision, snapshot, now=now):
                         outcomes.append(known.as_replay())
                         self._metrics.replayed.inc()
                         continue

@@ -97,6 +97,8 @@ class PolicyFile:
         self._last_suspended: Sequence[Suspension] = ()
         self._refusal = ""  # of the last texts
         self.current = admit(*self._parsed(self._last_texts), since=clock())
+        self._ever: dict[str, ModelTable] = dict(self.current.tables)
+        """The last table of every model that this process has had, gone or not: as strict as all before it."""
         self.last_error = ""
         if self.current.floors is not None:
             unused = floors_file.unused(self.current.tables, self.current.floors.floors)
@@ -165,6 +167,7 @@ class PolicyFile:
                 continue
             self._on_change(changed)
             self.current = changed
+            self._ever |= changed.tables
             fields = {"digest": changed.loaded.digest, "floors_digest": changed.floors_digest}
             logger.info("policy_in_force", extra={"fields": fields})
             break
@@ -179,17 +182,19 @@ class PolicyFile:
     def _admitted(self, loaded: LoadedPolicy, floors: LoadedFloors | None) -> PolicyInForce:
         """The pair, proven, and found to let go of nothing that only a person, or a restart, may let go of.
 
+        A model that was away for a while comes back to what it was bound by before.
+
         Raises:
             errors.PolicyRefused: otherwise.
         """
         current = self.current
         changed = admit(loaded, floors, since=self._clock())
-        wider = proofs.widened(current.tables, changed.tables)
+        wider = proofs.widened(self._ever, changed.tables)
         if wider:
             more = [f"and {len(wider) - MOST_NAMED} more"] if len(wider) > MOST_NAMED else []
             told = "mandatory review ends with a restart only, if a person has decided that it shall:"
             raise errors.PolicyRefused("\n".join([told, *wider[:MOST_NAMED], *more]))
-        loose = suspension_scope.loosened(self._suspended(), current.tables, changed.tables)
+        loose = suspension_scope.loosened(self._suspended(), self._ever, changed.tables)
         if loose:
             raise errors.PolicyRefused("\n".join(["resume, or suspend again, first:", *loose[:MOST_NAMED]]))
         if changed.loaded.digest == current.loaded.digest:

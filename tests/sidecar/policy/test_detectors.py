@@ -1,3 +1,5 @@
+import sys
+import unicodedata
 from typing import Any
 
 import pydantic
@@ -46,6 +48,44 @@ def test_a_hit_leaves_only_what_a_person_decides() -> None:
 )
 def test_what_is_found(context: dict[str, str], found: bool) -> None:
     assert bool(detectors.hits(compiled(LEGAL), context)) is found
+
+
+def test_no_character_that_cannot_be_seen_hides_a_word() -> None:
+    """All code points: controls, format characters, and what Unicode lists as Default_Ignorable_Code_Point."""
+    ignorable = {
+        0xAD, 0x34F, 0x61C, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x3164, 0xFEFF, 0xFFA0,
+        *range(0x180B, 0x1810), *range(0x200B, 0x2010), *range(0x202A, 0x202F), *range(0x2060, 0x2070),
+        *range(0xFE00, 0xFE10), *range(0xFFF0, 0xFFF9), *range(0x1BCA0, 0x1BCA4), *range(0x1D173, 0x1D17B),
+        *range(0xE0000, 0xE1000),
+    }  # fmt: skip
+    lawsuit = compiled(LEGAL)
+    missed = [
+        hex(number)
+        for number in range(sys.maxunicode + 1)
+        if (number in ignorable or unicodedata.category(chr(number)) in ("Cf", "Cc"))
+        and chr(number) not in "\t\n\r"
+        and not detectors.hits(lawsuit, {"text": f"see my att{chr(number)}orney"})
+    ]
+    assert missed == []
+
+
+@pytest.mark.parametrize(
+    ("text", "pattern"),
+    [
+        ("page one\x0catt\u200borney", r"\battorney\b"),  # one parts words, the other hides in one
+        ("PR\u0130C\u0130NG", "pricing"),
+        ("pr\u0131c\u0131ng", "pricing"),
+        ("STRASSE", "stra(ss|\u00df)e"),
+        ("caf\u0065\u034f\u0301", "caf\u00e9"),
+    ],
+)
+def test_words_are_folded_as_categories_are(text: str, pattern: str) -> None:
+    assert detectors.hits(compiled({**LEGAL, "pattern": pattern}), {"text": text})
+
+
+def test_case_is_not_folded_where_it_counts() -> None:
+    exact = compiled({**LEGAL, "pattern": "nda", "ignore_case": False})
+    assert not detectors.hits(exact, {"text": "the N\u200bDA"})
 
 
 def test_without_fields_the_whole_context_is_looked_at() -> None:

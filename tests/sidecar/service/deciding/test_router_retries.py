@@ -39,6 +39,40 @@ def test_another_body_under_the_request_id_is_an_error(made):
     assert len(made.journal.records) == 1
 
 
+def test_a_retry_of_what_has_expired_is_answered_anew():
+    made = services.bare(
+        services.POLICY.replace("evidence: score", "evidence: score\n    expires_after: 10m")
+    )
+    asked = builders.query(request_id="r-1")
+    first = made.router.route(asked).decision
+    made.now = first.expires_at - 0.1
+    assert made.router.route(asked).replayed
+    made.now = first.expires_at
+    second = made.router.route(asked)
+    assert not second.replayed
+    assert second.decision.decision_id == first.decision_id
+    assert second.decision.expires_at > made.now
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        ("general: {}", "general: {mandatory_review: true}"),
+        ("version: 1", "version: 1\ndetectors: [{name: d, category: general, pattern: hello}]"),
+    ],
+)
+def test_a_retry_under_a_tighter_policy_is_answered_anew(made, change):
+    asked = builders.query(request_id="r-1", context={"text": "hello"})
+    assert made.router.route(asked).decision.may_act
+    tighter = services.bare(services.POLICY.replace(*change))
+    made.snapshot = dataclasses.replace(made.snapshot, policy=tighter.snapshot.policy)
+    again = made.router.route(asked)
+    assert not again.replayed
+    assert not again.decision.may_act
+    made.snapshot = services.bare().snapshot
+    assert made.router.route(asked).decision is again.decision, "a hold is repeated as it was"
+
+
 def test_other_tenants_and_models_have_request_ids_of_their_own(made):
     first = made.router.route(builders.query(request_id="r-1", tenant="a")).decision
     second = made.router.route(builders.query(0.1, request_id="r-1", tenant="b")).decision

@@ -290,6 +290,36 @@ def test_a_restart_may_end_mandatory_review(pair):
     assert not proofs.mandatory_at(again.tables["m"], "general", 0.99)
 
 
+def test_what_was_mandatory_stays_so_though_its_model_was_away_for_a_while(pair):
+    """Renamed in one reload, brought back in the next one: the same refusal as in one step."""
+    weaker = LISTS.replace("contracts: {mandatory_review: true}", "contracts: {}")
+    assert pair.look(LISTS.replace("{m:", "{n:")).last_error == ""
+    assert set(pair.file.current.tables) == {"n"}
+    file = pair.look(weaker)
+    assert "model m, category contracts" in file.last_error
+    assert set(file.current.tables) == {"n"}
+    assert pair.look(LISTS).last_error == ""
+    assert pair.mandatory("contracts")
+
+
+def test_a_suspension_still_binds_a_model_that_was_away_for_a_while(pair):
+    scope = Scope(model="m", band="auto")
+    pair.suspended = (
+        Suspension(
+            suspension_id="a" * 32,
+            scope=scope,
+            explanation="drift",
+            suspended_by="ada",
+            suspended_at=1.0,
+            sidecar_id="s",
+        ),
+    )
+    assert pair.look(LISTS.replace("{m:", "{n:")).last_error == ""
+    bands = "evidence: score, bands: [{name: top, from: 0, action: AUTO_ROUTE}]"
+    assert "a" * 32 in pair.look(LISTS.replace("evidence: score", bands)).last_error
+    assert pair.look(LISTS).last_error == ""
+
+
 def test_a_category_may_move_between_the_files_in_one_step(pair):
     moved = LISTS.replace("general: {}", "general: {mandatory_review: true}")
     file = pair.both(moved, "version: 1")
