@@ -114,7 +114,7 @@ def raw_confidence(evidence: Evidence, aggregation: Aggregation = "none") -> flo
     if (reason := problem(evidence)) is not None:
         raise EvidenceUnusable(reason)
     if kind == "token_logprobs":
-        return min(1.0, math.exp(_aggregate(values, aggregation)))
+        return min(1.0, math.exp(aggregated(values, aggregation)))
     if kind == "probabilities":
         return values[answer_position(evidence)]
     top = max(values)
@@ -122,7 +122,12 @@ def raw_confidence(evidence: Evidence, aggregation: Aggregation = "none") -> flo
     return math.exp(values[answer_position(evidence)] - top) / total
 
 
-def _aggregate(logprobs: Sequence[float], aggregation: Aggregation) -> float:
+def aggregated(logprobs: Sequence[float], aggregation: Aggregation) -> float:
+    """The log-probability that those of an answer's tokens come to; minus infinity where it is too small a number.
+
+    Raises:
+        EvidenceUnusable: there is no such aggregation.
+    """
     if aggregation == "min":
         return min(logprobs)
     try:

@@ -73,6 +73,12 @@ class RequestIdReused(TruebandError):
     code: ClassVar[str] = "REQUEST_ID_REUSED"
 
 
+class StillAnswering(TruebandError):
+    """The same request_id is being answered by another call, for longer than this one waits. Send it again."""
+
+    code: ClassVar[str] = "STILL_ANSWERING"
+
+
 class Unauthenticated(TruebandError):
     """There is no token, or an unknown one. Send `authorization: Bearer TOKEN` (--token-file)."""
 

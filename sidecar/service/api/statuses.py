@@ -17,6 +17,7 @@ CODES: dict[type[TruebandError], code_pb2.Code] = {
     errors.UnknownModel: code_pb2.NOT_FOUND,
     errors.NotFound: code_pb2.NOT_FOUND,
     errors.RequestIdReused: code_pb2.ALREADY_EXISTS,
+    errors.StillAnswering: code_pb2.UNAVAILABLE,
     errors.Unauthenticated: code_pb2.UNAUTHENTICATED,
     errors.NotPermitted: code_pb2.PERMISSION_DENIED,
     errors.LeaseLost: code_pb2.FAILED_PRECONDITION,

@@ -7,14 +7,17 @@ from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 from typing import Literal
 
+import msgspec
+
 from sidecar import errors
 from sidecar.decision.provenance import Provenance
 from sidecar.decision.query import Query
 from sidecar.decision.records import Decision, Label, artifact_of
 from sidecar.policy.actions import AUTOMATIC_ACTIONS
+from sidecar.service.deciding import footprint
 from sidecar.service.deciding.answers import Answer
 from sidecar.service.deciding.decider import Decider, QueueHealth, outdated, unrecorded
-from sidecar.service.deciding.idempotency import IdempotencyWindow
+from sidecar.service.deciding.idempotency import Claims, IdempotencyWindow
 from sidecar.service.deciding.snapshot import Snapshot
 from sidecar.service.recorder import Recorder
 from sidecar.service.telemetry import Metrics
@@ -68,6 +71,7 @@ class Router:
         self._clock = clock
         self._monotonic = monotonic
         self._answered: IdempotencyWindow[Answer] = IdempotencyWindow()
+        self._claims = Claims()
         self._provenances: Set[Provenance] = frozenset()
         """Those that the journal has from this process."""
         self._labelled: IdempotencyWindow[LabelReceipt] = IdempotencyWindow()
@@ -97,7 +101,19 @@ class Router:
             queries: well formed, or the error that each one is.
             remaining_seconds: until the caller's deadline; None where it has none.
         """
-        deadline = self._monotonic() + (PATIENCE_SECONDS if remaining_seconds is None else remaining_seconds)
+        patience = PATIENCE_SECONDS if remaining_seconds is None else remaining_seconds
+        deadline = self._monotonic() + patience
+        asked = {_key(query) for query in queries if isinstance(query, Query) and query.request_id}
+        try:
+            with self._claims.hold(asked, patience):
+                return self._answers(queries, deadline)
+        except errors.StillAnswering as error:
+            return [query if isinstance(query, errors.TruebandError) else error for query in queries]
+
+    def _answers(
+        self, queries: Sequence[Query | errors.TruebandError], deadline: float
+    ) -> list[Answer | errors.TruebandError]:
+        """See `route_batch`; nobody else is at these request ids meanwhile."""
         snapshot = self._snapshot()
         now = self._clock()
         health = self._queue_health()
@@ -113,7 +129,7 @@ class Router:
                 continue
             try:
                 if query.request_id:
-                    key = (query.tenant, query.model, query.request_id)
+                    key = _key(query)
                     known = self._answered.recall(key, query.fingerprint, now=now, age=window.age)
                     if known is not None and not outdated(known.decision, snapshot, now=now):
                         outcomes.append(known.as_replay())
@@ -230,14 +246,22 @@ class Router:
                 continue
             # An answer that asks for a retry is not what the retry should get.
             if query.request_id and answer.retry_after_seconds is None:
+                kept = footprint.answered(answer.decision)
+                if kept is not answer.decision:
+                    answer = msgspec.structs.replace(answer, decision=kept)
                 self._answered.remember(
-                    (query.tenant, query.model, query.request_id),
+                    _key(query),
                     query.fingerprint,
                     answer,
                     now=now,
                     age=window.age,
                     entries=window.entries,
+                    weight=footprint.weight(kept),
                 )
+
+
+def _key(query: Query) -> tuple[str, str, str]:
+    return (query.tenant, query.model, query.request_id)
 
 
 def fingerprint_of(body: bytes) -> bytes:

@@ -1,11 +1,13 @@
 """The observer: hands answered decisions to whoever learns from them, away from the request path."""
 
 import logging
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
 
 from sidecar.decision.records import Decision
+from sidecar.service.deciding import footprint
 from sidecar.service.deciding.snapshot import Snapshot
 from sidecar.service.polling import PollingThread
 from sidecar.service.telemetry import Metrics
@@ -13,6 +15,7 @@ from sidecar.service.telemetry import Metrics
 logger = logging.getLogger(__name__)
 
 MOST_WAITING = 10_000
+MOST_WAITING_BYTES = 16 << 20
 CHUNK = 50
 POLL_SECONDS = 0.05
 SHARE = 0.1
@@ -51,7 +54,9 @@ class Observer:
         self._flush = flush
         self._flush_seconds = flush_seconds
         self._monotonic = monotonic
-        self._queue: deque[tuple[Decision, Snapshot]] = deque()
+        self._queue: deque[tuple[Decision, Snapshot, int]] = deque()
+        self._bytes = 0
+        self._lock = threading.Lock()
         self._deadline = float("inf")
         self._flush_at = float("-inf")
         self._failed: set[str] = set()
@@ -61,11 +66,14 @@ class Observer:
 
     def note(self, decisions: Sequence[Decision], snapshot: Snapshot) -> None:
         """Takes decisions that were answered. Neither waits nor raises."""
-        if len(self._queue) + len(decisions) > MOST_WAITING:
-            self._metrics.observations_dropped.inc(len(decisions))
-            return
-        for decision in decisions:
-            self._queue.append((decision, snapshot))
+        weighed = [(decision, snapshot, footprint.weight(decision)) for decision in decisions]
+        size = sum(weight for *_, weight in weighed)
+        with self._lock:
+            if len(self._queue) + len(weighed) <= MOST_WAITING and self._bytes + size <= MOST_WAITING_BYTES:
+                self._queue.extend(weighed)
+                self._bytes += size
+                return
+        self._metrics.observations_dropped.inc(len(decisions))
 
     def start(self) -> None:
         """Begins."""
@@ -97,10 +105,11 @@ class Observer:
     def _empty(self, most: int) -> int:
         """Hands on at most so many decisions; how many there were."""
         for count in range(most):
-            try:
-                decision, snapshot = self._queue.popleft()
-            except IndexError:
-                return count
+            with self._lock:
+                if not self._queue:
+                    return count
+                decision, snapshot, weight = self._queue.popleft()
+                self._bytes -= weight
             for consumer in self._consumers:
                 self._guarded(lambda: consumer(decision, snapshot))  # noqa: B023 (called at once)
         return most

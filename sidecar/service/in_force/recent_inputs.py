@@ -2,23 +2,22 @@
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from threading import Event, Lock
-
-import msgspec
 
 from calibrators import Calibrator
 from calibrators.errors import CalibratorRefused
+from calibrators.evidence import Aggregation
 from sidecar import dialect
 from sidecar.decision.recompute import Shift, shift
 from sidecar.decision.records import Decision
 from sidecar.errors import TruebandError
 from sidecar.ledger import queries
-from sidecar.ledger.pages import LARGEST_SIZE
-from sidecar.ledger.queries import StoredDecision
 from sidecar.ledger.store import Ledger
 from sidecar.policy.actions import Intent
+from sidecar.policy.tables import ModelTable
 from sidecar.policy.upkeep import Admission
+from sidecar.service.deciding import footprint
 from sidecar.service.deciding.snapshot import PRIMARY, Snapshot, slot_of
 from sidecar.service.registry import CalibratorInForce, CalibratorSlot, Resolved
 from sidecar.service.registry.fetch import SHIFTS_ROUTING
@@ -27,6 +26,11 @@ logger = logging.getLogger(__name__)
 
 FEWEST = 30
 """With fewer inputs than these (or than `admission.recent`) a share says nothing."""
+
+MOST_BYTES = 8 << 20
+"""Of one slot."""
+
+PAGE_SIZE = 25
 
 PATIENCE_SECONDS = 5.0
 """How long a newcomer waits for the ledger to say what the last inputs were, after a start."""
@@ -41,14 +45,15 @@ class RecentInputs:
     def __init__(self, snapshot: Callable[[], Snapshot]) -> None:
         """Takes what tells the policy and the suspensions in force."""
         self._snapshot = snapshot
-        self._inputs: dict[CalibratorSlot, deque[Decision]] = {}
+        self._inputs: dict[tuple[CalibratorSlot, Aggregation], _Inputs] = {}
         self._lock = Lock()
         self._warm = Event()
 
     def take(self, decision: Decision, snapshot: Snapshot) -> None:
         """Keeps an answered decision; the oldest one goes where there are enough."""
         if decision.query.intent is Intent.LIVE:
-            kept = _trimmed(decision)
+            table = snapshot.policy.tables[decision.query.model]
+            kept = footprint.calibratable(decision, table.aggregation, table.evidence)
             with self._lock:
                 self._inputs_of(kept, snapshot).append(kept)
 
@@ -57,7 +62,7 @@ class RecentInputs:
         try:
             snapshot = self._snapshot()
             for model in snapshot.policy.loaded.policy.models:
-                found = _latest(ledger, model, _admission(snapshot, model).recent)
+                found = _latest(ledger, snapshot.policy.tables[model], _admission(snapshot, model).recent)
                 for decision in reversed(found):
                     self.take(decision, snapshot)
         except TruebandError as error:
@@ -86,7 +91,7 @@ class RecentInputs:
             return None
         self._warm.wait(PATIENCE_SECONDS)
         with self._lock:
-            inputs = tuple(self._inputs.get(slot, ()))
+            inputs = tuple(self._inputs.get((slot, table.aggregation), ()))
         admission = _admission(snapshot, slot.model)
         fields: dict[str, object] = {"slot": slot.name, "digest": newcomer.digest, "inputs": len(inputs)}
         if len(inputs) < max(1, min(FEWEST, admission.recent)):
@@ -103,47 +108,52 @@ class RecentInputs:
             return None
         return CalibratorRefused(_told(found, resolved, admission), code=SHIFTS_ROUTING)
 
-    def _inputs_of(self, decision: Decision, snapshot: Snapshot) -> "deque[Decision]":
+    def _inputs_of(self, decision: Decision, snapshot: Snapshot) -> "_Inputs":
         table = snapshot.policy.tables[decision.query.model]
-        slot, size = (
-            slot_of(table, decision.query.model_version),
-            _admission(snapshot, decision.query.model).recent,
-        )
-        inputs = self._inputs.get(slot)
-        if inputs is None or inputs.maxlen != size:
-            inputs = self._inputs[slot] = deque(inputs or (), maxlen=size)
+        # Log-probabilities are kept as what they come to, which another aggregation would read otherwise.
+        key = (slot_of(table, decision.query.model_version), table.aggregation)
+        inputs = self._inputs.setdefault(key, _Inputs())
+        inputs.most = _admission(snapshot, decision.query.model).recent
         return inputs
+
+
+class _Inputs:
+    """The last inputs of a slot, bounded by number and by bytes."""
+
+    def __init__(self) -> None:
+        self.most = 0
+        self._kept: deque[Decision] = deque()
+        self._bytes = 0
+
+    def append(self, decision: Decision) -> None:
+        self._kept.append(decision)
+        self._bytes += footprint.weight(decision)
+        while len(self._kept) > self.most or self._bytes > MOST_BYTES:
+            self._bytes -= footprint.weight(self._kept.popleft())
+
+    def __iter__(self) -> Iterator[Decision]:
+        return iter(self._kept)
 
 
 def _admission(snapshot: Snapshot, model: str) -> Admission:
     return snapshot.policy.loaded.policy.models[model].admission
 
 
-def _trimmed(decision: Decision) -> Decision:
-    """The decision without what no calibrator reads, which may be long."""
-    if not decision.query.context and not decision.query.attributes:
-        return decision
-    query = msgspec.structs.replace(decision.query, context={}, attributes={})
-    return msgspec.structs.replace(decision, query=query)
-
-
-def _latest(ledger: Ledger, model: str, most: int) -> Sequence[Decision]:
-    """The last answers of a model, newest first."""
+def _latest(ledger: Ledger, table: ModelTable, most: int) -> Sequence[Decision]:
+    """The last answers of a model, newest first; only a page of them is in memory with all that they came with."""
     found: list[Decision] = []
     token = ""
     while len(found) < most:
         page = ledger.read(
-            queries.decisions, model=model, page_size=min(most - len(found), LARGEST_SIZE), page_token=token
+            queries.decisions, model=table.name, page_size=min(most - len(found), PAGE_SIZE), page_token=token
         )
-        found += _answers(page.items)
+        found += [
+            footprint.calibratable(each.answers[-1], table.aggregation, table.evidence) for each in page.items
+        ]
         token = page.next_page_token
         if not token:
             break
     return found[:most]
-
-
-def _answers(stored: Iterable[StoredDecision]) -> list[Decision]:
-    return [_trimmed(each.answers[-1]) for each in stored]
 
 
 def _told(found: Shift, resolved: Resolved, admission: Admission) -> str:

@@ -7,6 +7,8 @@ import pytest
 
 from sidecar import errors
 from sidecar.policy.actions import Action
+from sidecar.service.api import responses
+from sidecar.service.deciding.idempotency import IdempotencyWindow
 from tests import builders
 from tests.sidecar import services
 
@@ -70,7 +72,9 @@ def test_a_retry_under_a_tighter_policy_is_answered_anew(made, change):
     assert not again.replayed
     assert not again.decision.may_act
     made.snapshot = services.bare().snapshot
-    assert made.router.route(asked).decision is again.decision, "a hold is repeated as it was"
+    held = made.router.route(asked)
+    assert held.replayed, "a hold is repeated as it was"
+    assert held.decision.answer_id == again.decision.answer_id
 
 
 def test_other_tenants_and_models_have_request_ids_of_their_own(made):
@@ -102,6 +106,23 @@ models: {lead-classifier: {calibrator: models:/c@champion, evidence: score}}
         made.router.route(builders.query(request_id=f"r-{number}"))
     replayed = [made.router.route(builders.query(request_id=f"r-{number}")).replayed for number in (2, 1, 0)]
     assert replayed == [True, True, False]
+
+
+def test_the_window_is_bounded_by_bytes_and_keeps_no_texts():
+    made = services.bare()
+    router = made.router
+    router._answered = IdempotencyWindow(most_bytes=5 * 3000)
+    asked = [
+        builders.query(request_id=f"r-{number}", context={"text": "x" * 60_000}, attributes={"a": 1.0})
+        for number in range(20)
+    ]
+    answers = [router.route(each) for each in asked]
+    assert all(each.decision.query.context for each in answers)
+    last = router.route(asked[-1])
+    assert last.replayed
+    assert last.decision.query.context == {}
+    assert responses.decision(last.decision) == responses.decision(answers[-1].decision)
+    assert not router.route(asked[0]).replayed
 
 
 def test_without_a_request_id_nothing_is_replayed(made):
@@ -150,4 +171,32 @@ def test_threads_that_retry_at_once_speak_of_one_decision(made):
     for thread in threads:
         thread.join()
     assert len(found) == 6
-    assert len({(each.decision_id, each.action, each.drawn) for each in found}) == 1
+    assert len({(each.answer_id, each.action, each.drawn) for each in found}) == 1
+    assert len(made.journal.records) == 1, "one decision, one answer"
+
+
+def test_batches_that_share_request_ids_wait_for_each_other_and_never_for_ever(made):
+    one, two = builders.query(request_id="r-1"), builders.query(request_id="r-2")
+    ready, found = threading.Barrier(8), []
+
+    def ask(queries):
+        ready.wait()
+        found.extend(made.router.route_batch(queries))
+
+    threads = [threading.Thread(target=ask, args=(pair,)) for pair in [(one, two), (two, one)] * 4]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 16
+    assert len({each.decision.answer_id for each in found}) == 2
+    assert len(made.journal.records) == 2
+
+
+def test_who_cannot_wait_for_the_other_call_is_told_to_ask_again(made):
+    one, other = builders.query(request_id="r-1"), builders.query(request_id="r-2")
+    with made.router._claims.hold({("", "lead-classifier", "r-1")}, 0.0):
+        with pytest.raises(errors.StillAnswering):
+            made.router.route(one, remaining_seconds=0.0)
+        assert made.router.route(other).decision.may_act
+    assert made.router.route(one).decision.may_act

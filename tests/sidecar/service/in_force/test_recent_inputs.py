@@ -7,6 +7,7 @@ import time
 import pytest
 
 from calibrators import Calibrator, Identity, Platt
+from calibrators.evidence import Evidence, raw_confidence
 from sidecar import errors
 from sidecar.decision import recompute
 from sidecar.decision.suspensions import Scope, Suspension
@@ -14,6 +15,7 @@ from sidecar.ledger import queries
 from sidecar.ledger.pages import Page
 from sidecar.ledger.queries import StoredDecision
 from sidecar.policy.actions import Action, AnswerSource, Intent
+from sidecar.service.in_force import recent_inputs
 from sidecar.service.in_force.recent_inputs import RecentInputs
 from sidecar.service.registry import CalibratorSlot, Resolved
 from tests import builders
@@ -239,7 +241,7 @@ def test_texts_are_not_kept(made) -> None:
     recent = RecentInputs(lambda: made.snapshot)
     asked = builders.query(context={"text": "x" * 1000}, attributes={"a": 1.0})
     recent.take(made.router.route(asked).decision, made.snapshot)
-    [kept] = recent._inputs[SLOT]
+    [kept] = recent._inputs[SLOT, "none"]
     assert (kept.query.context, kept.query.attributes) == ({}, {})
 
 
@@ -272,3 +274,18 @@ def test_the_band_of_the_primary_is_found_behind_a_fallback_step(made) -> None:
     table = made.snapshot.policy.tables["lead-classifier"]
     assert recompute.primary_band(cleared, table, builders.calibrator_in_force().calibrator) == "hold"
     assert recompute.primary_band(cleared, table, None) == ""
+
+
+def test_long_evidence_is_kept_as_what_it_comes_to_and_within_a_bound_of_bytes(monkeypatch) -> None:
+    made = services.bare(POLICY.replace("evidence: score", "evidence: token_logprobs"))
+    monkeypatch.setattr(recent_inputs, "MOST_BYTES", 10_000)
+    recent = RecentInputs(lambda: made.snapshot)
+    values = tuple(-0.001 * (number % 7) for number in range(10_000))
+    given = Evidence("token_logprobs", values)
+    for _ in range(50):
+        recent.take(builders.decision(evidence=given), made.snapshot)
+    inputs = list(recent._inputs[SLOT, "mean"])
+    assert 2 <= len(inputs) < 50
+    for kept in inputs:
+        assert len(kept.query.evidence.values) == 1
+        assert raw_confidence(kept.query.evidence, "mean") == raw_confidence(given, "mean")
