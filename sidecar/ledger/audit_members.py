@@ -148,7 +148,7 @@ def _budgeted(connection: sa.Connection, model: str, week: str) -> Iterator[Audi
 
 
 def _others(connection: sa.Connection, model: str, week: str) -> Iterator[AuditMember]:
-    answer, task = schema.answers.c, schema.review_tasks.c
+    answer, task = schema.answered.c, schema.review_tasks.c
     budgeted = sa.select(schema.audit_members.c.decision_id)
     query = (
         sa.select(
@@ -156,12 +156,11 @@ def _others(connection: sa.Connection, model: str, week: str) -> Iterator[AuditM
             answer.decided_at,
             *(answer[name] for name in ("model", "model_version", "source", "band", "action", "intent")),
             answer.audit_rate,
-            sa.func.coalesce(schema.provenances.c.audit_key_id, "").label("audit_key_id"),
+            answer.audit_key_id,
             answer.drawn,
             task.state,
             (task.answer_id == answer.answer_id).label("own"),
         )
-        .outerjoin(schema.provenances, schema.provenances.c.digest == answer.provenance)
         .outerjoin(
             schema.review_tasks,
             sa.and_(task.decision_id == answer.decision_id, task.kind == TaskKind.AUDIT.value),

@@ -5,7 +5,7 @@ A window is half open: decided at or after `since` and before `until`, in second
 
 from collections.abc import Iterator
 from datetime import date, timedelta
-from typing import Any, get_args
+from typing import get_args
 
 import msgspec
 import sqlalchemy as sa
@@ -70,7 +70,7 @@ def answers(
     connection: sa.Connection, model: str, since: float | None, until: float | None
 ) -> list[AnswerCount]:
     """Counts of a model's answers in a window."""
-    table = schema.answers.c
+    table = schema.answered.c
     names = (
         *(
             "model_version",
@@ -83,14 +83,9 @@ def answers(
             "enforced",
             "mandatory",
         ),
-        "audit_rate",
+        *("audit_rate", "policy_digest", "calibrator_digest"),
     )
-    of = schema.provenances.c
-    keys: list[sa.ColumnElement[Any]] = [
-        *(table[name] for name in names),
-        sa.func.coalesce(of.policy_digest, "").label("policy_digest"),
-        sa.func.coalesce(of.calibrator_digest, "").label("calibrator_digest"),
-    ]
+    keys = [table[name] for name in names]
     query = (
         sa.select(
             *keys,
@@ -99,7 +94,6 @@ def answers(
             sa.func.count(table.calibrated).label("n_calibrated"),
             sa.func.coalesce(sa.func.sum(table.calibrated), 0.0).label("calibrated_sum"),
         )
-        .outerjoin(schema.provenances, of.digest == table.provenance)
         .where(*in_window(model, since, until))
         .group_by(*keys)
         .order_by(*keys)
@@ -137,7 +131,7 @@ def strata(connection: sa.Connection, model: str, since: float | None, until: fl
 
 def repeated(connection: sa.Connection, model: str, since: float | None, until: float | None) -> int:
     """How many answers of a window are further answers of a decision that another one of it answered."""
-    table = schema.answers.c
+    table = schema.answered.c
     query = sa.select(sa.func.count() - sa.func.count(sa.distinct(table.decision_id))).where(
         *in_window(model, since, until)
     )
@@ -168,7 +162,7 @@ def in_force(
 
 def in_window(model: str, since: float | None, until: float | None) -> list[sa.ColumnElement[bool]]:
     """The conditions that an answer is a model's and of a window."""
-    table = schema.answers.c
+    table = schema.answered.c
     wanted = [table.model == model]
     if since is not None:
         wanted.append(table.decided_at >= since)
@@ -195,7 +189,7 @@ def _counted(
     """Strata of a span within one UTC day, from the answers."""
     if since is None or until is None:
         return []
-    table = schema.answers.c
+    table = schema.answered.c
     names = ("model", "model_version", "source", "band", "action", "intent", "audit_rate")
     keys = [table[name] for name in names]
     query = (

@@ -1,5 +1,7 @@
 """Takes records into the tables: one transaction's work, the same however often it is repeated."""
 
+import hashlib
+import operator
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -13,6 +15,7 @@ from sidecar.decision.records import Artifact, Decision, InForce, Label, Record,
 from sidecar.ledger import audit_periods, database, governance, opening, queries, schema, shadow
 from sidecar.policy.actions import TaskKind
 
+_Kind = tuple[str, str, str, str, str, str, bool, bool, str, str, float, bool, str]
 _Stratum = tuple[int, str, str, str, str, str, str, str, float]
 MOST_AT_ONCE = 1000
 """Records that are looked up in one query; databases bound the number of parameters."""
@@ -116,7 +119,17 @@ def _take_decisions(connection: sa.Connection, decisions: Iterable[Decision]) ->
         },
     )
     database.insert_many(connection, upsert, schema.decisions.c.keys(), summaries)
-    rows = [_answer_row(decision) for decision in fresh]
+    kinds_of_fresh = [_kind(decision) for decision in fresh]
+    kinds = {kind: _kind_id(kind) for kind in set(kinds_of_fresh)}
+    database.insert_new(
+        connection,
+        schema.answer_kinds,
+        [
+            dict(zip(_KIND_COLUMNS, kind, strict=True)) | {"kind_id": kind_id}
+            for kind, kind_id in sorted(kinds.items(), key=operator.itemgetter(1))
+        ],
+    )
+    rows = [_answer_row(decision, kinds[kind]) for decision, kind in zip(fresh, kinds_of_fresh, strict=True)]
     database.insert_many(connection, sa.insert(schema.answers), schema.answers.c.keys(), rows)
     table = schema.provenances.c
     digests = {decision.provenance.digest for decision in fresh}
@@ -149,7 +162,7 @@ def _by_decision(decisions: Iterable[Decision]) -> dict[str, list[Decision]]:
 def _summary(answers: Sequence[Decision]) -> dict[str, object]:
     first = answers[0]
     return {
-        "decision_id": first.decision_id,
+        "decision_id": schema.packed(first.decision_id),
         "tenant": first.query.tenant,
         "model": first.query.model,
         "subject_ref": first.query.subject_ref,
@@ -170,26 +183,43 @@ def _provenance_row(provenance: Provenance) -> dict[str, object]:
     }
 
 
-def _answer_row(decision: Decision) -> dict[str, object]:
+_KIND_COLUMNS = tuple(column.name for column in schema.answer_kinds.c if column.name != "kind_id")
+
+
+def _kind(decision: Decision) -> _Kind:
+    """What an answer has in common with others, in the order of the columns."""
+    query, verdict = decision.query, decision.verdict
+    return (
+        query.model,
+        query.model_version,
+        verdict.source.value,
+        query.category,
+        verdict.band,
+        decision.action.value,
+        decision.may_act,
+        verdict.enforced,
+        query.intent.value,
+        decision.provenance.digest,
+        verdict.audit_rate,
+        verdict.mandatory,
+        query.principal,
+    )
+
+
+def _kind_id(kind: _Kind) -> int:
+    """The first 63 bits of SHA-256 over the content."""
+    digest = hashlib.sha256(msgspec.json.encode(kind)).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
+
+
+def _answer_row(decision: Decision, kind_id: int) -> dict[str, object]:
     return {
-        "answer_id": decision.answer_id,
-        "decision_id": decision.decision_id,
-        "model": decision.query.model,
-        "model_version": decision.query.model_version,
-        "source": decision.verdict.source.value,
-        "category": decision.query.category,
-        "band": decision.verdict.band,
-        "action": decision.action.value,
-        "may_act": decision.may_act,
-        "enforced": decision.verdict.enforced,
-        "intent": decision.query.intent.value,
+        "answer_id": schema.packed(decision.answer_id),
+        "decision_id": schema.packed(decision.decision_id),
+        "kind_id": kind_id,
         "raw": decision.verdict.raw_confidence,
         "calibrated": decision.verdict.calibrated_confidence,
-        "provenance": decision.provenance.digest,
-        "audit_rate": decision.verdict.audit_rate,
         "drawn": decision.drawn,
-        "mandatory": decision.verdict.mandatory,
-        "principal": decision.query.principal,
         "decided_at": decision.decided_at,
         "body": encode(decision).decode(),
     }

@@ -76,7 +76,7 @@ def add(connection: sa.Connection, outcome: Outcome) -> None:
 
 def progress(connection: sa.Connection, decision_id: str) -> Progress | None:
     """What is known about the end of a decision; None: the ledger does not have it."""
-    table = schema.answers.c
+    table = schema.answered.c
     principals = connection.execute(
         sa.select(table.principal).where(table.decision_id == decision_id)
     ).scalars()
@@ -112,8 +112,9 @@ def feed(
     table = schema.outcomes.c
     query = sa.select(schema.outcomes).where(table.tenant == tenant, table.sequence > after)
     if principal is not None:
-        routed = sa.select(schema.answers.c.answer_id).where(
-            schema.answers.c.decision_id == table.decision_id, schema.answers.c.principal == principal
+        answer = schema.answered.c
+        routed = sa.select(answer.answer_id).where(
+            answer.decision_id == table.decision_id, answer.principal == principal
         )
         query = query.where(sa.exists(routed))
     return _numbered(connection.execute(query.order_by(table.sequence).limit(count)))

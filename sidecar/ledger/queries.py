@@ -78,7 +78,8 @@ def decisions(
     if tenant is not None:
         wanted.append(table.tenant == tenant)
     if subject_ref:
-        wanted.append(table.subject_ref == subject_ref)
+        # The second says that the index holds, which leaves out decisions about no subject.
+        wanted += [table.subject_ref == subject_ref, table.subject_ref != ""]
     if model:
         wanted.append(table.model == model)
     if decided_from is not None:

@@ -112,7 +112,7 @@ def reviews(
 
     Adjudications are left out: they follow from a review, and were not planned.
     """
-    task, answer, event = schema.review_tasks.c, schema.answers.c, schema.review_events.c
+    task, answer, event = schema.review_tasks.c, schema.answered.c, schema.review_events.c
     declined = (
         sa.select(sa.func.count())
         .where(event.task_id == task.task_id, event.action == "DECLINED", event.happened_at <= as_of)
@@ -129,7 +129,7 @@ def reviews(
             declined.label("declined"),
             *(answer[name] for name in names),
         )
-        .join(schema.answers, answer.answer_id == task.answer_id)
+        .join(schema.answered, answer.answer_id == task.answer_id)
         .where(
             *facts.in_window(model, since, until),
             task.kind != TaskKind.ADJUDICATION.value,
@@ -226,11 +226,11 @@ def endings(
     connection: sa.Connection, model: str, since: float | None, until: float | None, *, as_of: float
 ) -> list[EndingCount]:
     """How a window's decisions that were held for a person ended, by the latest outcome of each."""
-    outcome, answer, task = schema.outcomes.c, schema.answers.c, schema.review_tasks.c
+    outcome, answer, task = schema.outcomes.c, schema.answered.c, schema.review_tasks.c
     blocking = [kind.value for kind in BLOCKING_KINDS]
     held = (
         sa.select(task.decision_id)
-        .join(schema.answers, answer.answer_id == task.answer_id)
+        .join(schema.answered, answer.answer_id == task.answer_id)
         .where(*facts.in_window(model, since, until), task.kind.in_(blocking), task.created_at <= as_of)
         .distinct()
     )
@@ -254,11 +254,11 @@ def judgements(
     connection: sa.Connection, model: str, since: float | None, until: float | None, *, as_of: float
 ) -> Judgements:
     """What reviewers said about a window's answers; adjudications, which know what others said, are left out."""
-    slot, task, answer = schema.review_slots.c, schema.review_tasks.c, schema.answers.c
+    slot, task, answer = schema.review_slots.c, schema.review_tasks.c, schema.answered.c
     rows = connection.execute(
         sa.select(task.task_id, task.blind, slot.completion)
         .join(schema.review_tasks, task.task_id == slot.task_id)
-        .join(schema.answers, answer.answer_id == task.answer_id)
+        .join(schema.answered, answer.answer_id == task.answer_id)
         .where(
             *facts.in_window(model, since, until),
             task.kind.in_([kind.value for kind in JUDGED_KINDS]),

@@ -121,7 +121,7 @@ def recent_scores(
         most: only so many of the newest decisions.
     """
     # Over the decisions, whose times are indexed.
-    decided, answers, provenance = schema.decisions.c, schema.answers.c, schema.provenances.c
+    decided, answers = schema.decisions.c, schema.answered.c
     recent = (
         sa.select(decided.decision_id)
         .where(decided.model == model, decided.first_decided_at >= since, decided.first_decided_at < until)
@@ -130,12 +130,9 @@ def recent_scores(
         .subquery()
     )
     rows = connection.execute(
-        sa.select(answers.model_version, provenance.calibrator_digest, answers.decided_at, answers.raw)
+        sa.select(answers.model_version, answers.calibrator_digest, answers.decided_at, answers.raw)
         .join(recent, recent.c.decision_id == answers.decision_id)
-        .join(schema.provenances, provenance.digest == answers.provenance)
-        .where(
-            answers.intent == Intent.LIVE.value, provenance.calibrator_digest != "", answers.raw.is_not(None)
-        )
+        .where(answers.intent == Intent.LIVE.value, answers.calibrator_digest != "", answers.raw.is_not(None))
         .order_by(answers.decided_at, answers.answer_id)
     )
     scores: dict[str, list[float]] = {}

@@ -20,7 +20,7 @@ def upgrade() -> None:
     )
     op.create_table(
         "decisions",
-        sa.Column("decision_id", sa.String(), nullable=False),
+        sa.Column("decision_id", sa.LargeBinary(), nullable=False),
         sa.Column("tenant", sa.String(), nullable=False),
         sa.Column("model", sa.String(), nullable=False),
         sa.Column("subject_ref", sa.String(), nullable=False),
@@ -37,7 +37,12 @@ def upgrade() -> None:
         unique=False,
     )
     op.create_index(
-        op.f("ix_decisions_subject_ref_tenant"), "decisions", ["subject_ref", "tenant"], unique=False
+        op.f("ix_decisions_subject_ref_tenant"),
+        "decisions",
+        ["subject_ref", "tenant"],
+        unique=False,
+        sqlite_where=sa.text("subject_ref != ''"),
+        postgresql_where=sa.text("subject_ref != ''"),
     )
     op.create_table(
         "in_force",
@@ -73,7 +78,7 @@ def upgrade() -> None:
         sa.Column("source", sa.String(), nullable=False),
         sa.Column("event_id", sa.String(), nullable=False),
         sa.Column("content_digest", sa.String(), nullable=False),
-        sa.Column("decision_id", sa.String(), nullable=False),
+        sa.Column("decision_id", sa.LargeBinary(), nullable=False),
         sa.Column("recorded_at", sa.Double(), nullable=False),
         sa.Column("body", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("source", "event_id", "content_digest", name=op.f("pk_label_event_reuses")),
@@ -85,7 +90,7 @@ def upgrade() -> None:
         "labels",
         sa.Column("source", sa.String(), nullable=False),
         sa.Column("event_id", sa.String(), nullable=False),
-        sa.Column("decision_id", sa.String(), nullable=False),
+        sa.Column("decision_id", sa.LargeBinary(), nullable=False),
         sa.Column("about", sa.String(), nullable=False),
         sa.Column("criterion", sa.String(), nullable=False),
         sa.Column("channel", sa.String(), nullable=False),
@@ -149,8 +154,22 @@ def upgrade() -> None:
     )
     op.create_table(
         "answers",
-        sa.Column("answer_id", sa.String(), nullable=False),
-        sa.Column("decision_id", sa.String(), nullable=False),
+        sa.Column("answer_id", sa.LargeBinary(), nullable=False),
+        sa.Column("decision_id", sa.LargeBinary(), nullable=False),
+        sa.Column("kind_id", sa.BigInteger(), nullable=False),
+        sa.Column("raw", sa.Double(), nullable=True),
+        sa.Column("calibrated", sa.Double(), nullable=True),
+        sa.Column("drawn", sa.Boolean(), nullable=False),
+        sa.Column("decided_at", sa.Double(), nullable=False),
+        sa.Column("body", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["decision_id"], ["decisions.decision_id"], name=op.f("fk_answers_decision_id")
+        ),
+        sa.PrimaryKeyConstraint("answer_id", name=op.f("pk_answers")),
+    )
+    op.create_table(
+        "answer_kinds",
+        sa.Column("kind_id", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("model", sa.String(), nullable=False),
         sa.Column("model_version", sa.String(), nullable=False),
         sa.Column("source", sa.String(), nullable=False),
@@ -160,19 +179,11 @@ def upgrade() -> None:
         sa.Column("may_act", sa.Boolean(), nullable=False),
         sa.Column("enforced", sa.Boolean(), nullable=False),
         sa.Column("intent", sa.String(), nullable=False),
-        sa.Column("raw", sa.Double(), nullable=True),
-        sa.Column("calibrated", sa.Double(), nullable=True),
         sa.Column("provenance", sa.String(), nullable=False),
         sa.Column("audit_rate", sa.Double(), nullable=False),
-        sa.Column("drawn", sa.Boolean(), nullable=False),
         sa.Column("mandatory", sa.Boolean(), nullable=False),
         sa.Column("principal", sa.String(), nullable=False),
-        sa.Column("decided_at", sa.Double(), nullable=False),
-        sa.Column("body", sa.Text(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["decision_id"], ["decisions.decision_id"], name=op.f("fk_answers_decision_id")
-        ),
-        sa.PrimaryKeyConstraint("answer_id", name=op.f("pk_answers")),
+        sa.PrimaryKeyConstraint("kind_id", name=op.f("pk_answer_kinds")),
     )
     op.create_table(
         "provenances",
@@ -188,7 +199,7 @@ def upgrade() -> None:
     op.create_table(
         "outcomes",
         sa.Column("sequence", sa.BigInteger(), autoincrement=False, nullable=False),
-        sa.Column("decision_id", sa.String(), nullable=False),
+        sa.Column("decision_id", sa.LargeBinary(), nullable=False),
         sa.Column("tenant", sa.String(), nullable=False),
         sa.Column("task_id", sa.String(), nullable=False),
         sa.Column("kind", sa.String(), nullable=False),
@@ -211,8 +222,8 @@ def upgrade() -> None:
         sa.Column("task_id", sa.String(), nullable=False),
         sa.Column("kind", sa.String(), nullable=False),
         sa.Column("state", sa.String(), nullable=False),
-        sa.Column("decision_id", sa.String(), nullable=False),
-        sa.Column("answer_id", sa.String(), nullable=False),
+        sa.Column("decision_id", sa.LargeBinary(), nullable=False),
+        sa.Column("answer_id", sa.LargeBinary(), nullable=False),
         sa.Column("tenant", sa.String(), nullable=False),
         sa.Column("model", sa.String(), nullable=False),
         sa.Column("category", sa.String(), nullable=False),
@@ -297,8 +308,8 @@ def upgrade() -> None:
     op.create_table(
         "audit_members",
         sa.Column("population_id", sa.String(), nullable=False),
-        sa.Column("decision_id", sa.String(), nullable=False),
-        sa.Column("answer_id", sa.String(), nullable=False),
+        sa.Column("decision_id", sa.LargeBinary(), nullable=False),
+        sa.Column("answer_id", sa.LargeBinary(), nullable=False),
         sa.Column("key_id", sa.String(), nullable=False),
         sa.Column("draw", sa.Double(), nullable=True),
         sa.Column("late", sa.Boolean(), nullable=False),
