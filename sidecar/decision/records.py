@@ -16,6 +16,9 @@ from sidecar.decision.suspensions import Resumption, Suspension
 from sidecar.decision.verdict import Verdict
 from sidecar.policy.actions import Action, AnswerSource, Reason, TaskKind
 
+FORMAT = 1
+"""The number of the records' encoding. A journal says which it holds; later versions read every lower one."""
+
 LabelSubject = Literal["FINAL", "PRIMARY", "SECONDARY", "RULE"]
 LabelChannel = Literal["REVIEW_TASK", "AUDIT_TASK", "OUTCOME", "VOLUNTEERED", "IMPORTED"]
 ArtifactKind = Literal["policy", "floors", "calibrator", "provenance"]

@@ -20,7 +20,7 @@ from typing import Self
 import msgspec
 
 from sidecar import durable_file, errors
-from sidecar.decision.records import Record, encode
+from sidecar.decision.records import FORMAT, Record, encode
 from sidecar.journal import segments
 from sidecar.journal.segments import Damage, Position, Quarantine, Recovery, Segment
 from sidecar.journal.tail import Tail
@@ -31,6 +31,7 @@ GIBIBYTE = 1 << 30
 MEBIBYTE = 1 << 20
 _IDENTITY = "identity"
 _RELEASED = "released"
+_FORMAT = "format"
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):
@@ -95,6 +96,7 @@ class Journal:
             self._owner = _take_ownership(directory)
             undo.callback(os.close, self._owner)
             try:
+                _check_format(directory)
                 self.identity = _read_identity(directory, new=lambda: secrets.token_hex(16))
                 self._open()
             except OSError as error:
@@ -322,6 +324,26 @@ def _take_ownership(directory: Path) -> int:
             os.close(descriptor)
         raise errors.SettingsRefused(f"the journal directory {directory} cannot be used: {error}") from error
     return descriptor
+
+
+def _check_format(directory: Path) -> None:
+    """Notes by which format this version writes records; later versions read all lower ones.
+
+    Raises:
+        errors.SettingsRefused: a newer version wrote here, whose records this one would take for damage.
+        OSError: it can be neither read nor written.
+    """
+    path, known = directory / _FORMAT, None
+    with contextlib.suppress(FileNotFoundError):
+        text = path.read_text("ascii", errors="replace").strip()
+        known = int(text) if text.isdecimal() else None
+    if known is not None and known > FORMAT:
+        raise errors.SettingsRefused(
+            f"the journal {directory} holds records of format {known}, and this version reads up to {FORMAT}: "
+            "start the version that wrote it, or a newer one"
+        )
+    if known != FORMAT:
+        durable_file.replace(path, f"{FORMAT}\n".encode())
 
 
 def _read_identity(directory: Path, *, new: Callable[[], str]) -> str:

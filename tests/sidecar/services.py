@@ -2,7 +2,7 @@
 
 import dataclasses
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from sidecar import errors
 from sidecar.decision.records import Artifact, Decision, Record
@@ -109,9 +109,12 @@ def chains(models: Mapping[str, Model]) -> Mapping[str, Chain]:
 
 
 def bare(
-    policy: str = POLICY, calibrators: Mapping[tuple[str, str], CalibratorInForce] | None = None
+    policy: str = POLICY,
+    calibrators: Mapping[tuple[str, str], CalibratorInForce] | None = None,
+    identifier: Callable[[int], str] = "id-{:09d}".format,
 ) -> Service:
-    """A router over a fake journal, with its policy (a text) and its calibrators by (model, version)."""
+    """A router over a fake journal, with its policy (a text) and its calibrators by (model, version); `identifier` makes
+    the id with a number."""
     loaded = loading.parse(policy)
     held = {("lead-classifier", ""): builders.calibrator_in_force()} if calibrators is None else calibrators
     snapshot = Snapshot(
@@ -127,7 +130,7 @@ def bare(
             keys=KEYS,
             sidecar_id="sidecar-a",
             metrics=metrics,
-            new_id=lambda _: f"id-{next(numbers):09d}",
+            new_id=lambda _: identifier(next(numbers)),
         ),
         journal=kept,
         queue_health=lambda: made.health,
