@@ -111,7 +111,9 @@ def test_what_it_names_at_the_end_is_there(told: tuple[Path, str]) -> None:
     assert f"sqlite:///{folder / 'mlflow' / 'mlflow.db'}" in command
     with closing(sqlite3.connect(folder / "sidecar" / "ledger.db")) as ledger:
         (answers,) = ledger.execute("SELECT COUNT(*) FROM answers").fetchone()
-        (acted,) = ledger.execute("SELECT COUNT(*) FROM answers WHERE mandatory AND may_act").fetchone()
+        (acted,) = ledger.execute(
+            "SELECT COUNT(*) FROM answers JOIN answer_kinds USING (kind_id) WHERE mandatory AND may_act"
+        ).fetchone()
         (labels,) = ledger.execute("SELECT COUNT(*) FROM labels").fetchone()
     assert answers >= 8000 + 200
     assert acted == 0

@@ -113,8 +113,10 @@ def bare(
     calibrators: Mapping[tuple[str, str], CalibratorInForce] | None = None,
     identifier: Callable[[int], str] = "id-{:09d}".format,
 ) -> Service:
-    """A router over a fake journal, with its policy (a text) and its calibrators by (model, version); `identifier` makes
-    the id with a number."""
+    """A router over a fake journal, with its policy (a text) and its calibrators by (model, version).
+
+    `identifier` makes the id with a number.
+    """
     loaded = loading.parse(policy)
     held = {("lead-classifier", ""): builders.calibrator_in_force()} if calibrators is None else calibrators
     snapshot = Snapshot(

@@ -1,5 +1,6 @@
 """Audit periods on every database: closed once, by whoever comes first, over what all sidecars saw in time."""
 
+import re
 import threading
 from collections.abc import Callable, Iterator
 
@@ -9,7 +10,7 @@ import sqlalchemy as sa
 from sidecar.decision import audit, draws
 from sidecar.decision.records import Decision, Label, PlannedTask
 from sidecar.decision.tasks import TaskState, task_id
-from sidecar.ledger import audit_members, audit_periods, database, intake, labelled, queue
+from sidecar.ledger import audit_members, audit_periods, database, intake, labelled, queue, schema
 from sidecar.ledger.audit_members import Standing, recount
 from sidecar.ledger.audit_periods import AuditPeriod
 from sidecar.ledger.store import Ledger
@@ -382,28 +383,28 @@ def test_recomputing_agrees_with_what_was_done(ledger: Ledger, clock: Clock, dec
 
 TAMPERING = {
     "a draw that was made up": (
-        "UPDATE audit_members SET draw = draw / 2 WHERE decision_id = '{in_sample}'",
+        "UPDATE audit_members SET draw = draw / 2 WHERE decision_id = :in_sample",
         "the recorded draw is",
     ),
     "a decision that was not to be drawn": (
-        "UPDATE audit_members SET draw = NULL WHERE decision_id = '{in_sample}'",
+        "UPDATE audit_members SET draw = NULL WHERE decision_id = :in_sample",
         "recorded as not drawn",
     ),
     "a decision that is gone": (
-        "DELETE FROM audit_members WHERE decision_id = '{in_sample}'",
+        "DELETE FROM audit_members WHERE decision_id = :in_sample",
         "when the period was closed, and is",
     ),
     "another tau": ("UPDATE audit_periods SET tau = tau / 2", "tau was"),
     "another N": ("UPDATE audit_periods SET n = n + 1", "N was 40 when|N was 41 when"),
     "a task that is gone": (
         (
-            "DELETE FROM review_slots WHERE task_id = '{task}'",
-            "DELETE FROM review_tasks WHERE task_id = '{task}'",
+            "DELETE FROM review_slots WHERE task_id = :task",
+            "DELETE FROM review_tasks WHERE task_id = :task",
         ),
         "is in the sample, and has no audit task",
     ),
     "a task on what was not sampled": (
-        "UPDATE review_tasks SET decision_id = '{out}', answer_id = '{out_answer}' WHERE task_id = '{task}'",
+        "UPDATE review_tasks SET decision_id = :out, answer_id = :out_answer WHERE task_id = :task",
         "has an audit task, and is not in the sample",
     ),
 }
@@ -420,15 +421,16 @@ def test_recomputing_finds_what_was_tampered_with(
     wanted, _ = expected(answers)
     out = next(each for each in answers if each.decision_id not in wanted)
     names = {
-        "in_sample": min(wanted),
+        "in_sample": schema.packed(min(wanted)),
         "task": task_id(min(wanted), TaskKind.AUDIT),
-        "out": out.decision_id,
-        "out_answer": out.answer_id,
+        "out": schema.packed(out.decision_id),
+        "out_answer": schema.packed(out.answer_id),
     }
     statements, says = TAMPERING[what]
     with ledger._engine.begin() as connection:
         for statement in (statements,) if isinstance(statements, str) else statements:
-            connection.execute(sa.text(statement.format(**names)))
+            given = {name: value for name, value in names.items() if re.search(rf":{name}\b", statement)}
+            connection.execute(sa.text(statement), given)
     said = [sentence for each in standings(ledger) for sentence in each.disagreements]
     assert any(part in each for each in said for part in says.split("|")), said
 

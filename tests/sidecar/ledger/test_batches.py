@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from sidecar.decision.records import PlannedTask
 from sidecar.decision.tasks import TaskState, task_id
-from sidecar.ledger import intake, labelled
+from sidecar.ledger import intake, labelled, schema
 from sidecar.ledger.store import Ledger
 from sidecar.policy.actions import Action, TaskKind
 from tests import builders
@@ -136,8 +136,8 @@ def test_a_task_that_ended_otherwise_was_not_reviewed(ledger: Ledger, flag, revi
     review(1)
     with ledger._engine.begin() as connection:
         connection.execute(
-            sa.text("UPDATE review_tasks SET state = :state WHERE decision_id = 'decision-000002'"),
-            {"state": state.value},
+            sa.text("UPDATE review_tasks SET state = :state WHERE decision_id = :decision"),
+            {"state": state.value, "decision": schema.packed("decision-000002")},
         )
     assert propensities(ledger) == {1: None}
 
@@ -153,8 +153,9 @@ def test_a_disagreement_that_nobody_settled_leaves_a_batch_open(ledger: Ledger, 
                 "INSERT INTO review_tasks SELECT 'settling', 'ADJUDICATION', 'OPEN', decision_id, answer_id, tenant, "
                 "model, category, principal, skill, criterion, task_id, 'BATCH', mandatory, blind, rank_at, "
                 "due_at + 3600, created_at, expires_at, NULL, fence FROM review_tasks "
-                "WHERE decision_id = 'decision-000002'"
-            )
+                "WHERE decision_id = :decision"
+            ),
+            {"decision": schema.packed("decision-000002")},
         )
     assert propensities(ledger) == {1: None, 2: None}
     with ledger._engine.begin() as connection:

@@ -14,7 +14,7 @@ from calibrators import document
 from sidecar import cli
 from sidecar.decision import audit
 from sidecar.decision.records import Artifact
-from sidecar.ledger import intake
+from sidecar.ledger import intake, schema
 from sidecar.ledger.store import Ledger
 from tests import builders
 from tests.sidecar import services
@@ -184,7 +184,7 @@ def test_what_was_tampered_with_is_found(
         origin, target = sqlite3.connect(path), sqlite3.connect(copy)
         origin.backup(target)
         origin.close()
-    target.execute("UPDATE audit_members SET draw = 0.0 WHERE decision_id = ?", (left_out,))
+    target.execute("UPDATE audit_members SET draw = 0.0 WHERE decision_id = ?", (schema.packed(left_out),))
     target.commit()
     target.close()
     code, out, _ = run(capsys, "audit", "--recompute", "--ledger-url", f"sqlite:///{copy}")

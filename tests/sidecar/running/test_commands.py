@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from sidecar import cli
+from sidecar.ledger import schema
 
 Capture = pytest.CaptureFixture[str]
 GOOD = """
@@ -230,7 +231,7 @@ def test_route_sends_all_that_a_request_can_hold(capsys: Capture, sidecar) -> No
         sqlite3.connect(f"file:{sidecar.data_dir}/ledger.db?mode=ro", uri=True)
     ) as ledger:
         (body,) = ledger.execute(
-            "SELECT body FROM answers WHERE answer_id = ?", (decision["answer_id"],)
+            "SELECT body FROM answers WHERE answer_id = ?", (schema.packed(decision["answer_id"]),)
         ).fetchone()
     query = json.loads(body)["query"]
     assert query["attributes"] == {"amount": -12.5, "vip": True, "zip": "0123", "note": "not json"}
@@ -404,7 +405,7 @@ def test_explain_says_where_a_stored_decision_was_tampered_with(capsys: Capture,
     ):
         real.backup(forged)
         forge = "UPDATE answers SET body = replace(body, '0.97', '0.6') WHERE decision_id = ?"
-        assert forged.execute(forge, (decision_id,)).rowcount == 1
+        assert forged.execute(forge, (schema.packed(decision_id),)).rowcount == 1
         forged.commit()
     code, out, _ = run(capsys, "explain", decision_id, "--recompute", "--ledger-url", f"sqlite:///{copy}")
     assert code == 1
