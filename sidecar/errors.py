@@ -110,9 +110,21 @@ class NotFollowed(TruebandError):
 
 
 class TooManyWatchers(TruebandError):
-    """As many streams as the service keeps are open. Use ListOutcomes: one call for thousands."""
+    """As many streams as the service keeps (for one principal) are open. Use ListOutcomes: one call for thousands."""
 
     code: ClassVar[str] = "TOO_MANY_WATCHERS"
+
+
+class TooBusy(TruebandError):
+    """More calls wait than are answered in time, and nothing was done for this one. Send it again, later."""
+
+    code: ClassVar[str] = "TOO_BUSY"
+
+
+class Expired(TruebandError):
+    """The deadline passed, or the caller left, before the call was worked on; nothing was done for it."""
+
+    code: ClassVar[str] = "EXPIRED"
 
 
 class Draining(TruebandError):

@@ -39,6 +39,9 @@ logger = logging.getLogger(__name__)
 WATCH_SECONDS = 0.2
 SWITCH_SECONDS = 0.0005
 NEWS_SECONDS = 0.5
+OVERTIME_SECONDS = 5.0
+"""How much longer than open calls and the journal may take together the end may take."""
+
 BRAKE_SECONDS = 2.0
 """How long a start waits for the ledger to say what is suspended."""
 
@@ -66,10 +69,24 @@ def serve(settings: Settings, *, clock: Callable[[], float] = time.time) -> None
                 looked_at = time.monotonic()
                 control.connections.refresh()
         logger.info("draining", extra={"fields": {"seconds": settings.drain_seconds}})
+        _end_at_last(2 * settings.drain_seconds + OVERTIME_SECONDS)
         control.health.drain()
         # Callers and probes hear NOT_SERVING before calls are refused.
         time.sleep(min(NEWS_SECONDS, settings.drain_seconds))
     logger.info("stopped")
+
+
+def _end_at_last(seconds: float) -> None:
+    """Ends the process if it still runs by then: a thread that a database holds must not keep it."""
+
+    def end() -> None:
+        logger.error("stopped_in_haste", extra={"fields": {"seconds": seconds}})
+        # What was answered is in the journal, as after kill -9.
+        os._exit(0)
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
 
 
 def _assemble(settings: Settings, clock: Callable[[], float], stack: contextlib.ExitStack) -> Control:
@@ -194,6 +211,11 @@ def _data_directory(path: Path) -> Path:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise errors.SettingsRefused(f"--data-dir {path}: {error.strerror}") from error
+    mode = path.stat().st_mode
+    if mode & 0o007:
+        # Not refused: Kubernetes makes an emptyDir so, and whoever owns the folder may be somebody else.
+        fields = {"path": str(path), "mode": f"{mode & 0o777:04o}"}
+        logger.warning("data_directory_open_to_others", extra={"fields": fields})
     return path
 
 

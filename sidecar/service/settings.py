@@ -68,7 +68,11 @@ class Settings(BaseSettings):
     drain_seconds: float = Field(
         10.0, ge=0, le=600, description="How long open calls and the journal may take at the end."
     )
-    threads: int = Field(6, ge=1, le=256, description="Threads that answer calls.")
+    threads: int = Field(6, ge=1, le=256, description="Threads that answer Route and labels.")
+    ledger_threads: int = Field(
+        8, ge=1, le=256, description="Threads that answer what waits for the ledger; the others never do."
+    )
+    reflection: bool = Field(True, description="Whether tools may ask what the API offers (gRPC reflection).")
     max_concurrent_calls: int = Field(
         1024, ge=1, description="More than these at once are refused: RESOURCE_EXHAUSTED."
     )
@@ -83,6 +87,10 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _addresses(self) -> Self:
         security.check_listen(self.listen, allow_plaintext=self.allow_plaintext)
+        if self.health_listen:
+            security.check_listen(self.health_listen, allow_plaintext=True)
+        if self.metrics_listen:
+            security.check_host_and_port(self.metrics_listen)
         return self
 
     def ledger(self) -> str:

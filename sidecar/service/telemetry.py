@@ -79,6 +79,12 @@ class Metrics:
             buckets=LATENCY_BUCKETS,
             registry=self.registry,
         )
+        self.undelivered = prometheus_client.Counter(
+            "trueband_undelivered_answers",
+            "Calls that were worked on and whose caller had left by then, by method.",
+            ("method",),
+            registry=self.registry,
+        )
         self.steps = prometheus_client.Counter(
             "trueband_fallback_steps",
             "Steps of the fallback chain, by what came of them; the code says why.",

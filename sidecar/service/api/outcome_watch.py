@@ -3,6 +3,7 @@
 import contextlib
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 
 from trueband.v1 import review_pb2
@@ -16,6 +17,9 @@ from sidecar.service.principals import Principal
 from sidecar.service.review.bell import Bell
 
 MOST_WATCHERS = 64
+MOST_OF_ONE = 16
+"""How many of them one principal may have, where there are principals."""
+
 LOOK_SECONDS = 1.0
 """How long an outcome that another sidecar wrote may go unseen; those of this process are heard at once."""
 
@@ -33,6 +37,8 @@ class OutcomeWatch:
         self._news = news
         self._monotonic = monotonic
         self._places = threading.BoundedSemaphore(MOST_WATCHERS)
+        self._by_principal: Counter[str] = Counter()
+        self._counting = threading.Lock()
         self._stopping = threading.Event()
 
     def stop(self) -> None:
@@ -59,10 +65,10 @@ class OutcomeWatch:
 
         Raises:
             errors.NotFound, errors.NotFollowed: as for `outcome`.
-            errors.TooManyWatchers: as many are open as the service keeps.
+            errors.TooManyWatchers: as many are open as the service keeps, or keeps for one principal.
             errors.Draining: the service stops.
         """
-        with self._place():
+        with self._place(principal):
             patience = self._monotonic() + UNKNOWN_SECONDS
             said_pending, sent = False, 0
             while is_active():
@@ -109,11 +115,21 @@ class OutcomeWatch:
         )
 
     @contextlib.contextmanager
-    def _place(self) -> Iterator[None]:
+    def _place(self, principal: Principal) -> Iterator[None]:
         if not self._places.acquire(blocking=False):
             raise errors.TooManyWatchers
         try:
-            yield
+            with self._counting:
+                if self._by_principal[principal.name] >= MOST_OF_ONE and not principal.is_anonymous:
+                    raise errors.TooManyWatchers
+                self._by_principal[principal.name] += 1
+            try:
+                yield
+            finally:
+                with self._counting:
+                    self._by_principal[principal.name] -= 1
+                    if not self._by_principal[principal.name]:
+                        del self._by_principal[principal.name]
         finally:
             self._places.release()
 

@@ -1,5 +1,6 @@
 """Which role may call what, and who calls now."""
 
+from collections.abc import Callable
 from contextvars import ContextVar
 
 from sidecar import errors
@@ -48,11 +49,30 @@ ROLES: dict[str, frozenset[Role]] = {
 """By the last two parts of a method's name. What is not here, nobody may call."""
 
 _calling: ContextVar[Principal] = ContextVar("principal", default=ANONYMOUS)
+_renewing: ContextVar[Callable[[], None] | None] = ContextVar("renewal", default=None)
 
 
-def enter(principal: Principal) -> None:
-    """Says who makes the call that this context handles; gRPC handles each call in a context of its own."""
+def enter(principal: Principal, renew: Callable[[], None] = lambda: None) -> None:
+    """Says who makes the call that this context handles; gRPC handles each call in a context of its own.
+
+    Args:
+        principal: who calls.
+        renew: finds out again whether it may; raises if not.
+    """
     _calling.set(principal)
+    _renewing.set(renew)
+
+
+def renew() -> None:
+    """Looks again whether the caller may go on, for whatever takes long.
+
+    Raises:
+        errors.Unauthenticated: its token was revoked.
+        errors.NotPermitted: its role was taken away.
+    """
+    renewal = _renewing.get()
+    if renewal is not None:
+        renewal()
 
 
 def principal() -> Principal:

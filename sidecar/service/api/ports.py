@@ -2,12 +2,9 @@
 
 import contextlib
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
-from prometheus_client import start_http_server
 from trueband.v1 import (
     admin_pb2,
     admin_pb2_grpc,
@@ -28,7 +25,10 @@ from sidecar.service.api.admin import AdminServicer
 from sidecar.service.api.decisions import DecisionServicer
 from sidecar.service.api.interceptor import CallInterceptor
 from sidecar.service.api.labels import LabelServicer
+from sidecar.service.api.lanes import Lanes
+from sidecar.service.api.metrics_port import MetricsPort
 from sidecar.service.api.outcome_watch import MOST_WATCHERS, OutcomeWatch
+from sidecar.service.api.reflection import add_reflection
 from sidecar.service.api.review import ReviewServicer
 from sidecar.service.api.routing import RoutingServicer
 from sidecar.service.control import Control
@@ -41,6 +41,21 @@ from sidecar.service.settings import Settings
 MAX_MESSAGE_BYTES = 16 << 20
 """Room for an oversized text to arrive and be named, rather than be cut off by the transport."""
 
+PING_SECONDS = 5
+"""How often a client may ping, with or without open calls; clients are promised half as often."""
+
+SILENT_PEER_SECONDS = 60
+"""A peer that has been silent for so long is pinged, and given up where it does not answer."""
+
+OPTIONS = (
+    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_send_message_length", -1),  # whatever was decided must get out
+    ("grpc.so_reuseport", 0),
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", PING_SECONDS * 1000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.keepalive_time_ms", SILENT_PEER_SECONDS * 1000),
+    ("grpc.keepalive_timeout_ms", SILENT_PEER_SECONDS * 1000 // 3),
+)
 SERVICES = (
     routing_pb2.DESCRIPTOR.services_by_name["RoutingService"].full_name,
     label_pb2.DESCRIPTOR.services_by_name["LabelService"].full_name,
@@ -48,7 +63,6 @@ SERVICES = (
     decision_pb2.DESCRIPTOR.services_by_name["DecisionService"].full_name,
     admin_pb2.DESCRIPTOR.services_by_name["AdminService"].full_name,
     health_pb2.DESCRIPTOR.services_by_name["Health"].full_name,
-    reflection.SERVICE_NAME,
 )
 
 
@@ -65,21 +79,13 @@ def open_ports(
     Raises:
         errors.SettingsRefused: an address cannot be bound.
     """
-    streams = ThreadPoolExecutor(max_workers=MOST_WATCHERS + 4, thread_name_prefix="watch")
-    stack.callback(streams.shutdown)
-    interceptor = CallInterceptor(
-        control.metrics,
-        principals=None if settings.principals is None else PrincipalsFile(settings.principals),
-        stream_pool=streams,
-    )
+    lanes = Lanes(calls=settings.threads, ledger=settings.ledger_threads, watches=MOST_WATCHERS)
+    probe_lanes = Lanes(calls=1, ledger=1, watches=1)
+    principals = None if settings.principals is None else PrincipalsFile(settings.principals)
     server = grpc.server(
-        ThreadPoolExecutor(max_workers=settings.threads, thread_name_prefix="call"),
-        interceptors=[interceptor],
-        options=(
-            ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
-            ("grpc.max_send_message_length", -1),  # whatever was decided must get out
-            ("grpc.so_reuseport", 0),
-        ),
+        lanes.of("").pool,
+        interceptors=[CallInterceptor(control.metrics, lanes, principals=principals)],
+        options=OPTIONS,
         maximum_concurrent_rpcs=settings.max_concurrent_calls,
     )
     routing_pb2_grpc.add_RoutingServiceServicer_to_server(RoutingServicer(router), server)
@@ -111,38 +117,52 @@ def open_ports(
     decision_pb2_grpc.add_DecisionServiceServicer_to_server(DecisionServicer(ledger), server)
     admin_pb2_grpc.add_AdminServiceServicer_to_server(AdminServicer(control, clock=clock), server)
     health_pb2_grpc.add_HealthServicer_to_server(control.health.servicer, server)
-    reflection.enable_server_reflection(SERVICES, server)
+    if settings.reflection:
+        add_reflection(SERVICES, server)
     security.claim_socket(settings.listen)
     _bind(server, settings.listen, "--listen")
-    probe = grpc.server(ThreadPoolExecutor(max_workers=2, thread_name_prefix="health"))
+    probe = grpc.server(
+        probe_lanes.of("").pool,
+        interceptors=[CallInterceptor(control.metrics, probe_lanes)],
+        options=OPTIONS,
+        maximum_concurrent_rpcs=settings.max_concurrent_calls,
+    )
     if settings.health_listen:
         health_pb2_grpc.add_HealthServicer_to_server(control.health.servicer, probe)
         _bind(probe, settings.health_listen, "--health-listen")
+    for each in (lanes, probe_lanes):
+        each.start()
+        stack.callback(each.close)
     server.start()
     probe.start()
     security.restrict_socket(settings.listen)
     # In this order, so that probes are answered for as long as open calls are.
     stack.callback(lambda: probe.stop(0).wait())
     stack.callback(lambda: server.stop(settings.drain_seconds).wait())
+    stack.callback(probe_lanes.end_streams)
+    stack.callback(lanes.end_streams)
+    stack.callback(control.health.servicer.stop)
     stack.callback(outcomes.stop)
     if settings.metrics_listen:
-        host, _, port = settings.metrics_listen.rpartition(":")
-        try:
-            host = host.strip("[]") or "0.0.0.0"  # noqa: S104 (as whoever leaves the host out asks for)
-            http, thread = start_http_server(int(port), host, registry=control.metrics.registry)
-        except (OSError, ValueError) as error:
-            raise errors.SettingsRefused(f"--metrics-listen {settings.metrics_listen}: {error}") from error
-        stack.callback(thread.join)
-        stack.callback(http.server_close)
-        stack.callback(http.shutdown)
+        _open_metrics(settings.metrics_listen, control, stack)
+
+
+def _open_metrics(address: str, control: Control, stack: contextlib.ExitStack) -> None:
+    host, _, port = address.rpartition(":")
+    host = host.strip("[]") or "0.0.0.0"  # noqa: S104 (as whoever leaves the host out asks for)
+    try:
+        metrics = MetricsPort(host, int(port), control.metrics.registry)
+    except OSError as error:
+        raise errors.SettingsRefused(f"--metrics-listen {address}: {error.strerror or error}") from error
+    metrics.start()
+    stack.callback(metrics.stop)
 
 
 def _bind(server: grpc.Server, address: str, flag: str) -> None:
     try:
-        bound = server.add_insecure_port(address)
+        with security.private_files():
+            bound = server.add_insecure_port(address)
     except RuntimeError:
         bound = 0
     if bound == 0:
-        raise errors.SettingsRefused(
-            f"{flag} {address}: cannot be bound; is another process listening there?"
-        )
+        raise errors.SettingsRefused(f"{flag} {address}: {security.why_not_bound(address)}")

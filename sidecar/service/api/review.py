@@ -126,7 +126,12 @@ class ReviewServicer(review_pb2_grpc.ReviewServiceServicer):
         self, request: review_pb2.WatchDecisionRequest, context: grpc.ServicerContext
     ) -> Iterator[review_pb2.WatchDecisionResponse]:
         """Streams the outcomes of one decision until it is final."""
-        for outcome in self._outcomes.watch(permissions.principal(), request.decision_id, context.is_active):
+
+        def is_wanted() -> bool:
+            permissions.renew()
+            return context.is_active()
+
+        for outcome in self._outcomes.watch(permissions.principal(), request.decision_id, is_wanted):
             yield review_pb2.WatchDecisionResponse(outcome=outcome)
 
     def ListOutcomes(

@@ -1,11 +1,12 @@
 """Who may reach the service."""
 
 import contextlib
+import errno
 import ipaddress
 import os
 import socket
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Protocol
 
@@ -13,6 +14,10 @@ from sidecar import errors
 from sidecar.service.principals import Principal
 
 UNIX_PREFIX = "unix:"
+DEFAULT_FOLDER = Path("/run/trueband")
+MOST_PATH_BYTES = 107
+"""Of a Unix socket's path, on Linux; the 108th ends it."""
+
 AUTHORIZATION = "authorization"
 BEARER = "bearer "
 
@@ -47,16 +52,13 @@ def check_listen(address: str, *, allow_plaintext: bool) -> None:
             loopback is not allowed.
     """
     if address.startswith(UNIX_PREFIX):
-        if len(address) == len(UNIX_PREFIX):
-            raise ValueError("unix: needs a path, such as unix:/run/trueband/trueband.sock")
+        check_socket_path(address)
         return
-    host, separator, port = address.rpartition(":")
-    if not separator or not port.isdecimal() or not 0 <= int(port) <= 65535:
-        raise ValueError(f"{address!r} is no address: write HOST:PORT or unix:PATH")
+    host = check_host_and_port(address)
     if allow_plaintext or host == "localhost":
         return
     try:
-        loopback = ipaddress.ip_address(host.strip("[]")).is_loopback
+        loopback = ipaddress.ip_address(host).is_loopback
     except ValueError:
         loopback = False
     if not loopback:
@@ -66,8 +68,49 @@ def check_listen(address: str, *, allow_plaintext: bool) -> None:
         )
 
 
+def check_socket_path(address: str) -> None:
+    """Refuses `unix:` with a path that no socket can have.
+
+    Raises:
+        ValueError: it is empty, or longer than the operating system takes.
+    """
+    path = address.removeprefix(UNIX_PREFIX)
+    if not path:
+        raise ValueError("unix: needs a path, such as unix:/run/trueband/trueband.sock")
+    if len(os.fsencode(path)) > MOST_PATH_BYTES:
+        raise ValueError(
+            f"the path of a Unix socket has room for {MOST_PATH_BYTES} bytes, and {path} has "
+            f"{len(os.fsencode(path))}; choose a shorter one"
+        )
+
+
+def check_host_and_port(address: str) -> str:
+    """The host of `HOST:PORT`, without the brackets of IPv6; it may be empty.
+
+    Raises:
+        ValueError: it is no such address.
+    """
+    host, separator, port = address.rpartition(":")
+    if not separator or not (port.isascii() and port.isdecimal()) or not 0 <= int(port) <= 65535:
+        raise ValueError(f"{address!r} is no address: write HOST:PORT or unix:PATH")
+    bracketed = host.startswith("[") and host.endswith("]")
+    if not bracketed and _is_ipv6(host):
+        raise ValueError(f"{address!r} is no address: an IPv6 host needs brackets, as in [{host}]:{port}")
+    return host[1:-1] if bracketed else host
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        return ipaddress.ip_address(text).version == 6
+    except ValueError:
+        return False
+
+
 def claim_socket(address: str) -> None:
-    """Makes way for a Unix socket: its folder is made, and what a dead process left there is removed.
+    """Makes way for a Unix socket: what a dead process left there is removed.
+
+    The last folder of the place that the chart uses is made. Any other one must be there: a path with a slip in it
+    shall not grow folders.
 
     Raises:
         errors.SettingsRefused: a living process listens there, the path is something else than a socket, or
@@ -77,7 +120,12 @@ def claim_socket(address: str) -> None:
         return
     path = Path(address.removeprefix(UNIX_PREFIX))
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.parent == DEFAULT_FOLDER:
+            path.parent.mkdir(exist_ok=True)
+        if not path.parent.is_dir():
+            raise errors.SettingsRefused(
+                f"--listen {address}: there is no folder {path.parent}; make it, or correct the path"
+            )
         with contextlib.suppress(FileNotFoundError):
             if not stat.S_ISSOCK(os.lstat(path).st_mode):
                 raise errors.SettingsRefused(
@@ -105,3 +153,35 @@ def restrict_socket(address: str) -> None:
     """Lets the owner and the group, and nobody else, connect to a Unix socket."""
     if address.startswith(UNIX_PREFIX):
         Path(address.removeprefix(UNIX_PREFIX)).chmod(0o660)
+
+
+@contextlib.contextmanager
+def private_files() -> Iterator[None]:
+    """What is made in here is for owner and group alone, from the first moment on."""
+    before = os.umask(0o007)
+    try:
+        yield
+    finally:
+        os.umask(before)
+
+
+def why_not_bound(address: str) -> str:
+    """What is in the way of listening there, in the operating system's words: gRPC does not tell."""
+    if address.startswith(UNIX_PREFIX):
+        folder = Path(address.removeprefix(UNIX_PREFIX)).parent
+        writable = os.access(folder, os.W_OK | os.X_OK)
+        return "cannot be bound" if writable else f"the folder {folder} cannot be written to"
+    host, _, port = address.rpartition(":")
+    try:
+        found = socket.getaddrinfo(
+            host.strip("[]") or None, int(port), type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+        for family, kind, protocol, _, where in found:
+            with socket.socket(family, kind, protocol) as probe:
+                probe.bind(where)
+    except (OSError, ValueError) as error:
+        in_use = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
+        return (
+            f"{getattr(error, 'strerror', None) or error}{'; is another process listening there?' * in_use}"
+        )
+    return "cannot be bound"

@@ -24,6 +24,8 @@ CODES: dict[type[TruebandError], code_pb2.Code] = {
     errors.AlreadyCompleted: code_pb2.FAILED_PRECONDITION,
     errors.NotFollowed: code_pb2.FAILED_PRECONDITION,
     errors.TooManyWatchers: code_pb2.RESOURCE_EXHAUSTED,
+    errors.TooBusy: code_pb2.RESOURCE_EXHAUSTED,
+    errors.Expired: code_pb2.DEADLINE_EXCEEDED,
     errors.Draining: code_pb2.UNAVAILABLE,
     errors.JournalUnavailable: code_pb2.UNAVAILABLE,
     errors.LedgerUnavailable: code_pb2.UNAVAILABLE,
@@ -63,7 +65,7 @@ def status_of(error: BaseException) -> status_pb2.Status:
             for item in error.violations
         ]
         details.append(_packed(error_details_pb2.BadRequest(field_violations=violations)))
-    if code == code_pb2.UNAVAILABLE:
+    if code in (code_pb2.UNAVAILABLE, code_pb2.RESOURCE_EXHAUSTED):
         delay = duration_pb2.Duration(seconds=RETRY_SECONDS)
         details.append(_packed(error_details_pb2.RetryInfo(retry_delay=delay)))
     return status_pb2.Status(code=code, message=text_of(error), details=details)

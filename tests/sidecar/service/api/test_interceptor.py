@@ -10,6 +10,7 @@ from grpc_status import rpc_status
 from trueband.v1 import evidence_pb2, routing_pb2, routing_pb2_grpc
 
 from sidecar.service.api.interceptor import CallInterceptor
+from sidecar.service.api.lanes import Lanes
 from sidecar.service.api.routing import RoutingServicer
 from tests.sidecar import services
 
@@ -43,7 +44,7 @@ def made():
 def channel(made):
     server = grpc.server(
         ThreadPoolExecutor(2),
-        interceptors=(CallInterceptor(made.metrics),),
+        interceptors=(CallInterceptor(made.metrics, Lanes(calls=2, ledger=1, watches=1)),),
         options=(("grpc.max_receive_message_length", 16 << 20), ("grpc.max_send_message_length", 16 << 20)),
     )
     routing_pb2_grpc.add_RoutingServiceServicer_to_server(Trapdoor(made.router), server)

@@ -37,6 +37,7 @@ from sidecar.service.api import outcome_watch
 from sidecar.service.api.decisions import DecisionServicer
 from sidecar.service.api.interceptor import CallInterceptor
 from sidecar.service.api.labels import LabelServicer
+from sidecar.service.api.lanes import Lanes
 from sidecar.service.api.outcome_watch import OutcomeWatch
 from sidecar.service.api.review import ReviewServicer
 from sidecar.service.api.routing import RoutingServicer
@@ -85,6 +86,18 @@ KNOWN = principals.parse(
 )
 
 
+class Revocable:
+    """Principals of whom some are no longer known."""
+
+    def __init__(self, known):
+        self._known = known
+        self.revoked = set()
+
+    def find(self, token):
+        found = self._known.find(token)
+        return None if found is None or found.name in self.revoked else found
+
+
 def _all_of(answer):
     """Waits for the end of a stream; another call has failed already."""
     if hasattr(answer, "__next__"):
@@ -96,6 +109,7 @@ class Rig:
 
     def __init__(self, made, path, known):
         self.made = made
+        self.known = known
         self.ledger = Ledger(f"sqlite:///{path}/ledger.db")
         self.ledger.migrate()
         self.queue = ReviewQueue(
@@ -105,10 +119,10 @@ class Rig:
             sidecar_id="a",
         )
         self.outcomes = OutcomeWatch(self.ledger, self.queue.news)
-        self.streams = ThreadPoolExecutor(outcome_watch.MOST_WATCHERS + 4)
+        lanes = Lanes(calls=4, ledger=4, watches=outcome_watch.MOST_WATCHERS)
         self.server = grpc.server(
             ThreadPoolExecutor(4),
-            interceptors=(CallInterceptor(made.metrics, principals=known, stream_pool=self.streams),),
+            interceptors=(CallInterceptor(made.metrics, lanes, principals=known),),
         )
         routing_pb2_grpc.add_RoutingServiceServicer_to_server(RoutingServicer(made.router), self.server)
         labels = LabelServicer(
@@ -185,13 +199,12 @@ class Rig:
         self.outcomes.stop()
         self.channel.close()
         self.server.stop(None).wait()
-        self.streams.shutdown()
         self.ledger.close()
 
 
 @pytest.fixture
 def rig(tmp_path):
-    made = Rig(services.bare(POLICY), tmp_path, KNOWN)
+    made = Rig(services.bare(POLICY), tmp_path, Revocable(KNOWN))
     yield made
     made.close()
 
@@ -578,19 +591,36 @@ def test_a_stream_ends_with_the_deadline(rig):
     assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
 
 
-def test_streams_do_not_take_the_threads_of_calls_and_are_bounded(rig):
-    answer = rig.route("crm")
+@pytest.mark.parametrize("known", [True, False])
+def test_streams_do_not_take_the_threads_of_calls_and_are_bounded(known, rig, open_rig):
+    used = rig if known else open_rig
+    who = ("crm", "ada") if known else (None, None)
+    most = outcome_watch.MOST_OF_ONE if known else outcome_watch.MOST_WATCHERS
+    answer = used.route(who[0])
     streams = [
-        rig.review("crm", "WatchDecision", decision_id=answer.decision_id, timeout=60)
-        for _ in range(outcome_watch.MOST_WATCHERS)
+        used.review(who[0], "WatchDecision", decision_id=answer.decision_id, timeout=60) for _ in range(most)
     ]
     for stream in streams:
         next(stream)
-    failure = rig.failure("crm", "WatchDecision", decision_id=answer.decision_id)
+    failure = used.failure(who[0], "WatchDecision", decision_id=answer.decision_id)
     assert failure[:2] == ("RESOURCE_EXHAUSTED", "TOO_MANY_WATCHERS")
-    rig.complete("ada", rig.lease("ada"))
+    if known:
+        # One principal cannot take the places of all others.
+        streams.append(used.review("ada", "WatchDecision", decision_id=answer.decision_id, timeout=60))
+        next(streams[-1])
+    used.complete(who[1], used.lease(who[1]))
     assert all(kinds(stream) == ["RELEASED"] for stream in streams)
-    assert kinds(rig.review("crm", "WatchDecision", decision_id=answer.decision_id)) == ["RELEASED"]
+    assert kinds(used.review(who[0], "WatchDecision", decision_id=answer.decision_id)) == ["RELEASED"]
+
+
+def test_a_stream_ends_when_its_token_is_revoked(rig, monkeypatch):
+    answer = rig.route("crm")
+    stream = rig.review("crm", "WatchDecision", decision_id=answer.decision_id, timeout=60)
+    assert next(stream).outcome.kind == review_pb2.OUTCOME_KIND_PENDING
+    rig.known.revoked.add("crm")
+    with pytest.raises(grpc.RpcError) as caught:
+        list(stream)
+    assert caught.value.code() is grpc.StatusCode.UNAUTHENTICATED
 
 
 def test_a_stream_is_told_when_the_service_stops(rig):
@@ -609,7 +639,7 @@ def test_a_cancelled_stream_makes_room(rig):
     def watch():
         return rig.review("crm", "WatchDecision", decision_id=answer.decision_id, timeout=60)
 
-    streams = [watch() for _ in range(outcome_watch.MOST_WATCHERS)]
+    streams = [watch() for _ in range(outcome_watch.MOST_OF_ONE)]
     for stream in streams:
         next(stream)
     streams[0].cancel()

@@ -1,5 +1,6 @@
 """Who may reach the service."""
 
+import os
 import socket
 import stat
 from pathlib import Path
@@ -51,6 +52,7 @@ def test_what_is_no_address_is_refused(address, allowed):
 @pytest.fixture
 def address(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # the path of a Unix socket has room for about a hundred characters
+    Path("run").mkdir()
     return "unix:run/t.sock"
 
 
@@ -63,7 +65,6 @@ def listen(path):
 
 def test_a_socket_that_a_dead_process_left_makes_way(address):
     security.claim_socket(address)
-    assert Path("run").is_dir()
     listen("run/t.sock").close()
     assert Path("run/t.sock").exists()
     security.claim_socket(address)
@@ -82,7 +83,6 @@ def test_a_socket_that_somebody_listens_on_is_not_taken_away(address):
 
 
 def test_a_file_is_never_removed(address):
-    Path("run").mkdir()
     Path("run/t.sock").write_text("precious")
     with pytest.raises(errors.SettingsRefused, match="is no socket"):
         security.claim_socket(address)
@@ -90,17 +90,65 @@ def test_a_file_is_never_removed(address):
 
 
 def test_a_link_is_not_followed(address):
-    Path("run").mkdir()
     Path("precious").write_text("x")
     Path("run/t.sock").symlink_to(Path("precious").absolute())
     with pytest.raises(errors.SettingsRefused, match="is no socket"):
         security.claim_socket(address)
 
 
-def test_a_folder_that_cannot_be_made_is_said(address):
-    Path("run").write_text("a file")
-    with pytest.raises(errors.SettingsRefused, match=r"--listen unix:run/t\.sock"):
-        security.claim_socket(address)
+def test_no_folder_is_made_for_a_path_with_a_slip(address):
+    for wrong in ("unix:rnu/t.sock", "unix:rnu/deeper/t.sock", "unix:run/t.sock/x"):
+        with pytest.raises(errors.SettingsRefused, match=r"there is no folder"):
+            security.claim_socket(wrong)
+    assert [path.name for path in Path().iterdir()] == ["run"]
+
+
+def test_the_last_folder_of_the_usual_place_is_made(address, monkeypatch):
+    monkeypatch.setattr(security, "DEFAULT_FOLDER", Path("run/trueband"))
+    security.claim_socket("unix:run/trueband/t.sock")
+    assert Path("run/trueband").is_dir()
+    monkeypatch.setattr(security, "DEFAULT_FOLDER", Path("nowhere/trueband"))
+    with pytest.raises(errors.SettingsRefused, match="No such file"):
+        security.claim_socket("unix:nowhere/trueband/t.sock")
+
+
+@pytest.mark.parametrize("length", [108, 300])
+def test_a_path_that_no_socket_can_have_is_said(length):
+    for allowed in (True, False):
+        with pytest.raises(ValueError, match=f"room for 107 bytes, and .* has {length}"):
+            security.check_listen("unix:" + "x" * length, allow_plaintext=allowed)
+        with pytest.raises(ValueError, match="room for 107 bytes"):
+            security.check_listen("unix:" + "é" * 54, allow_plaintext=allowed)
+        security.check_listen("unix:" + "x" * 107, allow_plaintext=allowed)
+
+
+@pytest.mark.parametrize("address", ["::1:50051", "2001:db8::7:50051", "::ffff:127.0.0.1:50051"])
+def test_an_ipv6_address_without_brackets_is_told_how_to_write_it(address):
+    host, _, port = address.rpartition(":")
+    for allowed in (True, False):
+        with pytest.raises(ValueError, match=rf"brackets, as in \[{host}\]:{port}"):
+            security.check_listen(address, allow_plaintext=allowed)
+
+
+def test_what_is_in_the_way_of_binding_is_told(address):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert security.why_not_bound(f"127.0.0.1:{port}").endswith("is another process listening there?")
+    assert "assign requested address" in security.why_not_bound("203.0.113.7:0")
+    assert "another process" not in security.why_not_bound("203.0.113.7:0")
+    assert "another process" not in security.why_not_bound("no.such.host.invalid:0")
+
+
+def test_a_new_socket_is_never_open_to_others(address):
+    before = os.umask(0)
+    try:
+        with security.private_files():
+            listener = listen("run/t.sock")
+        with listener:
+            assert stat.S_IMODE(Path("run/t.sock").stat().st_mode) & 0o007 == 0
+        assert os.umask(0) == 0
+    finally:
+        os.umask(before)
 
 
 def test_a_socket_is_for_owner_and_group_alone(address):

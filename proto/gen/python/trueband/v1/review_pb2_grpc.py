@@ -148,7 +148,11 @@ class ReviewServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def WatchDecision(self, request, context):
-        """Streams the outcomes of one decision until it is final.
+        """Streams the outcomes of one decision until it is final. A silent stream may be kept alive: the service
+        takes HTTP/2 pings every 10 seconds or more rarely, with open calls or without, and pings a peer that was
+        silent for a minute. One principal may have 16 of these streams, all together 64; more are refused with
+        RESOURCE_EXHAUSTED. A stream ends with UNAUTHENTICATED soon after its token is revoked, and with
+        UNAVAILABLE when the service stops.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -50,7 +50,12 @@ class ReviewServiceStub:
     GetOutcome: _grpc.UnaryUnaryMultiCallable[_review_pb2.GetOutcomeRequest, _review_pb2.GetOutcomeResponse]
     """How a held decision ended, so far."""
     WatchDecision: _grpc.UnaryStreamMultiCallable[_review_pb2.WatchDecisionRequest, _review_pb2.WatchDecisionResponse]
-    """Streams the outcomes of one decision until it is final."""
+    """Streams the outcomes of one decision until it is final. A silent stream may be kept alive: the service
+    takes HTTP/2 pings every 10 seconds or more rarely, with open calls or without, and pings a peer that was
+    silent for a minute. One principal may have 16 of these streams, all together 64; more are refused with
+    RESOURCE_EXHAUSTED. A stream ends with UNAUTHENTICATED soon after its token is revoked, and with
+    UNAVAILABLE when the service stops.
+    """
     ListOutcomes: _grpc.UnaryUnaryMultiCallable[_review_pb2.ListOutcomesRequest, _review_pb2.ListOutcomesResponse]
     """A feed of outcomes, recalls included, for a service with many open decisions."""
 
@@ -76,7 +81,12 @@ class ReviewServiceAsyncStub(ReviewServiceStub):
     GetOutcome: _aio.UnaryUnaryMultiCallable[_review_pb2.GetOutcomeRequest, _review_pb2.GetOutcomeResponse]  # type: ignore[assignment]
     """How a held decision ended, so far."""
     WatchDecision: _aio.UnaryStreamMultiCallable[_review_pb2.WatchDecisionRequest, _review_pb2.WatchDecisionResponse]  # type: ignore[assignment]
-    """Streams the outcomes of one decision until it is final."""
+    """Streams the outcomes of one decision until it is final. A silent stream may be kept alive: the service
+    takes HTTP/2 pings every 10 seconds or more rarely, with open calls or without, and pings a peer that was
+    silent for a minute. One principal may have 16 of these streams, all together 64; more are refused with
+    RESOURCE_EXHAUSTED. A stream ends with UNAUTHENTICATED soon after its token is revoked, and with
+    UNAVAILABLE when the service stops.
+    """
     ListOutcomes: _aio.UnaryUnaryMultiCallable[_review_pb2.ListOutcomesRequest, _review_pb2.ListOutcomesResponse]  # type: ignore[assignment]
     """A feed of outcomes, recalls included, for a service with many open decisions."""
 
@@ -153,7 +163,12 @@ class ReviewServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _review_pb2.WatchDecisionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_review_pb2.WatchDecisionResponse], _abc.AsyncIterator[_review_pb2.WatchDecisionResponse]]:
-        """Streams the outcomes of one decision until it is final."""
+        """Streams the outcomes of one decision until it is final. A silent stream may be kept alive: the service
+        takes HTTP/2 pings every 10 seconds or more rarely, with open calls or without, and pings a peer that was
+        silent for a minute. One principal may have 16 of these streams, all together 64; more are refused with
+        RESOURCE_EXHAUSTED. A stream ends with UNAUTHENTICATED soon after its token is revoked, and with
+        UNAVAILABLE when the service stops.
+        """
 
     @_abc_1.abstractmethod
     def ListOutcomes(

@@ -26,8 +26,13 @@ if _version_not_supported:
 
 
 class RoutingServiceStub:
-    """Recalibrates, bands and routes. A negative decision is an OK response; an RPC error means that no decision
-    was made.
+    """Recalibrates, bands and routes. A negative decision is an OK response; an RPC error that the service sends
+    means that no decision was made.
+
+    What a caller may assume: after RESOURCE_EXHAUSTED nothing was decided, and `RetryInfo` says when to try
+    again. A call waits for its turn for at most half of its deadline, and two seconds. A deadline that passes at
+    the caller (DEADLINE_EXCEEDED) leaves open whether a decision was made and recorded; sent again with the same
+    `request_id`, the call gets that decision.
     """
 
     def __init__(self, channel):
@@ -49,8 +54,13 @@ class RoutingServiceStub:
 
 
 class RoutingServiceServicer:
-    """Recalibrates, bands and routes. A negative decision is an OK response; an RPC error means that no decision
-    was made.
+    """Recalibrates, bands and routes. A negative decision is an OK response; an RPC error that the service sends
+    means that no decision was made.
+
+    What a caller may assume: after RESOURCE_EXHAUSTED nothing was decided, and `RetryInfo` says when to try
+    again. A call waits for its turn for at most half of its deadline, and two seconds. A deadline that passes at
+    the caller (DEADLINE_EXCEEDED) leaves open whether a decision was made and recorded; sent again with the same
+    `request_id`, the call gets that decision.
     """
 
     def Route(self, request, context):
@@ -89,8 +99,13 @@ def add_RoutingServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class RoutingService:
-    """Recalibrates, bands and routes. A negative decision is an OK response; an RPC error means that no decision
-    was made.
+    """Recalibrates, bands and routes. A negative decision is an OK response; an RPC error that the service sends
+    means that no decision was made.
+
+    What a caller may assume: after RESOURCE_EXHAUSTED nothing was decided, and `RetryInfo` says when to try
+    again. A call waits for its turn for at most half of its deadline, and two seconds. A deadline that passes at
+    the caller (DEADLINE_EXCEEDED) leaves open whether a decision was made and recorded; sent again with the same
+    `request_id`, the call gets that decision.
     """
 
     @staticmethod

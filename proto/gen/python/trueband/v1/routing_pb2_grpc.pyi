@@ -27,8 +27,13 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class RoutingServiceStub:
-    """Recalibrates, bands and routes. A negative decision is an OK response; an RPC error means that no decision
-    was made.
+    """Recalibrates, bands and routes. A negative decision is an OK response; an RPC error that the service sends
+    means that no decision was made.
+
+    What a caller may assume: after RESOURCE_EXHAUSTED nothing was decided, and `RetryInfo` says when to try
+    again. A call waits for its turn for at most half of its deadline, and two seconds. A deadline that passes at
+    the caller (DEADLINE_EXCEEDED) leaves open whether a decision was made and recorded; sent again with the same
+    `request_id`, the call gets that decision.
     """
 
     @_typing.overload
@@ -42,8 +47,13 @@ class RoutingServiceStub:
 
 @_typing.type_check_only
 class RoutingServiceAsyncStub(RoutingServiceStub):
-    """Recalibrates, bands and routes. A negative decision is an OK response; an RPC error means that no decision
-    was made.
+    """Recalibrates, bands and routes. A negative decision is an OK response; an RPC error that the service sends
+    means that no decision was made.
+
+    What a caller may assume: after RESOURCE_EXHAUSTED nothing was decided, and `RetryInfo` says when to try
+    again. A call waits for its turn for at most half of its deadline, and two seconds. A deadline that passes at
+    the caller (DEADLINE_EXCEEDED) leaves open whether a decision was made and recorded; sent again with the same
+    `request_id`, the call gets that decision.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -53,8 +63,13 @@ class RoutingServiceAsyncStub(RoutingServiceStub):
     """Many answers; each item succeeds or fails by itself."""
 
 class RoutingServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Recalibrates, bands and routes. A negative decision is an OK response; an RPC error means that no decision
-    was made.
+    """Recalibrates, bands and routes. A negative decision is an OK response; an RPC error that the service sends
+    means that no decision was made.
+
+    What a caller may assume: after RESOURCE_EXHAUSTED nothing was decided, and `RetryInfo` says when to try
+    again. A call waits for its turn for at most half of its deadline, and two seconds. A deadline that passes at
+    the caller (DEADLINE_EXCEEDED) leaves open whether a decision was made and recorded; sent again with the same
+    `request_id`, the call gets that decision.
     """
 
     @_abc_1.abstractmethod
