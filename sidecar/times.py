@@ -4,6 +4,7 @@ A duration is in seconds; a moment is in seconds since the epoch, and is told in
 """
 
 import argparse
+import math
 import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -17,8 +18,18 @@ LONGEST_SECONDS = 36_500 * DAY_SECONDS
 
 _UNITS: dict[str, Decimal | int] = {"ms": Decimal("0.001"), "s": 1, "m": 60, "h": 3600, "d": 86400}
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|[smhd])")
-_EPOCH_SECONDS = re.compile(r"[0-9]{9,12}(?:\.[0-9]+)?")
-"""Shorter numbers are rather a duration without its unit than a moment before 1973."""
+EARLIEST_SECOND = 946_684_800.0
+"""2000-01-01. No answer of a model that is labelled today is older: what seems to be is another unit."""
+LAST_SECOND = 253_402_300_799.0
+"""9999-12-31, the last one that RFC 3339 can write."""
+
+_LATEST_NUMBER = 4_102_444_800.0
+"""2100-01-01: a larger number is in milliseconds, or is a date and a time without what separates them."""
+_NUMBER = re.compile(r"[0-9]+(?:\.[0-9]*)?(?:[eE][+-]?[0-9]{1,3})?")
+_SECONDS_SINCE_1970 = (
+    "is not in seconds since 1970 (milliseconds must be divided by 1000; years, days and the serial dates of a "
+    "spreadsheet must be written as dates such as 2025-03-31)"
+)
 
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
 
@@ -45,16 +56,16 @@ def duration_text(seconds: float) -> str:
 
 
 def moment(text: str) -> float:
-    """A date, a time (RFC 3339, or ISO 8601), or nine and more digits: seconds since the epoch.
+    """A date, a time (RFC 3339, or ISO 8601), or seconds since 1970: seconds since the epoch.
 
-    A date begins at 00:00, and what names no offset is in UTC.
+    A date begins at 00:00, and what names no offset is in UTC. A number is read as `numbered` reads it.
 
     Raises:
         ValueError: it is none of these, or beyond the calendar.
     """
-    if _EPOCH_SECONDS.fullmatch(text):
-        return float(text)
     try:
+        if _NUMBER.fullmatch(text):
+            return numbered(float(text))
         named = datetime.fromisoformat(text)
         return (named if named.tzinfo is not None else named.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError) as error:
@@ -62,6 +73,52 @@ def moment(text: str) -> float:
             f"{text!r} is no time: write a date such as 2027-03-31, a time such as 2027-03-31T12:00Z, or seconds "
             "since 1970"
         ) from error
+
+
+def numbered(number: float) -> float:
+    """The moment that a number stands for: 20250131 for that day, else seconds since 1970.
+
+    Raises:
+        ValueError: as seconds it would be before 2000 or after 2099, so that it counts something else: milliseconds,
+            days, years. The message continues a sentence that names the number.
+    """
+    if 10_000_101 <= number <= 99_991_231 and number == int(number):
+        year, rest = divmod(int(number), 10_000)
+        try:
+            return recorded(date(year, *divmod(rest, 100)))
+        except ValueError as error:
+            raise ValueError(_SECONDS_SINCE_1970) from error
+    if not EARLIEST_SECOND <= number < _LATEST_NUMBER:
+        raise ValueError(_SECONDS_SINCE_1970)
+    return number
+
+
+def recorded(cell: object) -> float:
+    """The moment in a cell of a file: text as `moment` reads it, a number as `numbered`, a date, or a timestamp.
+
+    Raises:
+        ValueError: it is none, or before 2000, where only what was read in the wrong unit lies. The message
+            continues a sentence that names the cell.
+    """
+    try:
+        if isinstance(cell, str) and not _NUMBER.fullmatch(cell.strip()):
+            seconds = moment(cell.strip())
+        elif isinstance(cell, datetime):
+            seconds = (cell if cell.tzinfo is not None else cell.replace(tzinfo=UTC)).timestamp()
+        elif isinstance(cell, date):
+            seconds = start_of(cell)
+        else:
+            number = float(cell)  # type: ignore[arg-type]  # what is no number raises
+            if not math.isfinite(number):
+                raise ValueError("no moment")
+            seconds = None
+    except (ValueError, TypeError, OverflowError) as error:
+        raise ValueError("is not a time (ISO 8601 or seconds since 1970)") from error
+    if seconds is None:
+        return numbered(number)
+    if seconds < EARLIEST_SECOND:
+        raise ValueError(f"is before 2000: it {_SECONDS_SINCE_1970}")
+    return seconds
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from sidecar import times
 
 NOON = datetime(2027, 3, 31, 12, tzinfo=UTC).timestamp()
+MIDNIGHT = datetime(2027, 3, 31, tzinfo=UTC)
 DAY = 86400.0
 
 
@@ -57,6 +58,8 @@ def test_a_duration_that_was_written_is_read_again(seconds: float) -> None:
         ("2027-03-31T12:00:00.5Z", NOON + 0.5),
         ("1791000000", 1791000000.0),
         ("1791000000.25", 1791000000.25),
+        ("20270331", NOON - DAY / 2),
+        ("20270331.0", NOON - DAY / 2),
     ],
 )
 def test_moments(text: str, moment: float) -> None:
@@ -64,7 +67,51 @@ def test_moments(text: str, moment: float) -> None:
     assert times.when(text).seen_from(0.0) == moment
 
 
-@pytest.mark.parametrize("text", ["", "soon", "31.3.2027", "2027-02-30", "30", "-1791000000", "nan"])
+@pytest.mark.parametrize(
+    "cell",
+    ["20270331", 20270331, 20270331.0, date(2027, 3, 31), MIDNIGHT.replace(tzinfo=None), " 2027-03-31 "],
+)
+def test_a_day_in_a_file_is_its_midnight(cell: object) -> None:
+    assert times.recorded(cell) == NOON - DAY / 2
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        0,
+        5,
+        2025,
+        "2025",
+        20089,
+        "20089",
+        45658,
+        "45658.5",
+        1735689600000,
+        "1735689600000",
+        202503311200,
+        True,
+    ],
+)
+def test_what_counts_something_else_than_seconds_is_refused(cell: object) -> None:
+    with pytest.raises(ValueError, match="not in seconds since 1970"):
+        times.recorded(cell)
+
+
+@pytest.mark.parametrize("cell", ["1970-01-01", datetime(1970, 1, 1, tzinfo=UTC), date(1999, 12, 31)])
+def test_what_a_file_dates_before_2000_was_read_in_another_unit(cell: object) -> None:
+    with pytest.raises(ValueError, match="before 2000"):
+        times.recorded(cell)
+
+
+@pytest.mark.parametrize("cell", ["", "soon", None, float("nan"), "\u0661\u0667", "1e999"])
+def test_what_is_no_time_in_a_file(cell: object) -> None:
+    with pytest.raises(ValueError, match="is not a time"):
+        times.recorded(cell)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "soon", "31.3.2027", "2027-02-30", "30", "-1791000000", "nan", "45658", "1735689600000"]
+)
 def test_what_is_no_moment(text: str) -> None:
     with pytest.raises(ValueError, match="is no time: write a date"):
         times.moment(text)

@@ -61,6 +61,12 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "of the rows)",
     )
     parser.add_argument(
+        "--unseen",
+        action="store_true",
+        help="with --from-file and --calibrator: you vouch that it was fitted to none of the rows, where no times show "
+        "it (rows whose times do not are left out)",
+    )
+    parser.add_argument(
         "--out", type=Path, metavar="DIFF", help="where the diff goes (default: standard output)"
     )
     flags.add_seed(parser, "divisions and thinning")
@@ -132,6 +138,8 @@ def _require_consistent(arguments: argparse.Namespace) -> None:
         raise errors.RequestRefused(
             "--model-version, --any-version and --since choose labels of the ledger, not of a file"
         )
+    if arguments.unseen and not (arguments.from_file and arguments.calibrator):
+        raise errors.RequestRefused("--unseen vouches for a --calibrator and the rows of a --from-file")
     if arguments.from_file and arguments.model and arguments.policy is None:
         raise errors.RequestRefused(
             "--model with --from-file names a model of a policy: add --policy FILE, or leave --model out"
@@ -178,7 +186,9 @@ def _material(arguments: argparse.Namespace) -> "tuple[LoadedPolicy | None, str,
         loaded,
         name,
         entry,
-        material.from_dataset(dataset, calibrator, entry=entry, seed=arguments.seed),
+        material.from_dataset(
+            dataset, calibrator, entry=entry, seed=arguments.seed, vouched=arguments.unseen
+        ),
     )
 
 

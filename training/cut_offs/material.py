@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 
 import calibrators
-from sidecar import times
 from sidecar.decision import suspensions
 from sidecar.decision.records import Decision
 from sidecar.ledger import artifacts, queries
@@ -127,46 +126,40 @@ def from_dataset(
     *,
     entry: Model | None = None,
     seed: int = 0,
+    vouched: bool = False,
 ) -> Material:
     """The material in a labelled file.
 
     Where the rows have categories, those of categories that the bands do not decide are left out.
 
-    With a calibrator every row certifies. Without one the earlier half of the rows fits it (without times: a
+    With a calibrator the rows that it was not fitted to certify: those after its window, by their times. Without one
+    the earlier half of the rows fits it (without times: a
     seeded half), whole groups together, and the other half certifies.
 
     Args:
         dataset: the rows; their weights are inverse probabilities of being labelled.
-        calibrator: that was fitted to something else; None: fit one.
+        calibrator: None: fit one.
         entry: the model's section of the policy; None: one of defaults alone.
         seed: of the division, the fit's folds and the thinning.
+        vouched: somebody says that the calibrator was fitted to none of these rows, where no times can show it.
 
     Raises:
-        RequestRefused: the calibrator was fitted to these very rows, or bands are cut on a lower curve that
-            it does not have.
-        NotEnoughLabels: the rows are one moment or one group, so that they cannot be divided, or the bands
-            decide none of them.
+        RequestRefused: the calibrator was fitted to these very rows, or nothing shows that it was not; or bands
+            are cut on a lower curve that it does not have.
+        NotEnoughLabels: the rows are one moment or one group, so that they cannot be divided; the calibrator was
+            fitted to labels as late as all of them; or the bands decide none of them.
     """
     entry = entry or DEFAULTS
     notes = []
-    if calibrator is not None and calibrator.fit and calibrator.fit.data_digest == dataset.digest:
-        raise errors.RequestRefused(
-            "the calibrator was fitted to these very labels, which cannot certify it: take others, or leave "
-            "--calibrator out to divide the file"
-        )
+    seen: dict[str, int] = {}
+    if calibrator is not None:
+        dataset, seen = _new_to(calibrator, dataset, vouched=vouched)
     dataset, left_out, elsewhere = _decided(dataset, entry)
     if calibrator is None:
         fit_on, dataset, how = division.halves(dataset, seed=seed)
         chosen = selection.select(fit_on, seed=seed)
         calibrator = fitting.calibrator(chosen.fitted, fit_on, note=f"fitted to certify cut-offs; {how}")
         notes.append(f"no --calibrator: {calibrator.kind} was fitted to {how}, the other rows certify")
-    elif calibrator.fit is not None:
-        overlap = _overlap(dataset, calibrator.fit)
-        if overlap:
-            notes.append(
-                f"{overlap} rows are no later than the last one that the calibrator was fitted to: if they are "
-                "the same, nothing here holds"
-            )
     confidence = dataset.confidence(calibrator)
     if entry.band_on == "lower_bound":
         confidence = _bounds(calibrator, confidence)
@@ -180,9 +173,44 @@ def from_dataset(
         calibrator=calibrator,
         lowest=Decimal(0),
         notes=tuple(notes),
-        left_out=left_out | _one_a_group(sample),
+        left_out=seen | left_out | _one_a_group(sample),
         elsewhere=elsewhere,
     )
+
+
+def _new_to(
+    calibrator: calibrators.Calibrator, dataset: Dataset, *, vouched: bool
+) -> tuple[Dataset, dict[str, int]]:
+    """The rows that a calibrator was not fitted to, and how many were left out."""
+    fit = calibrator.fit
+    if fit is None:
+        return dataset, {}  # written by hand: no label had a part in it
+    if fit.data_digest == dataset.digest:
+        raise errors.RequestRefused(
+            "the calibrator was fitted to these very labels, which cannot certify it: take others, or leave "
+            "--calibrator out to divide the file"
+        )
+    until = division.fitted_until(calibrator)
+    if until is None or dataset.times is None:
+        if vouched:
+            return dataset, {}
+        what = (
+            "the calibrator does not say up to when it was fitted"
+            if until is None
+            else "the rows carry no times (--time-column)"
+        )
+        raise errors.RequestRefused(
+            f"{what}, so nothing shows that it was not fitted to these rows, which then certify nothing: give times "
+            "to both, leave --calibrator out to divide the file, or vouch for it with --unseen"
+        )
+    new = dataset.times >= until
+    if not new.any():
+        raise errors.NotEnoughLabels(
+            f"no row is later than the last label that the calibrator was fitted to ({fit.window_to}), and only later "
+            "ones can certify it: take newer ones, or leave --calibrator out to divide the file"
+        )
+    seen = int((~new).sum())
+    return dataset.take(new), {"no later than the last label of the calibrator's fit": seen} if seen else {}
 
 
 def _fit_end(calibrator: calibrators.Calibrator) -> float:
@@ -218,12 +246,6 @@ def _decided(dataset: Dataset, entry: Model) -> tuple[Dataset, dict[str, int], f
 
 def _one_a_group(sample: ExactSample) -> dict[str, int]:
     return {"beyond the one that each group may have": sample.dropped} if sample.dropped else {}
-
-
-def _overlap(dataset: Dataset, fit: calibrators.Fit) -> int:
-    if dataset.times is None or fit.window_to is None:
-        return 0
-    return int((dataset.times <= times.moment(fit.window_to)).sum())
 
 
 def _bounds(calibrator: calibrators.Calibrator, confidence: FloatArray) -> FloatArray:

@@ -3,26 +3,27 @@
 Rows are counted from 1 and without the header, as a spreadsheet user counts the data.
 """
 
+import re
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from sidecar.times import moment
+from sidecar.times import recorded
 from training import errors
-from training.data.dataset import LAST_SECOND
 from training.measure.intervals import FloatArray, IntArray
 
 Column = npt.NDArray[Any]
 
+_WHOLE = re.compile(r"-?[0-9]+\.0*")
 _TRUTH = {"true": 1.0, "false": 0.0}
 
 
 def present(source: Path, wanted: Sequence[str], found: Sequence[str]) -> None:
-    """Refuses a file that lacks one of the `wanted` columns, naming those that it has."""
+    """Refuses a file that lacks one of the `wanted` columns, naming those that it has, or has it twice."""
     missing = [name for name in wanted if name not in found]
     if missing:
         have = ", ".join(found) or "none"
@@ -30,6 +31,11 @@ def present(source: Path, wanted: Sequence[str], found: Sequence[str]) -> None:
             f"{source}: there is no column {missing[0]!r}; it has: {have}. "
             "Name the right one with --score-column, --label-column, --weight-column, --group-column, "
             "--time-column or --category-column"
+        )
+    twice = [name for name in wanted if found.count(name) > 1]
+    if twice:
+        raise errors.DataRefused(
+            f"{source}: the column {twice[0]!r} stands twice, and nothing says which one is meant: leave one out"
         )
 
 
@@ -77,31 +83,55 @@ def groups(source: Path, name: str, column: Column) -> Column:
     """(n,) keys of any type as whole numbers."""
     if column.ndim != 1:
         raise errors.DataRefused(f"{source}: {name!r} has shape {column.shape}; one key a row is needed")
-    keys = np.array([str(cell).strip() for cell in column])
-    empty = np.array([key == "" or _is_missing(cell) for key, cell in zip(keys, column, strict=True)])
-    _refuse(source, name, column, empty, "is empty; each row needs its group")
+    keys = np.array(names(column.tolist()))
+    _refuse(source, name, column, keys == "", "is empty; each row needs its group")
     return np.unique(keys, return_inverse=True)[1].astype(np.int64)
 
 
+def names(cells: Sequence[object], *, written: bool = False) -> list[str]:
+    """The texts of a column of names, stripped; empty where a row has none.
+
+    A name that is a whole number stays one: where a column of them has gaps, pandas and others keep it as
+    floating point, and write 1 as 1.0.
+
+    Args:
+        cells: of the column.
+        written: they were text in a file that has no other type, such as CSV: 1.0 may be a 1 there, if the whole
+            column is so.
+    """
+    texts = ["" if _is_missing(cell) else str(cell).strip() for cell in cells]
+    numbers = not written and all(
+        isinstance(cell, float | Decimal) for cell in cells if not _is_missing(cell)
+    )
+    if (written or numbers) and all(_WHOLE.fullmatch(text) for text in texts if text):
+        return [text.partition(".")[0] for text in texts]
+    return texts
+
+
 def categories(source: Path, name: str, column: Column) -> Column:
-    """(n,) names as text; empty where a row has none, as then it belongs to no category."""
+    """(n,) names as text; empty where a row has none, as then it belongs to no category. See `names`."""
     if column.ndim != 1:
         raise errors.DataRefused(f"{source}: {name!r} has shape {column.shape}; one category a row is needed")
-    return np.array(["" if _is_missing(cell) else str(cell).strip() for cell in column], dtype=np.str_)
+    return np.array(names(column.tolist(), written=source.suffix.lower() == ".csv"), dtype=np.str_)
 
 
 def times(source: Path, name: str, column: Column) -> FloatArray:
-    """(n,) seconds since 1970 from numbers, ISO 8601 text or timestamps."""
+    """(n,) seconds since 1970 from numbers, ISO 8601 text, dates or timestamps; see `sidecar.times.recorded`."""
+    if column.ndim != 1:
+        raise errors.DataRefused(f"{source}: {name!r} has shape {column.shape}; one time a row is needed")
     if column.dtype.kind == "M":
         _refuse(source, name, column, np.isnat(column), "is missing; leave out rows without a time")
-        return (column.astype("datetime64[ns]").astype(np.int64) / 1e9).astype(np.float64)
-    if column.dtype == object:
-        column = np.array([_seconds(cell) for cell in column], dtype=object)
-    values = _numbers(source, name, column, what="a time (ISO 8601 or seconds since 1970)")
-    outside = (values < 0.0) | (values > LAST_SECOND)
-    _refuse(
-        source, name, column, outside, "is not in seconds since 1970 (milliseconds must be divided by 1000)"
-    )
+        column = column.astype("datetime64[us]").astype(object)
+    values = np.empty(column.size)
+    problems: dict[int, str] = {}
+    for row, cell in enumerate(column.tolist()):
+        try:
+            values[row] = recorded(cell)
+        except ValueError as problem:
+            problems[row] = str(problem)
+    if problems:
+        bad = np.isin(np.arange(column.size), list(problems))
+        _refuse(source, name, column, bad, f"{problems[min(problems)]}; leave the row out or repair it")
     return values
 
 
@@ -127,15 +157,25 @@ def both_outcomes(source: Path, name: str, correct: FloatArray) -> None:
         )
 
 
-def _numbers(source: Path, name: str, column: Column, what: str = "a number") -> FloatArray:
+def _numbers(source: Path, name: str, column: Column) -> FloatArray:
     if column.ndim != 1:
         raise errors.DataRefused(f"{source}: {name!r} has shape {column.shape}; one value a row is needed")
+    if column.dtype == object:
+        foreign = np.array([_in_other_digits(cell) for cell in column.tolist()])
+        _refuse(source, name, column, foreign, "is not written in the digits 0 to 9 alone; write it so")
     try:
         values = column.astype(np.float64)
     except (ValueError, TypeError):
         values = np.array([_number(cell) for cell in column])
-    _refuse(source, name, column, ~np.isfinite(values), f"is not {what}; leave the row out or repair it")
+    _refuse(source, name, column, ~np.isfinite(values), "is not a number; leave the row out or repair it")
     return values
+
+
+def _in_other_digits(cell: object) -> bool:
+    """Whether Python would read digits here that no other reader of the file does: those of Arabic, or 1_000."""
+    return isinstance(cell, str) and any(
+        mark == "_" or (mark.isdigit() and not mark.isascii()) for mark in cell
+    )
 
 
 def _number(cell: object) -> float:
@@ -143,21 +183,6 @@ def _number(cell: object) -> float:
         return float(cell)  # type: ignore[arg-type]
     except (ValueError, TypeError):
         return np.nan
-
-
-def _seconds(cell: object) -> object:
-    if isinstance(cell, str):
-        try:
-            return float(cell)
-        except ValueError:
-            pass
-        try:
-            return moment(cell.strip())
-        except ValueError:
-            return cell
-    if isinstance(cell, datetime):
-        return (cell if cell.tzinfo else cell.replace(tzinfo=UTC)).timestamp()
-    return cell
 
 
 def _is_missing(cell: object) -> bool:

@@ -10,13 +10,10 @@ import numpy.typing as npt
 import calibrators
 from calibrators.evidence import Aggregation, EvidenceKind
 from sidecar.policy import categories as category_names
-from sidecar.times import rfc3339
+from sidecar.times import LAST_SECOND, rfc3339
 from training import errors
 from training.measure import intervals
 from training.measure.intervals import FloatArray, IntArray
-
-# 9999-12-31: the last second that RFC 3339 can write.
-LAST_SECOND = 253402300799.0
 
 OPTIONAL_COLUMNS = ("vectors", "answers", "truths", "groups", "times", "categories")
 

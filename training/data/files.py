@@ -183,12 +183,34 @@ def _read_parquet(source: Path, layout: Layout) -> dict[str, npt.NDArray[Any]]:
     try:
         with parquet.ParquetFile(source) as opened:
             columns.present(source, layout.wanted, [str(name) for name in opened.schema_arrow.names])
-            frame = opened.read(columns=list(layout.wanted)).to_pandas()
+            table = opened.read(columns=list(layout.wanted))
     except (lib.ArrowException, OSError) as problem:
         raise errors.DataRefused(
             f"{source}: not a readable Parquet file ({first_line(problem)})"
         ) from problem
-    return _table(source, {name: frame[name].to_numpy() for name in layout.wanted})
+    # Cell by cell, for whatever has gaps would come as floating point: the name 1 as 1.0, the day 20250131 as a number.
+    cells = {name: table.column(name) for name in layout.wanted}
+    return _table(
+        source,
+        {
+            name: np.fromiter(column.to_pylist(), dtype=object, count=len(column))
+            if column.null_count or not _is_plain(column.type)
+            else column.to_numpy()
+            for name, column in cells.items()
+        },
+    )
+
+
+def _is_plain(kind: Any) -> bool:
+    """Whether numpy has the type itself."""
+    from pyarrow import types
+
+    return bool(
+        types.is_integer(kind)
+        or types.is_floating(kind)
+        or types.is_boolean(kind)
+        or types.is_timestamp(kind)
+    )
 
 
 def _read_npz(source: Path, layout: Layout, score_is: ScoreIs) -> Dataset:

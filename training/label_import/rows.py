@@ -2,15 +2,14 @@
 
 import hashlib
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 from sidecar import times
 from training import errors
-from training.data import files
-from training.data.dataset import LAST_SECOND
+from training.data import columns, files
 
 Channel = Literal["IMPORTED", "OUTCOME", "VOLUNTEERED", "REVIEW_TASK", "AUDIT_TASK"]
 About = Literal["FINAL", "PRIMARY", "SECONDARY", "RULE"]
@@ -27,6 +26,9 @@ TEXTS = (
     "reviewer",
     "note",
 )
+
+NAMES = tuple(field for field in (*TEXTS, "true_class") if field != "note")
+"""Fields that name something: a whole number among them is one, however the file writes it."""
 
 FIELDS = ("decision_id", *VALUES, "about", "channel", "observed_at", *TEXTS[1:])
 """What a column may be about; only `decision_id` and one value are needed."""
@@ -100,9 +102,14 @@ def read(
         raise errors.DataRefused(f"{path}: {error}") from error
     if not cells:
         raise errors.DataRefused(f"{path}: there are no rows")
+    written = suffix == ".csv"
+    texts = {
+        field: columns.names([row[place] for row in cells], written=written and field in NAMES)
+        for field, place in places.items()
+    }
     return tuple(
-        (number, {field: row[place] for field, place in places.items()})
-        for number, row in enumerate(cells, start=1)
+        (number, {field: column[number - 1] for field, column in texts.items()})
+        for number in range(1, len(cells) + 1)
     )
 
 
@@ -125,27 +132,27 @@ def fields_of(header: Sequence[str], renamed: Mapping[str, str]) -> dict[str, in
     absent = [name for name in renamed.values() if name not in header]
     if absent:
         raise errors.DataRefused(f"there is no column {absent[0]!r}; the file has {', '.join(header)}")
-    columns = {
+    places = {
         field: header.index(renamed.get(field, field))
         for field in FIELDS
         if renamed.get(field, field) in header
     }
-    if "decision_id" not in columns:
+    if "decision_id" not in places:
         raise errors.DataRefused(
             f"there is no column 'decision_id'; the file has {', '.join(header) or 'no column'}. "
             "Name the right one with --column decision_id=NAME"
         )
-    if not any(value in columns for value in VALUES):
+    if not any(value in places for value in VALUES):
         raise errors.DataRefused(
             f"no column says what turned out to be true: {', '.join(VALUES)}. Name it with --column correct=NAME"
         )
-    unused = [name for place, name in enumerate(header) if place not in columns.values()]
+    unused = [name for place, name in enumerate(header) if place not in places.values()]
     if unused:
         raise errors.DataRefused(
             f"column {unused[0]!r} is about nothing that a label says ({', '.join(FIELDS)}): name what it is with "
             f"--column FIELD={unused[0]}, or leave it out with --ignore {unused[0]}"
         )
-    return columns
+    return places
 
 
 def parse(
@@ -188,9 +195,9 @@ def parse(
     if chosen_about not in get_args(About):
         return mistake(f"about is {chosen_about!r:.40}: one of {', '.join(get_args(About))}")
     try:
-        observed_at = _seconds(cells.get("observed_at", ""))
-    except ValueError:
-        return mistake(f"observed_at is {cells['observed_at']!r:.40}: write ISO 8601, or seconds since 1970")
+        observed_at = times.recorded(cells["observed_at"]) if cells.get("observed_at") else None
+    except ValueError as problem:
+        return mistake(f"observed_at {cells['observed_at']!r:.40} {problem}")
     if "event_id" not in texts:
         texts["event_id"] = _event_id(source, {**cells, "channel": chosen_channel, "about": chosen_about})
     return LabelRow(
@@ -210,24 +217,12 @@ def _event_id(source: str, cells: Mapping[str, str]) -> str:
     return f"row-{hashlib.sha256(said.encode()).hexdigest()[:32]}"
 
 
-def _seconds(text: str) -> float | None:
-    if not text:
-        return None
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = times.moment(text)
-    if not 0.0 <= seconds <= LAST_SECOND:
-        raise ValueError(text)
-    return seconds
-
-
-def _csv(path: Path) -> tuple[list[str], list[list[str]]]:
+def _csv(path: Path) -> tuple[list[str], list[list[object]]]:
     lines = files.csv_rows(path)
-    return next(lines), list(lines)
+    return next(lines), [list(line) for line in lines]
 
 
-def _parquet(path: Path) -> tuple[list[str], list[list[str]]]:
+def _parquet(path: Path) -> tuple[list[str], list[list[object]]]:
     from pyarrow import lib, parquet
 
     try:
@@ -235,15 +230,5 @@ def _parquet(path: Path) -> tuple[list[str], list[list[str]]]:
             table = opened.read()
     except (lib.ArrowException, OSError) as error:
         raise errors.DataRefused(f"{path}: not a readable Parquet file ({error})") from error
-    columns = [list(map(_text, column.to_pylist())) for column in table.columns]
-    return [str(name) for name in table.column_names], [list(row) for row in _rows(columns)]
-
-
-def _rows(columns: list[list[str]]) -> Iterator[tuple[str, ...]]:
-    return zip(*columns, strict=True)
-
-
-def _text(value: Any) -> str:
-    if value is None or value != value:  # NaN differs from itself
-        return ""
-    return value.isoformat() if hasattr(value, "isoformat") else str(value).strip()
+    cells = zip(*(column.to_pylist() for column in table.columns), strict=True)
+    return [str(name) for name in table.column_names], [list(row) for row in cells]

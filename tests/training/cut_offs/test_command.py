@@ -24,7 +24,8 @@ def labels(tmp_path: Path) -> Path:
     scores = rng.choice([0.98, 0.93, 0.86, 0.74, 0.6, 0.3], 2000)
     right = rng.random(2000) < scores
     rows = "\n".join(
-        f"{score},{int(label)},{row}" for row, (score, label) in enumerate(zip(scores, right, strict=True))
+        f"{score},{int(label)},{1_700_000_000 + row}"
+        for row, (score, label) in enumerate(zip(scores, right, strict=True))
     )
     path = tmp_path / "labels.csv"
     path.write_text(f"score,correct,time\n{rows}\n")

@@ -42,11 +42,31 @@ def test_the_labels_of_the_fit_certify_nothing(simulate: Simulate) -> None:
         material.from_dataset(data, own)
 
 
-def test_rows_of_the_fits_window_are_pointed_out(simulate: Simulate) -> None:
+def test_rows_of_the_fits_window_do_not_certify(simulate: Simulate) -> None:
     data = at(simulate(100), np.arange(100.0))
     first = data.take(np.arange(40))
-    found = material.from_dataset(data, fitting.calibrator(fitting.fit("beta", first), first))
-    assert "40 rows are no later than the last one" in found.notes[0]
+    own = fitting.calibrator(fitting.fit("beta", first), first)
+    found = material.from_dataset(data, own)
+    assert len(found.sample) == 60
+    assert dict(found.left_out) == {"no later than the last label of the calibrator's fit": 40}
+    with pytest.raises(errors.NotEnoughLabels, match="no row is later than the last label"):
+        material.from_dataset(data.take(np.arange(20, 40)), own)
+
+
+def test_what_nothing_shows_to_be_new_certifies_nothing_unless_somebody_vouches(simulate: Simulate) -> None:
+    data = simulate(100)
+    dated = at(data, np.arange(100.0))
+    with_window = fitting.calibrator(fitting.fit("beta", dated), dated)
+    without = fitting.calibrator(fitting.fit("beta", data), data)
+    others = simulate(50, seed=9)
+    for calibrator, rows, words in (
+        (with_window, others, "carry no times"),
+        (without, others, "does not say up to when"),
+        (without, dated, "does not say up to when"),
+    ):
+        with pytest.raises(errors.RequestRefused, match=words):
+            material.from_dataset(rows, calibrator)
+        assert len(material.from_dataset(rows, calibrator, vouched=True).sample) == len(rows)
 
 
 def test_without_a_calibrator_the_earlier_half_fits(simulate: Simulate) -> None:

@@ -1,10 +1,13 @@
 import csv
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
 from training import errors
 from training.data import files
@@ -55,6 +58,56 @@ def test_parquet_types(tmp_path: Path) -> None:
     assert files.read(tmp_path / "a.parquet", time_column="u").window == data.window
 
 
+def test_a_day_is_its_midnight_however_the_file_keeps_it(tmp_path: Path) -> None:
+    days = [date(2025, 1, 31), date(2025, 2, 1)]
+    frame = pd.DataFrame(
+        {"score": [0.25, 0.5], "correct": [1, 0], "day": days, "number": [20250131, 20250201]}
+    )
+    frame["gap"] = frame.number.astype("float64")
+    frame.to_parquet(tmp_path / "a.parquet")
+    frame.to_csv(tmp_path / "a.csv", index=False)
+    for name in ("a.csv", "a.parquet"):
+        for column in ("day", "number", "gap"):
+            data = files.read(tmp_path / name, time_column=column)
+            assert data.window == ("2025-01-31T00:00:00Z", "2025-02-01T00:00:00Z")
+
+
+def test_times_of_another_unit_are_refused_in_parquet_too(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"score": [0.25, 0.5], "correct": [1, 0], "serial": [45658, 45659]})
+    frame["read_wrongly"] = pd.to_datetime([20250131, 20250201])
+    frame["days"] = [20089.0, None]
+    frame.to_parquet(tmp_path / "a.parquet")
+    for column in ("serial", "read_wrongly", "days"):
+        with pytest.raises(errors.DataRefused, match="not in seconds since 1970"):
+            files.read(tmp_path / "a.parquet", time_column=column)
+
+
+def test_names_that_are_whole_numbers_stay_so(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"score": [0.25, 0.5, 0.75], "correct": [1, 0, 1]})
+    frame["n"] = pd.array([1, None, 12], dtype="Int64")
+    frame["f"] = [1.0, None, 12.0]
+    frame["text"] = ["1.0", None, "12.5"]
+    frame.to_parquet(tmp_path / "a.parquet")
+    frame.to_csv(tmp_path / "a.csv", index=False)
+    for name in ("a.csv", "a.parquet"):
+        for column in ("n", "f"):
+            data = files.read(tmp_path / name, category_column=column)
+            assert data.categories is not None
+            assert data.categories.tolist() == ["1", "", "12"]
+        data = files.read(tmp_path / name, category_column="text")
+        assert data.categories is not None
+        assert data.categories.tolist() == ["1.0", "", "12.5"]
+
+
+def test_a_column_that_stands_twice_is_refused_in_parquet(tmp_path: Path) -> None:
+    table = pa.table(
+        [pa.array([0.5, 0.6]), pa.array([1, 0]), pa.array([0.7, 0.8])], ["score", "correct", "score"]
+    )
+    parquet.write_table(table, tmp_path / "a.parquet")
+    with pytest.raises(errors.DataRefused, match="'score' stands twice"):
+        files.read(tmp_path / "a.parquet")
+
+
 def test_csv_details(tmp_path: Path) -> None:
     content = '\ufeffid, score ,correct\r\n"x, y",0.5,TRUE\r\n\r\n2,1,false\r\n'
     data = files.read(write(tmp_path / "a.csv", content))
@@ -78,7 +131,7 @@ def test_npz_of_logits_and_of_scores(tmp_path: Path) -> None:
     assert data.correct.tolist() == [1.0, 0.0, 1.0]
     assert data.groups is not None
     assert data.groups.tolist() == [0, 1, 0]
-    np.savez(tmp_path / "s.npz", scores=[0.5, 0.6], labels=[0, 1], weights=[1.0, 3.0], times=[5, 6])
+    np.savez(tmp_path / "s.npz", scores=[0.5, 0.6], labels=[0, 1], weights=[1.0, 3.0], times=[1.7e9, 1.7e9])
     data = files.read(tmp_path / "s.npz")
     assert data.weights.tolist() == [1.0, 3.0]
     assert data.times is not None
@@ -88,7 +141,7 @@ def test_npz_of_logits_and_of_scores(tmp_path: Path) -> None:
     assert named.scores.tolist() == [0.5, 0.6, 0.7]
 
 
-GOOD = "score,correct,w,g,t\n0.9,1,2,a,5\n0.4,0,1,b,6\n"
+GOOD = "score,correct,w,g,t\n0.9,1,2,a,20250105\n0.4,0,1,b,20250106\n"
 
 
 @pytest.mark.parametrize(
@@ -124,8 +177,20 @@ GOOD = "score,correct,w,g,t\n0.9,1,2,a,5\n0.4,0,1,b,6\n"
         ("a.csv", GOOD.replace("2,a", "0,a"), {"weight_column": "w"}, ["row 1", "column 'w'", "above 0"]),
         ("a.csv", GOOD.replace("2,a", "-2,a"), {"weight_column": "w"}, ["row 1", "column 'w'"]),
         ("a.csv", GOOD.replace("b", ""), {"group_column": "g"}, ["row 2", "column 'g'", "empty"]),
-        ("a.csv", GOOD.replace("6", "soon"), {"time_column": "t"}, ["row 2", "column 't'", "ISO 8601"]),
-        ("a.csv", GOOD.replace("6", "1.7e15"), {"time_column": "t"}, ["row 2", "milliseconds"]),
+        (
+            "a.csv",
+            GOOD.replace("20250106", "soon"),
+            {"time_column": "t"},
+            ["row 2", "column 't'", "ISO 8601"],
+        ),
+        ("a.csv", GOOD.replace("20250106", "1.7e15"), {"time_column": "t"}, ["row 2", "milliseconds"]),
+        ("a.csv", GOOD.replace("20250106", "45658"), {"time_column": "t"}, ["row 2", "serial dates"]),
+        ("a.csv", GOOD.replace("20250106", "2025"), {"time_column": "t"}, ["row 2", "years"]),
+        ("a.csv", GOOD.replace("20250106", "1970-01-01"), {"time_column": "t"}, ["row 2", "before 2000"]),
+        ("a.csv", "score,correct\n0.5,1\n\u0660.\u0665,0\n", {}, ["row 2", "digits 0 to 9"]),
+        ("a.csv", "score,correct\n0.5,1\n0.5_1,0\n", {}, ["row 2", "digits 0 to 9"]),
+        ("a.csv", "score,correct,score\n0.5,1,0.6\n", {}, ["'score' stands twice", "leave one out"]),
+        ("a.csv", "score,correct, t,t \n0.5,1,5,5\n", {"time_column": "t"}, ["'t' stands twice"]),
         ("a.csv", "score,correct\n0.9,1\n0.2,0\n", {"score_is": "positive"}, ["every answer", "right"]),
         ("a.txt", GOOD, {}, [".csv, .parquet or .npz"]),
         ("a.parquet", b"PAR1 but not really", {}, ["not a readable Parquet"]),

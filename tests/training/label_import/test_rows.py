@@ -1,5 +1,9 @@
 """Each row says one thing or is a mistake with a reason; columns are never guessed."""
 
+from datetime import date
+from pathlib import Path
+
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -42,6 +46,8 @@ def test_values(cells: dict[str, str], value: tuple[object, ...]) -> None:
         ({"correct": "1", "observed_at": "yesterday"}, "ISO 8601"),
         ({"correct": "1", "observed_at": "nan"}, "ISO 8601"),
         ({"correct": "1", "observed_at": "-1"}, "ISO 8601"),
+        ({"correct": "1", "observed_at": "45658"}, "serial dates"),
+        ({"correct": "1", "observed_at": "1772496000000"}, "milliseconds"),
         ({"correct": "1", "decision_id": ""}, "decision_id is empty"),
     ],
 )
@@ -52,7 +58,14 @@ def test_mistakes_say_what_to_write(cells: dict[str, str], told: str) -> None:
 
 
 def test_times() -> None:
-    for text in ("2026-03-03T00:00:00Z", "2026-03-03", "1772496000", "2026-03-03T01:00:00+01:00"):
+    for text in (
+        "2026-03-03T00:00:00Z",
+        "2026-03-03",
+        "1772496000",
+        "20260303",
+        "20260303.0",
+        "2026-03-03T01:00:00+01:00",
+    ):
         row = parse(correct="1", observed_at=text)
         assert isinstance(row, rows.LabelRow)
         assert row.observed_at == 1772496000.0
@@ -95,3 +108,23 @@ def test_renamed_columns() -> None:
         "correct": 0,
         "decision_id": 1,
     }
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_names_that_are_whole_numbers_stay_so_and_days_are_their_midnight(
+    tmp_path: Path, suffix: str
+) -> None:
+    frame = pd.DataFrame({"decision_id": ["a", "b", "c"], "true_class": [0.0, None, 3.0]})
+    frame["cannot_tell"] = [None, True, None]
+    frame["note"] = ["1.0", "2.0", None]
+    frame["observed_at"] = [date(2026, 3, 3)] * 3
+    path = tmp_path / f"labels.{suffix}"
+    frame.to_csv(path, index=False) if suffix == "csv" else frame.to_parquet(path)
+    parsed = [
+        rows.parse(number, cells, source="crm", channel="IMPORTED", about="FINAL")
+        for number, cells in rows.read(path, renamed={}, ignored=())
+    ]
+    assert all(isinstance(row, rows.LabelRow) for row in parsed)
+    assert [getattr(row, "true_class", "") for row in parsed] == ["0", None, "3"]
+    assert [getattr(row, "observed_at", 0) for row in parsed] == [1772496000.0] * 3
+    assert [getattr(row, "texts", {}).get("note") for row in parsed] == ["1.0", "2.0", None]

@@ -104,7 +104,7 @@ def test_a_history_of_one_moment_is_refused(
     capsys: Capture, files: tuple[Path, Path], tmp_path: Path
 ) -> None:
     path = tmp_path / "moment.csv"
-    path.write_text("time,score,correct\n1,0.9,1\n1,0.8,0\n")
+    path.write_text("time,score,correct\n20250101,0.9,1\n20250101,0.8,0\n")
     code, _, err = run(capsys, "--from-file", path, "--policy", files[1])
     assert code == 2
     assert "the same time" in err
