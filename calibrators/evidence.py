@@ -16,8 +16,16 @@ EVIDENCE_KINDS: tuple[EvidenceKind, ...] = get_args(EvidenceKind)
 AGGREGATIONS: tuple[Aggregation, ...] = get_args(Aggregation)
 VECTOR_KINDS: tuple[EvidenceKind, ...] = ("probabilities", "logits")
 
+ROUNDING = 1e-6
+"""By how much a probability may exceed 1: 1.0000001192092896 is the float32 next to it. It is clipped."""
+
 SUM_TOLERANCE = 0.01
-"""By how much the sum of a probability vector may miss 1: room for float16 and for rounding to two digits."""
+"""By how much the sum of a probability vector may miss 1, whatever its length: room for float16."""
+
+ROUNDED = 0.005
+"""What rounding to two digits can add to the miss for each class."""
+
+MOST_SUM_TOLERANCE = 0.1
 
 LOGPROB_TOLERANCE = 1e-3
 """By how much a log-probability may exceed 0: some servers round a certain token upwards."""
@@ -50,11 +58,34 @@ def effective_aggregation(kind: EvidenceKind, aggregation: Aggregation = "none")
     return "mean" if aggregation == "none" else aggregation
 
 
+def sum_problem(values: Sequence[float]) -> str | None:
+    """A sentence where the sum of a probability vector misses 1 by more than rounding explains; else None.
+
+    By up to 0.01, or 0.005 for each class where that is more, up to 0.1; all of them inclusive.
+    """
+    tolerance = min(max(SUM_TOLERANCE, ROUNDED * len(values)), MOST_SUM_TOLERANCE)
+    total = math.fsum(values)
+    if abs(total - 1.0) <= tolerance + ROUNDING:
+        return None
+    return f"the probabilities sum to {total:.6g}, which is not 1 within {tolerance:g}"
+
+
+def clipped(evidence: Evidence) -> Evidence:
+    """The evidence with probabilities of at most 1, where they exceed it by no more than rounding does."""
+    if evidence.kind in ("logits", "token_logprobs") or all(0.0 <= value <= 1.0 for value in evidence.values):
+        return evidence
+    return evidence._replace(values=tuple(map(_clip, evidence.values)))
+
+
+def _clip(value: float) -> float:
+    return 1.0 if 1.0 < value <= 1.0 + ROUNDING else value
+
+
 def problem(evidence: Evidence) -> str | None:
     """A sentence that names what is malformed about the evidence, or None when it is well formed."""
     kind, values = evidence.kind, evidence.values
     if kind == "score" or kind == "positive_probability":
-        if len(values) == 1 and 0.0 <= values[0] <= 1.0:
+        if len(values) == 1 and 0.0 <= _clip(values[0]) <= 1.0:
             return None
         if len(values) != 1:
             return f"{kind} evidence holds exactly one value, not {len(values)}"
@@ -87,11 +118,10 @@ def _vector_problem(evidence: Evidence) -> str | None:
                 return f"logit {position} is {value}: it must be a finite number"
     else:
         for position, value in enumerate(values):
-            if not 0.0 <= value <= 1.0:
+            if not 0.0 <= _clip(value) <= 1.0:
                 return f"probability {position} is {value}: it must be between 0 and 1"
-        total = math.fsum(values)
-        if abs(total - 1.0) > SUM_TOLERANCE:
-            return f"the probabilities sum to {total:.6g}, which is not 1 within {SUM_TOLERANCE}"
+        if (reason := sum_problem(values)) is not None:
+            return reason
     if index is not None and not 0 <= index < len(values):
         return f"the answer's index {index} is outside the {len(values)} classes of the {kind} evidence"
     return None
@@ -113,6 +143,10 @@ def raw_confidence(evidence: Evidence, aggregation: Aggregation = "none") -> flo
         return values[0] if kind == "score" or evidence.answer_is_positive else 1.0 - values[0]
     if (reason := problem(evidence)) is not None:
         raise EvidenceUnusable(reason)
+    evidence = clipped(evidence)
+    values = evidence.values
+    if kind == "score" or kind == "positive_probability":
+        return values[0] if kind == "score" or evidence.answer_is_positive else 1.0 - values[0]
     if kind == "token_logprobs":
         return min(1.0, math.exp(aggregated(values, aggregation)))
     if kind == "probabilities":

@@ -11,6 +11,7 @@ from calibrators.evidence import (
     EVIDENCE_KINDS,
     answer_is_top,
     candidates,
+    clipped,
     effective_aggregation,
     problem,
     raw_confidence,
@@ -90,6 +91,42 @@ def test_every_kind_has_an_example_of_both():
 def test_an_unknown_aggregation_is_refused():
     with pytest.raises(EvidenceUnusable, match="aggregation 'median' is unknown"):
         raw_confidence(Evidence("token_logprobs", (-1.0,)), "median")
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        (0.33, 0.33, 0.33),
+        (0.34, 0.34, 0.33),
+        (0.99, 0.0),
+        (0.5, 0.51),
+        (0.14,) * 7,
+        (0.03,) * 30,
+        (1.0000001192092896, 0.0),
+    ],
+)
+def test_what_rounding_leaves_of_a_sum_is_good(values):
+    assert problem(Evidence("probabilities", values)) is None
+    assert 0.0 <= raw_confidence(Evidence("probabilities", values)) <= 1.0
+
+
+@pytest.mark.parametrize(
+    "values", [(0.5, 0.48), (0.33, 0.33, 0.32), (0.0,) * 1000, (0.02,) * 44, (1.00001, 0.0)]
+)
+def test_what_rounding_does_not_explain_is_a_problem(values):
+    assert problem(Evidence("probabilities", values)) is not None
+
+
+@pytest.mark.parametrize("kind", ["score", "positive_probability"])
+def test_the_float32_next_to_one_is_one(kind):
+    above = Evidence(kind, (1.0000001192092896,))
+    assert problem(above) is None
+    assert raw_confidence(above) == 1.0
+    assert clipped(above).values == (1.0,)
+    assert clipped(Evidence(kind, (0.5,))).values == (0.5,)
+    negative = above._replace(answer_is_positive=False)
+    assert raw_confidence(negative) == (1.0 if kind == "score" else 0.0)
+    assert problem(Evidence(kind, (1.0 + 2e-6,))) is not None
 
 
 def test_only_token_logprobs_are_aggregated_and_by_their_mean_unless_told_otherwise():

@@ -1,6 +1,6 @@
 """`LabelService`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import grpc
 from trueband.v1 import label_pb2, label_pb2_grpc
@@ -11,6 +11,7 @@ from sidecar.decision.labels import RESOLUTION_VERSION
 from sidecar.decision.records import Label
 from sidecar.ledger import labelled, queries
 from sidecar.ledger.store import Ledger
+from sidecar.policy.tables import ModelTable
 from sidecar.service.api import permissions, requests, responses
 from sidecar.service.deciding.router import Router
 
@@ -24,12 +25,14 @@ class LabelServicer(label_pb2_grpc.LabelServiceServicer):
         ledger: Ledger,
         *,
         label_window_seconds: Callable[[], float],
+        tables: Callable[[], Mapping[str, ModelTable]],
         sidecar_id: str,
         clock: Callable[[], float],
     ) -> None:
         self._router = router
         self._ledger = ledger
         self._label_window_seconds = label_window_seconds
+        self._tables = tables
         self._sidecar_id = sidecar_id
         self._clock = clock
 
@@ -87,6 +90,25 @@ class LabelServicer(label_pb2_grpc.LabelServiceServicer):
         try:
             label = requests.label(message, now=now, sidecar_id=self._sidecar_id)
             permissions.check_label(label[0].task_id)
+            check_class(label[0].true_class, self._tables())
             return label
         except TruebandError as error:
             return error
+
+
+def check_class(true_class: str | None, tables: Mapping[str, ModelTable]) -> None:
+    """Refuses a class that no model of the policy has, since it would count as a wrong answer.
+
+    A label names a decision, not its model, and the ledger is not asked here. So nothing is refused as long as a
+    model lists no classes: it may be that one's.
+
+    Raises:
+        errors.InvalidRequest: naming the classes that there are.
+    """
+    if true_class is None or not all(table.class_index for table in tables.values()):
+        return
+    known = sorted({name for table in tables.values() for name in table.class_index})
+    if true_class not in known:
+        raise errors.InvalidRequest(
+            (errors.Violation("label.true_class", f"is none of the policy's classes: {', '.join(known)}"),)
+        )

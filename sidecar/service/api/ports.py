@@ -94,6 +94,7 @@ def open_ports(
             router,
             ledger,
             label_window_seconds=lambda: control.in_force.policy.loaded.policy.label_window,
+            tables=control.in_force.tables,
             sidecar_id=control.sidecar_id,
             clock=clock,
         ),

@@ -273,7 +273,7 @@ def _evidence(message: evidence_pb2.Evidence, bad: list[Violation]) -> Evidence 
     if problem is not None:
         bad.append(Violation(field, problem))
         return None
-    return given
+    return evidence.clipped(given)
 
 
 def _tokens(message: evidence_pb2.TokenLogProbabilities, bad: list[Violation]) -> Evidence:

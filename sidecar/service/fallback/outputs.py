@@ -13,9 +13,6 @@ from sidecar.service.fallback import tensors
 from sidecar.service.fallback.steps import StepFailed
 from sidecar.service.fallback.tensors import Tensor
 
-ROUNDING = 1e-6
-"""By how much a probability may leave [0, 1]: models compute in 32 bits, and some round a sum upwards."""
-
 
 def names(output: Output) -> tuple[str, ...]:
     """The tensors that an output needs."""
@@ -58,8 +55,8 @@ def _vector(output: VectorOutput, tensor: Tensor, classes: Sequence[str]) -> tup
         )
     if output.meaning == "probabilities":
         values = tuple(_probability(value) for value in tensor.elements)
-        if abs(math.fsum(values) - 1.0) > evidence.SUM_TOLERANCE:
-            raise StepFailed(f"the probabilities sum to {math.fsum(values):.6g}", code="NOT_NORMALISED")
+        if (reason := evidence.sum_problem(values)) is not None:
+            raise StepFailed(reason, code="NOT_NORMALISED")
     else:
         values = tuple(_finite(value) for value in tensor.elements)
     index = values.index(max(values))
@@ -124,6 +121,6 @@ def _finite(value: float | int | bool | bytes) -> float:
 
 def _probability(value: float | int | bool | bytes) -> float:
     number = _finite(value)
-    if -ROUNDING <= number <= 1.0 + ROUNDING:
+    if -evidence.ROUNDING <= number <= 1.0 + evidence.ROUNDING:
         return min(1.0, max(0.0, number))
     raise StepFailed(f"a confidence is {number}", code="OUT_OF_RANGE")

@@ -130,7 +130,7 @@ MALFORMED = {
     "a score of NaN": (route(score(NAN)), SCORE),
     "a score of infinity": (route(score(INF)), SCORE),
     "a score of minus infinity": (route(score(-INF)), SCORE),
-    "a score above 1": (route(score(1.0000000001)), SCORE),
+    "a score above 1": (route(score(1.00001)), SCORE),
     "a score below 0": (route(score(-1e-300)), SCORE),
     "a score that is absent": (route(score(None)), SCORE),
     "no evidence": (routing_pb2.RouteRequest(model="leads"), "evidence"),

@@ -70,7 +70,7 @@ BAD = {
     "a score of NaN": (route(score(NAN)), [SCORE]),
     "a score of infinity": (route(score(INF)), [SCORE]),
     "a score of minus infinity": (route(score(-INF)), [SCORE]),
-    "a score a hair above 1": (route(score(math.nextafter(1, 2))), [SCORE]),
+    "a score above 1 by more than rounding": (route(score(1.0 + 2e-6)), [SCORE]),
     "a score a hair below 0": (route(score(-5e-324)), [SCORE]),
     "a positive probability that is absent": (
         route(evidence_pb2.Evidence(positive_probability=evidence_pb2.PositiveProbability())),

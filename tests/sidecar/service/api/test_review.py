@@ -126,7 +126,12 @@ class Rig:
         )
         routing_pb2_grpc.add_RoutingServiceServicer_to_server(RoutingServicer(made.router), self.server)
         labels = LabelServicer(
-            made.router, self.ledger, label_window_seconds=lambda: 1e12, sidecar_id="a", clock=time.time
+            made.router,
+            self.ledger,
+            label_window_seconds=lambda: 1e12,
+            tables=lambda: made.snapshot.policy.tables,
+            sidecar_id="a",
+            clock=time.time,
         )
         label_pb2_grpc.add_LabelServiceServicer_to_server(labels, self.server)
         decision_pb2_grpc.add_DecisionServiceServicer_to_server(DecisionServicer(self.ledger), self.server)
