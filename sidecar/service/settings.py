@@ -87,10 +87,13 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _addresses(self) -> Self:
         security.check_listen(self.listen, allow_plaintext=self.allow_plaintext)
-        if self.health_listen:
-            security.check_listen(self.health_listen, allow_plaintext=True)
-        if self.metrics_listen:
-            security.check_host_and_port(self.metrics_listen)
+        try:
+            if self.health_listen:
+                security.check_listen(self.health_listen, allow_plaintext=True)
+            if self.metrics_listen:
+                security.check_host_and_port(self.metrics_listen)
+        except ValueError as error:
+            raise ValueError(f"--health-listen or --metrics-listen: {error}") from error
         return self
 
     def ledger(self) -> str:

@@ -51,7 +51,7 @@ OPTIONS = (
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_send_message_length", -1),  # whatever was decided must get out
     ("grpc.so_reuseport", 0),
-    ("grpc.http2.min_recv_ping_interval_without_data_ms", PING_SECONDS * 1000),
+    ("grpc.http2.min_ping_interval_without_data_ms", PING_SECONDS * 1000),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.keepalive_time_ms", SILENT_PEER_SECONDS * 1000),
     ("grpc.keepalive_timeout_ms", SILENT_PEER_SECONDS * 1000 // 3),

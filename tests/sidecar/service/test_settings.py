@@ -69,6 +69,8 @@ def test_variables_that_are_not_ours_do_not_matter(monkeypatch):
         ("drain_seconds", "nan", ""),
         ("journal_max_bytes", "1000", "greater than or equal to 1048576"),
         ("max_concurrent_calls", "0", "greater than or equal to 1"),
+        ("ledger_threads", "0", "greater than or equal to 1"),
+        ("reflection", "perhaps", "valid boolean"),
         ("log_level", "loud", "'debug'"),
         ("ready_without_calibrator", "perhaps", "valid boolean"),
     ],
@@ -109,3 +111,22 @@ def test_settings_cannot_be_changed():
     read = settings.read({"policy": "p.yaml"})
     with pytest.raises(ValueError, match="frozen"):
         read.listen = "0.0.0.0:1"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("listen", "::1:50051", "needs brackets, as in [::1]:50051"),
+        ("health_listen", "::1:50052", "needs brackets, as in [::1]:50052"),
+        ("health_listen", "50052", "is no address"),
+        ("health_listen", "unix:" + "x" * 108, "room for 107 bytes"),
+        ("metrics_listen", "0.0.0.0:99999", "is no address"),
+        ("metrics_listen", "9090", "is no address"),
+    ],
+)
+def test_an_address_that_is_none_is_told(name, value, words, monkeypatch):
+    monkeypatch.setenv("TRUEBAND_POLICY", "p.yaml")
+    monkeypatch.setenv(f"TRUEBAND_{name.upper()}", value)
+    with pytest.raises(errors.SettingsRefused) as caught:
+        settings.read({})
+    assert words in str(caught.value)
