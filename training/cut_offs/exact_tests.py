@@ -291,6 +291,8 @@ class Shortfall:
         wrong: how many of them are wrong.
         accuracy: of those, with half a right and half a wrong one added, so that few labels promise little.
         further: so many more are needed from it on; None: at this accuracy no number is enough.
+        beyond: a looser cut-off whose own labels would do, and which the tests do not reach since they end here;
+            None: there is none.
     """
 
     cut_off: Decimal
@@ -298,6 +300,7 @@ class Shortfall:
     wrong: int
     accuracy: float
     further: int | None
+    beyond: Decimal | None = None
 
 
 def shortfall(
@@ -306,23 +309,39 @@ def shortfall(
     """What is missing where nothing passed; None where there is no label at all.
 
     The cut-off that needs the fewest further labels is meant, at the accuracy seen so far: an estimate, and a
-    hopeful one, since the luckiest cut-off is picked.
+    hopeful one, since the luckiest cut-off is picked. Where the labels of a cut-off would do by themselves, what is
+    in the way is the stricter one at which the sequence ended: that one is meant then.
     """
-    candidates = []
-    for cut_off, n, wrong in zip(cut_offs, tested.n.tolist(), tested.wrong.tolist(), strict=True):
-        if n:
-            accuracy = (n - wrong + 0.5) / (n + 1)
-            needed = labels_needed(1.0 - accuracy, alpha=alpha, delta=delta)
-            further = None if needed is None else max(needed - n, 1)
-            candidates.append(
-                Shortfall(cut_off=cut_off, n=n, wrong=wrong, accuracy=accuracy, further=further)
-            )
+    ready = np.flatnonzero(~tested.passed & (tested.p_values <= delta))
+    if ready.size:
+        ended = np.flatnonzero(~tested.passed & (tested.levels > 0.0))
+        before = ended[ended <= ready[0]]
+        if before.size:
+            place = int(before[-1])
+            level = float(tested.levels[place])
+            found = _missing_at(cut_offs[place], tested, place, alpha=alpha, delta=level)
+            return found if place == ready[0] else replace(found, beyond=cut_offs[int(ready[0])])
+    candidates = [
+        _missing_at(cut_off, tested, place, alpha=alpha, delta=delta)
+        for place, cut_off in enumerate(cut_offs)
+        if tested.n[place]
+    ]
     reachable = [each for each in candidates if each.further is not None]
     if reachable:
         return min(reachable, key=lambda each: each.further or 0)
     # The most accurate cut-off of those with labels enough to say anything, else the one with the most.
     solid = [each for each in candidates if each.n >= 30] or candidates[-1:]
     return max(solid, key=lambda each: each.accuracy, default=None)
+
+
+def _missing_at(
+    cut_off: Decimal, tested: SequenceResult, place: int, *, alpha: float, delta: float
+) -> Shortfall:
+    n, wrong = int(tested.n[place]), int(tested.wrong[place])
+    accuracy = (n - wrong + 0.5) / (n + 1)
+    needed = labels_needed(1.0 - accuracy, alpha=alpha, delta=delta)
+    further = None if needed is None else max(needed - n, 1)
+    return Shortfall(cut_off=cut_off, n=n, wrong=wrong, accuracy=accuracy, further=further)
 
 
 def labels_needed(error_rate: float, *, alpha: float, delta: float, power: float = POWER) -> int | None:

@@ -131,6 +131,8 @@ def missing(certificate: Certificate) -> str:
         f"{short.n - short.wrong:,} of {short.n:,} labels are right from {short.cut_off} on, taken as "
         f"{short.accuracy:.1%}"
     )
+    if short.beyond is not None:
+        seen += f"; those from {short.beyond} on would do, but the tests go from the strict to the loose and end here"
     if short.further is None:
         return f"never at this accuracy: {seen}"
     return f"about {short.further:,} more labels from {short.cut_off} on are needed ({seen})"

@@ -18,6 +18,12 @@ from training.measure.intervals import FloatArray, IntArray
 
 Column = npt.NDArray[Any]
 
+ROUNDING = 1e-6
+"""By how much a score may exceed 1: the room that a secondary model's answer has, too."""
+
+LEAST_WEIGHT = 1e-12
+"""Of the largest one: below it a row counts for nothing, and a sum of squares may be lost."""
+
 _WHOLE = re.compile(r"-?[0-9]+\.0*")
 _TRUTH = {"true": 1.0, "false": 0.0}
 
@@ -40,8 +46,9 @@ def present(source: Path, wanted: Sequence[str], found: Sequence[str]) -> None:
 
 
 def scores(source: Path, name: str, column: Column) -> FloatArray:
-    """(n,) numbers in [0, 1]."""
+    """(n,) numbers in [0, 1]; what is above 1 by rounding, as the next float32 is, is 1."""
     values = _numbers(source, name, column)
+    values = np.where((values > 1.0) & (values <= 1.0 + ROUNDING), 1.0, values)
     outside = (values < 0.0) | (values > 1.0)
     _refuse(
         source, name, column, outside, "is outside [0, 1]; scores are probabilities, not per cent or logits"
@@ -73,10 +80,18 @@ def class_indices(source: Path, name: str, column: Column, *, classes: int) -> I
 
 
 def weights(source: Path, name: str, column: Column) -> FloatArray:
-    """(n,) numbers above 0."""
+    """(n,) numbers above 0 and at most 1, the largest of which is 1: only their ratios mean something."""
     values = _numbers(source, name, column)
     _refuse(source, name, column, values <= 0.0, "is not above 0; leave out rows that should not count")
-    return values
+    scaled = np.asarray(values / values.max(), dtype=np.float64)
+    _refuse(
+        source,
+        name,
+        column,
+        scaled < LEAST_WEIGHT,
+        f"is less than {LEAST_WEIGHT} of the largest; leave it out",
+    )
+    return scaled
 
 
 def groups(source: Path, name: str, column: Column) -> Column:

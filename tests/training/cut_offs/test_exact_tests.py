@@ -229,6 +229,16 @@ def test_the_shortfall_is_at_the_cut_off_that_is_nearest() -> None:
     assert found.further == (needed or 0) - 60
 
 
+def test_where_the_sequence_ended_before_labels_that_would_do_that_is_what_is_missing() -> None:
+    tested = outcome([140, 300], [40, 15])
+    assert tested.p_values[1] < 0.01
+    assert not tested.passed.any()
+    found = exact_tests.shortfall((Decimal("0.9"), Decimal("0.6")), tested, alpha=0.1, delta=0.1)
+    assert found is not None
+    assert (found.cut_off, found.n, found.wrong, found.further) == (Decimal("0.9"), 140, 40, None)
+    assert found.beyond == Decimal("0.6")
+
+
 def test_a_hopeless_score_is_told_so() -> None:
     found = exact_tests.shortfall(
         (Decimal("0.9"), Decimal("0.8")), outcome([60, 100], [20, 30]), alpha=0.1, delta=0.1

@@ -39,7 +39,7 @@ def test_csv_and_parquet_hold_the_same(tmp_path: Path) -> None:
     frame.to_parquet(tmp_path / "a.parquet")
     assert files.read(tmp_path / "a.parquet", **EXTRAS).digest == from_csv.digest
     assert from_csv.scores.tolist() == [0.9, 0.4, 0.7]
-    assert from_csv.weights.tolist() == [2.0, 1.0, 1.0]
+    assert from_csv.weights.tolist() == [1.0, 0.5, 0.5]  # the largest is 1
     assert from_csv.groups is not None
     assert from_csv.groups.tolist() == [0, 1, 0]
     assert from_csv.window == ("2024-03-03T00:00:00Z", "2024-03-04T00:00:00Z")
@@ -108,6 +108,26 @@ def test_a_column_that_stands_twice_is_refused_in_parquet(tmp_path: Path) -> Non
         files.read(tmp_path / "a.parquet")
 
 
+@pytest.mark.parametrize("weight", ["1e154", "1e308", "1e-310", "1"])
+def test_equal_weights_are_no_weights(tmp_path: Path, weight: str) -> None:
+    path = write(tmp_path / "a.csv", f"score,correct,w\n0.5,1,{weight}\n0.4,0,{weight}\n")
+    assert files.read(path, weight_column="w").digest == files.read(path).digest
+
+
+def test_a_weight_that_counts_for_nothing_beside_another_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", "score,correct,w\n0.5,1,1e-200\n0.4,0,1e200\n")
+    with pytest.raises(errors.DataRefused, match="row 1, column 'w'"):
+        files.read(path, weight_column="w")
+
+
+def test_a_score_above_one_by_rounding_is_one(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", "score,correct\n1.0000001192092896,1\n0.4,0\n")
+    assert files.read(path).scores.tolist() == [1.0, 0.4]
+    path = write(tmp_path / "b.csv", "score,correct\n1.00001,1\n0.4,0\n")
+    with pytest.raises(errors.DataRefused, match="outside"):
+        files.read(path)
+
+
 def test_csv_details(tmp_path: Path) -> None:
     content = '\ufeffid, score ,correct\r\n"x, y",0.5,TRUE\r\n\r\n2,1,false\r\n'
     data = files.read(write(tmp_path / "a.csv", content))
@@ -133,7 +153,7 @@ def test_npz_of_logits_and_of_scores(tmp_path: Path) -> None:
     assert data.groups.tolist() == [0, 1, 0]
     np.savez(tmp_path / "s.npz", scores=[0.5, 0.6], labels=[0, 1], weights=[1.0, 3.0], times=[1.7e9, 1.7e9])
     data = files.read(tmp_path / "s.npz")
-    assert data.weights.tolist() == [1.0, 3.0]
+    assert data.weights.tolist() == [1.0 / 3.0, 1.0]
     assert data.times is not None
     np.savez(tmp_path / "n.npz", logits=logits, p=[0.5, 0.6, 0.7], y=[0, 1, 1])
     named = files.read(tmp_path / "n.npz", score_column="p", label_column="y")
