@@ -2,7 +2,7 @@
 
 import argparse
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import calibrators
 from sidecar import errors
 from sidecar.decision import proofs
 from sidecar.policy import fallback, floors_file, loading, model
+from sidecar.policy.detectors import Detector
 from sidecar.service.registry.sources import file_path
 
 
@@ -53,6 +54,10 @@ def run(arguments: argparse.Namespace) -> int:
     for name, entry in loaded.policy.models.items():
         for note in _without_lower_bound(name, entry):
             print(f"note: {note}")
+    looking = [*loaded.policy.detectors, *(() if floors is None else floors.floors.detectors)]
+    for name, entry in loaded.policy.models.items():
+        for warning in _blind(name, entry, looking):
+            print(f"warning: {warning}")
     for name, entry in loaded.policy.models.items():
         for warning in proofs.warnings(name, entry, tables[name]):
             print(f"warning: {warning}")
@@ -63,6 +68,20 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"{arguments.floors}: good, digest {floors.digest}")
     print(f"{arguments.policy}: good, digest {loaded.digest}")
     return 0
+
+
+def _blind(name: str, entry: model.Model, looking: Iterable[Detector]) -> Iterator[str]:
+    """The detectors that find nothing where a caller sends none of their fields, a sentence each."""
+    for detector in looking:
+        fields = [field for field in detector.fields_ if field not in entry.require_context]
+        if (detector.fields_ and not fields) or (not detector.fields_ and entry.require_context):
+            continue
+        where = f"context field {', '.join(fields)}" if fields else "context"
+        wanted = ", ".join(fields) or "text"
+        yield (
+            f"{name}: detector {detector.name} passes what comes without {where}; demand it with "
+            f"`require_context: [{wanted}]`"
+        )
 
 
 def _without_lower_bound(name: str, entry: model.Model) -> Iterator[str]:

@@ -20,8 +20,9 @@ from sidecar.policy.floors import FloorHit, narrow
 from sidecar.policy.model import DEFAULT_AUDIT_RATE
 from sidecar.policy.tables import Cell, ModelTable
 
-MANDATORY_REASONS = frozenset({Reason.MANDATORY_REVIEW, Reason.DETECTOR})
-"""The floors after which only a person may let an answer act: the category's, and what was found in the text."""
+MANDATORY_REASONS = frozenset({Reason.MANDATORY_REVIEW, Reason.DETECTOR, Reason.CONTEXT_MISSING})
+"""The floors after which only a person may let an answer act: the category's, and what was found in the text, or could
+not be looked for."""
 
 
 class RequestFloors(msgspec.Struct, frozen=True):

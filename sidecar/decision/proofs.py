@@ -224,6 +224,11 @@ def widened(old: Mapping[str, ModelTable], new: Mapping[str, ModelTable]) -> lis
     lost = []
     for name in sorted(old.keys() & new.keys()):
         before, after = old[name], new[name]
+        lost += [
+            f"model {name}: an answer without context field {field} waits for a person, and would not"
+            for field in before.required_context
+            if field not in after.required_context
+        ]
         for category in (*sorted(before.listed.keys() | after.listed.keys()), ""):
             for lower, upper in intervals(before.category(category), after.category(category)):
                 if mandatory_at(before, category, lower) and not mandatory_at(after, category, lower):

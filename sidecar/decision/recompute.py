@@ -18,13 +18,13 @@ from sidecar.decision.records import Decision
 from sidecar.decision.suspensions import Suspension
 from sidecar.decision.tasks import BLOCKING_KINDS
 from sidecar.decision.verdict import Verdict
-from sidecar.policy import detectors, floors_file, loading
+from sidecar.policy import detectors, floors, floors_file, loading
 from sidecar.policy.actions import AUTOMATIC_ACTIONS, Action, AnswerSource, Reason
 from sidecar.policy.detectors import CompiledDetector
 from sidecar.policy.floors import FloorHit
 from sidecar.policy.tables import ModelTable
 
-REQUEST_REASONS = suspensions.REASONS | {Reason.DETECTOR}
+REQUEST_REASONS = suspensions.REASONS | {Reason.DETECTOR, Reason.CONTEXT_MISSING}
 """The floors that bound the request, not its category: stored, since neither is in the policy table."""
 
 UNKNOWN_MODEL = "no decision: the policy does not have the model"
@@ -151,6 +151,7 @@ def outcome(decision: Decision, calibrator: Calibrator | None, side: Compiled) -
         return UNKNOWN_MODEL
     suspended = recorded_floors(decision, suspensions.REASONS).hits
     detected: tuple[FloorHit, ...] = detectors.hits(side.detectors, decision.query.context)
+    detected += floors.missing_context(table.required_context, decision.query.context)
     verdict = again(decision, table, calibrator, RequestFloors((*detected, *suspended)))
     text = str(verdict.action)
     if verdict.source is not AnswerSource.PRIMARY:
@@ -223,9 +224,9 @@ def shift(
     moves: Counter[tuple[Action, Action]] = Counter()
     for decision in decisions:
         fresh = msgspec.structs.replace(decision, stale_seconds=0.0)
-        detected = recorded_floors(decision, frozenset({Reason.DETECTOR})).hits
-        floors = RequestFloors(detected, brake)
-        moves[again(fresh, table, before, floors).action, again(fresh, table, after, floors).action] += 1
+        detected = recorded_floors(decision, frozenset({Reason.DETECTOR, Reason.CONTEXT_MISSING})).hits
+        binding = RequestFloors(detected, brake)
+        moves[again(fresh, table, before, binding).action, again(fresh, table, after, binding).action] += 1
     return Shift(n=moves.total(), moves=dict(moves))
 
 

@@ -66,6 +66,9 @@ def _model(name: str, entry: model.Model, table: ModelTable, floors: Floors | No
     )
     yield f"* Judged by criterion: {entry.criterion}"
     yield f"* Model version: {entry.model_version}"
+    if entry.require_context:
+        fields = ", ".join(f"`{field}`" for field in entry.require_context)
+        yield f"* Context required: {fields}; an answer without waits for a person."
     yield f"* A permission to act holds for {in_words(entry.expires_after)}."
     yield from _newcomers(entry)
     for section in (

@@ -1,9 +1,10 @@
 """Floors: hard constraints that only narrow what may happen."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
+from sidecar.policy import categories
 from sidecar.policy.actions import PERSON_ACTIONS, Action, Reason
 
 
@@ -28,6 +29,18 @@ def mandatory_range(category: str, lower: float, upper: float) -> FloorHit:
 def unknown_category(action: Action) -> FloorHit:
     """The floor of a category that is missing or not listed."""
     return _floor("unknown_category", Reason.UNKNOWN_CATEGORY, {action, Action.ESCALATE, Action.UNCERTAIN})
+
+
+def missing_context(required: Iterable[str], context: Mapping[str, str]) -> tuple[FloorHit, ...]:
+    """The floor of every field of the context that a policy requires and that is absent or blank.
+
+    A detector cannot read what is not sent, so such an answer waits for a person.
+    """
+    return tuple(
+        _floor(f"required_context:{field}", Reason.CONTEXT_MISSING, PERSON_ACTIONS)
+        for field in required
+        if not categories.visible(context.get(field, "")).strip()
+    )
 
 
 def narrow(proposed: Action, floors: Iterable[FloorHit]) -> Action:

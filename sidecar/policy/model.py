@@ -241,7 +241,8 @@ class Model(Strict):
 
     `band_on: lower_bound` cuts bands on the lower curve that the calibrator's document carries, so that
     automation grows with evidence. `shadow: false` leaves the registry's challenger alone, which otherwise is
-    evaluated beside the champion, and decides nothing.
+    evaluated beside the champion, and decides nothing. `require_context` names fields of the context without which
+    an answer waits for a person, since no detector could read them.
     """
 
     mode: Literal["enforce", "observe"] = "enforce"
@@ -254,6 +255,7 @@ class Model(Strict):
     bands: Bands = DEFAULT_BANDS
     band_on: BandOn = "calibrated"
     classes: tuple[Word, ...] = Field((), strict=False)
+    require_context: tuple[Word, ...] = Field((), strict=False)
     categories: dict[str, Category] = Field(default_factory=dict)
     unknown_category: PersonAction = Action.HOLD_FOR_REVIEW
     stale: Stale = Stale()

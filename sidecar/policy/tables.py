@@ -96,6 +96,7 @@ class ModelTable:
     stale_action: Literal[Action.HOLD_FOR_REVIEW, Action.ESCALATE]
     expires_after_seconds: float
     chain: tuple[StepTable, ...] = ()
+    required_context: tuple[str, ...] = ()
 
     @property
     def on_lower_bound(self) -> bool:
@@ -140,6 +141,7 @@ def _model_table(name: str, entry: model.Model) -> ModelTable:
         stale_action=entry.stale.action,
         expires_after_seconds=entry.expires_after,
         chain=compile_chain(entry.fallback),
+        required_context=entry.require_context,
     )
 
 

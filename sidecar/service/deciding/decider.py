@@ -15,7 +15,7 @@ from sidecar.decision.query import Query, tied
 from sidecar.decision.records import EXPIRES_AFTER_SECONDS, Decision, PlannedTask, QueueState
 from sidecar.decision.steps import CalibratorReference, FallbackStep
 from sidecar.decision.verdict import Verdict
-from sidecar.policy import categories, detectors
+from sidecar.policy import categories, detectors, floors
 from sidecar.policy.actions import AUTOMATIC_ACTIONS, PERSON_ACTIONS, Action, Reason, TaskKind
 from sidecar.policy.tables import ModelTable
 from sidecar.service.deciding.answers import Answer, uncertain
@@ -88,7 +88,11 @@ class Decider:
             query,
             table,
             None if in_force is None else in_force.calibrator,
-            RequestFloors(detectors.hits(snapshot.policy.detectors, query.context), snapshot.suspensions),
+            RequestFloors(
+                detectors.hits(snapshot.policy.detectors, query.context)
+                + floors.missing_context(table.required_context, query.context),
+                snapshot.suspensions,
+            ),
             stale_seconds=stale_seconds,
         )
         steps: tuple[FallbackStep, ...] = ()

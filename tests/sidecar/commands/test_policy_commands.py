@@ -145,3 +145,27 @@ def test_check_tells_of_a_calibrator_file_without_the_curve_that_bands_are_cut_o
         assert code == 0
         assert told in out
         assert ("note:" in out) == bool(told)
+
+
+@pytest.mark.parametrize(
+    ("fields", "required", "warned"),
+    [
+        ("fields: [text], ", "", "context field text"),
+        ("fields: [text], ", "require_context: [text]", ""),
+        ("fields: [text, body], ", "require_context: [text]", "context field body"),
+        ("", "", "without context"),
+        ("", "require_context: [text]", ""),
+    ],
+)
+def test_check_warns_of_detectors_over_fields_that_nothing_demands(
+    tmp_path, capsys, fields, required, warned
+):
+    path = tmp_path / "policy.yaml"
+    path.write_text(
+        f"version: 1\ndetectors: [{{name: d, category: legal_language, {fields}pattern: attorney}}]\n"
+        f"models:\n  m:\n    calibrator: models:/c@champion\n    evidence: score\n    {required}\n"
+    )
+    assert cli.main(["check", str(path)]) == 0
+    said = capsys.readouterr().out
+    assert ("detector d passes what comes without" in said) is bool(warned)
+    assert warned in said

@@ -7,6 +7,7 @@ import pytest
 import calibrators
 from sidecar.decision import recompute
 from sidecar.decision.suspensions import Scope, Suspension
+from sidecar.policy import loading
 from sidecar.policy.actions import Action, AnswerSource, Reason, TaskKind
 from tests import builders
 from tests.sidecar import services
@@ -147,3 +148,32 @@ def test_a_retry_does_not_act_once_its_answer_is_suspended(made):
     assert again.decision.decision_id == first.decision.decision_id
     suspended(made, band="hold")
     assert made.router.route(asked).decision.answer_id == again.decision.answer_id
+
+
+REQUIRING = services.POLICY.replace(
+    "evidence: score", "evidence: score\n    require_context: [text, subject]"
+)
+
+
+@pytest.mark.parametrize(
+    ("context", "missing"),
+    [
+        ({}, ["text", "subject"]),
+        ({"text": "hello", "subject": " \u200b\n"}, ["subject"]),
+        ({"body": "hello", "subject": "hi"}, ["text"]),
+        ({"text": "hello", "subject": "hi"}, []),
+    ],
+)
+def test_an_answer_without_the_context_that_the_policy_requires_waits_for_a_person(context, missing):
+    made = services.bare(REQUIRING)
+    decision = made.router.route(builders.query(context=context)).decision
+    assert decision.may_act is not bool(missing)
+    assert [hit.floor for hit in decision.verdict.floors] == [
+        f"required_context:{field}" for field in missing
+    ]
+    assert (Reason.CONTEXT_MISSING in decision.reasons) is bool(missing)
+    assert decision.verdict.mandatory is bool(missing), "no fallback step may act either"
+    loaded = loading.parse(REQUIRING)
+    calibrator = calibrators.dumps(builders.calibrator_in_force().calibrator)
+    again = recompute.recompute(decision, loaded.canonical, calibrator)
+    assert recompute.differences(decision, again) == []

@@ -302,6 +302,13 @@ def test_what_was_mandatory_stays_so_though_its_model_was_away_for_a_while(pair)
     assert pair.mandatory("contracts")
 
 
+def test_required_context_ends_with_a_restart_only(pair):
+    requiring = LISTS.replace("evidence: score", "evidence: score, require_context: [text]")
+    assert pair.look(requiring).last_error == ""
+    assert "context field text" in pair.look(LISTS).last_error
+    assert pair.file.current.tables["m"].required_context == ("text",)
+
+
 def test_a_suspension_still_binds_a_model_that_was_away_for_a_while(pair):
     scope = Scope(model="m", band="auto")
     pair.suspended = (

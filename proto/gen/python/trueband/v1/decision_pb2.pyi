@@ -60,6 +60,7 @@ class Reason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     REASON_NO_LOWER_BOUND: _ClassVar[Reason]
     REASON_REJECT_UNPROVEN: _ClassVar[Reason]
     REASON_SUSPENSIONS_UNKNOWN: _ClassVar[Reason]
+    REASON_CONTEXT_MISSING: _ClassVar[Reason]
 
 class StepOutcome(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -106,6 +107,7 @@ REASON_INVARIANT_GUARD: Reason
 REASON_NO_LOWER_BOUND: Reason
 REASON_REJECT_UNPROVEN: Reason
 REASON_SUSPENSIONS_UNKNOWN: Reason
+REASON_CONTEXT_MISSING: Reason
 STEP_OUTCOME_UNSPECIFIED: StepOutcome
 STEP_OUTCOME_CLEARED: StepOutcome
 STEP_OUTCOME_NOT_CLEARED: StepOutcome
