@@ -8,7 +8,7 @@ from sidecar import errors, shell
 from sidecar.commands.explain import audit_keys
 from sidecar.decision import audit
 from sidecar.ledger import audit_members, audit_periods
-from sidecar.ledger.audit_members import Standing, recount
+from sidecar.ledger.audit_members import PopulationCount, recount
 from sidecar.policy.actions import Intent
 
 MOST_TOLD = 20
@@ -53,12 +53,12 @@ def run(arguments: argparse.Namespace) -> int:
     ):
         only = {"model": arguments.model, "week": arguments.week or ""}
         periods = audit_periods.periods(at, **only)
-        found = recount(audit_members.members(at, **only), periods, keys)
-    if not found:
+        counts = recount(audit_members.members(at, **only), periods, keys)
+    if not counts:
         print("nothing could have been drawn: no decision has an audit rate above 0")
         return 0
-    print("\n".join(_table([HEADER, *(_row(each) for each in found)])))
-    return 0 if keys is None else _verdict(found)
+    print("\n".join(_table([HEADER, *(_row(count) for count in counts)])))
+    return 0 if keys is None else _verdict(counts)
 
 
 def _week(text: str) -> str:
@@ -69,29 +69,28 @@ def _week(text: str) -> str:
     return text
 
 
-def _verdict(found: Sequence[Standing]) -> int:
-    said = [(each, sentence) for each in found for sentence in each.disagreements]
-    count = sum(each.n + each.n_late for each in found)
-    unchecked = sum(each.n_unchecked for each in found)
-    for each, sentence in said[:MOST_TOLD]:
-        population = each.population
+def _verdict(counts: Sequence[PopulationCount]) -> int:
+    disagreements = [(count.population, sentence) for count in counts for sentence in count.disagreements]
+    total = sum(count.n + count.n_late for count in counts)
+    unchecked = sum(count.n_unchecked for count in counts)
+    for population, sentence in disagreements[:MOST_TOLD]:
         print(f"DISAGREES  {population.week} {population.model} {population.band}: {sentence}")
-    if len(said) > MOST_TOLD:
-        print(f"... and {len(said) - MOST_TOLD} more")
+    if len(disagreements) > MOST_TOLD:
+        print(f"... and {len(disagreements) - MOST_TOLD} more")
     if unchecked:
-        print(f"{unchecked} of {count} draws cannot be made again: their keys are not in TRUEBAND_AUDIT_KEYS")
-    if said or unchecked:
+        print(f"{unchecked} of {total} draws cannot be made again: their keys are not in TRUEBAND_AUDIT_KEYS")
+    if disagreements or unchecked:
         return 1
     print(
-        f"drawn again: {count} of {count} draws agree, and every closed sample is the one that the keys give"
+        f"drawn again: {total} of {total} draws agree, and every closed sample is the one that the keys give"
     )
     return 0
 
 
-def _row(each: Standing) -> tuple[str, ...]:
-    population, period = each.population, each.period
+def _row(count: PopulationCount) -> tuple[str, ...]:
+    population, period = count.population, count.period
     if not population.audit_budget:
-        budget, sampled, tau = "-", str(each.n_drawn), f"{population.audit_rate:g}"
+        budget, sampled, tau = "-", str(count.n_drawn), f"{population.audit_rate:g}"
     elif period is None:
         budget, sampled, tau = str(population.audit_budget), "open", "open"
     else:
@@ -106,13 +105,13 @@ def _row(each: Standing) -> tuple[str, ...]:
         f"{population.action}{shadow}",
         f"{population.audit_rate:g}",
         budget,
-        str(each.n),
-        str(each.n_drawn),
+        str(count.n),
+        str(count.n_drawn),
         sampled,
         tau,
-        str(each.n_tasks),
-        str(each.n_completed),
-        str(each.n_late),
+        str(count.n_tasks),
+        str(count.n_completed),
+        str(count.n_late),
     )
 
 

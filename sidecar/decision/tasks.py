@@ -12,7 +12,7 @@ from sidecar.policy.actions import TaskKind
 HEAD_START_SECONDS = 86400.0
 """How far a mandatory task is put before others with its due time."""
 
-Verdict = Literal["CORRECT", "INCORRECT", "CANNOT_TELL"]
+Correctness = Literal["CORRECT", "INCORRECT", "CANNOT_TELL"]
 Disposition = Literal["RELEASE", "RELEASE_CORRECTED", "REFUSE"]
 
 
@@ -45,7 +45,7 @@ class Completion(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     reviewer: str
     by_person: bool
-    verdict: Verdict | None
+    verdict: Correctness | None
     true_class: str = ""
     true_category: str | None = None
     correct: bool | None = None

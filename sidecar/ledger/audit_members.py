@@ -45,8 +45,8 @@ class AuditMember(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
-    """A population as it stands.
+class PopulationCount:
+    """A population as it stands: what was counted, and what of it was drawn again.
 
     Attributes:
         population: the stratum and week.
@@ -211,8 +211,8 @@ def _streamed(
 
 def recount(
     members: Iterable[AuditMember], periods: Iterable[AuditPeriod], keys: Mapping[str, bytes] | None
-) -> list[Standing]:
-    """The standing of every population that has a member, by week and stratum.
+) -> list[PopulationCount]:
+    """The count of every population that has a member, by week and stratum.
 
     Args:
         members: in any order, each decision once for each of its populations.
@@ -293,13 +293,13 @@ class _Tally:
         self.sample = fresh if self.sample is None else self.sample.merge(fresh)
         self.waiting.clear()
 
-    def standing(self) -> Standing:
+    def standing(self) -> PopulationCount:
         """What the members came to."""
         counts = self.counts
         if self.keys is not None and self.population.audit_budget and not counts["unchecked"]:
             self._keep_smallest()
             self.said += self._sample_again()
-        return Standing(
+        return PopulationCount(
             population=self.population,
             period=self.period,
             n=counts["n"],

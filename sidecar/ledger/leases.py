@@ -46,7 +46,7 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
     own: bool = False
 
 
-class Event(msgspec.Struct, frozen=True, kw_only=True):
+class LeaseEvent(msgspec.Struct, frozen=True, kw_only=True):
     """Who did what with a task."""
 
     task_id: str
@@ -90,7 +90,7 @@ class ReviewTransaction:
         ).scalars()
         return tuple(map(queries.decision_reader(self._connection), rows))
 
-    def issued(self, task_id: str, fence: int) -> Event | None:
+    def issued(self, task_id: str, fence: int) -> LeaseEvent | None:
         """The lease that a fence was given for, or None."""
         table = schema.review_events.c
         row = self._connection.execute(
@@ -100,7 +100,7 @@ class ReviewTransaction:
         ).one_or_none()
         if row is None:
             return None
-        return msgspec.convert({str(name): value for name, value in row._mapping.items()}, Event)
+        return msgspec.convert({str(name): value for name, value in row._mapping.items()}, LeaseEvent)
 
     # Changing. Each needs the task's lock.
 
@@ -154,7 +154,7 @@ class ReviewTransaction:
         """Writes how a decision ended."""
         outcomes.add(self._connection, outcome)
 
-    def record(self, event: Event) -> None:
+    def record(self, event: LeaseEvent) -> None:
         """Writes down who did what."""
         row = msgspec.structs.asdict(event) | {"happened_at": self.now}
         self._connection.execute(sa.insert(schema.review_events), [row])

@@ -6,7 +6,7 @@ from sidecar.journal.forwarder import Forwarder
 from sidecar.journal.journal import Journal
 from sidecar.service.fallback.connections import Connections
 from sidecar.service.health import Health
-from sidecar.service.in_force.in_force import AllInForce
+from sidecar.service.in_force.live_configuration import LiveConfiguration
 from sidecar.service.telemetry import Metrics
 
 
@@ -16,7 +16,7 @@ class Control:
 
     sidecar_id: str
     started_at: float
-    in_force: AllInForce
+    in_force: LiveConfiguration
     journal: Journal
     forwarder: Forwarder
     connections: Connections

@@ -29,7 +29,7 @@ from sidecar.service.deciding.decider import Decider, QueueHealth
 from sidecar.service.deciding.router import Router
 from sidecar.service.fallback.connections import Connections
 from sidecar.service.health import Health
-from sidecar.service.in_force.in_force import AllInForce
+from sidecar.service.in_force.live_configuration import LiveConfiguration
 from sidecar.service.in_force.observer import Observer
 from sidecar.service.in_force.shadow import Shadow
 from sidecar.service.settings import Settings
@@ -106,7 +106,7 @@ def _assemble(settings: Settings, clock: Callable[[], float], stack: contextlib.
     ledger = Ledger(settings.ledger())
     stack.callback(ledger.close)
     forwarder = Forwarder(journal, ledger, sidecar_id=sidecar_id, clock=clock)
-    in_force = AllInForce(
+    in_force = LiveConfiguration(
         settings,
         data_dir,
         sidecar_id=sidecar_id,

@@ -25,7 +25,7 @@ class Finding(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class PromiseVerdict:
     """What was found about a promise.
 
     Attributes:
@@ -50,7 +50,7 @@ class Verdict:
     more_labels: int | None
 
 
-def judge(estimate: Estimate, promise: Promise, *, today: date) -> Verdict:
+def judge(estimate: Estimate, promise: Promise, *, today: date) -> PromiseVerdict:
     """The verdict on a promise; `today` in UTC."""
     promised, level = float(promise.accuracy), float(promise.confidence)
     low, high = estimate.decisive(level)
@@ -63,7 +63,7 @@ def judge(estimate: Estimate, promise: Promise, *, today: date) -> Verdict:
     else:
         finding = Finding.NOT_SHOWN
     decided = finding in (Finding.SHOWN, Finding.BROKEN)
-    return Verdict(
+    return PromiseVerdict(
         finding=finding,
         promised=promised,
         level=level,

@@ -33,7 +33,7 @@ from sidecar import times
 from sidecar.decision.records import Governance, InForce
 from sidecar.decision.suspensions import Suspension
 from training.measure.post_stratified import Estimate
-from training.measure.verdict import Verdict
+from training.measure.verdict import PromiseVerdict
 from training.report.content import Calibration, Mandatory, ModelReport, Report, VersionReport
 from training.report.rows import Maturity, Row
 
@@ -160,7 +160,7 @@ def _estimate(estimate: Estimate) -> Object:
     }
 
 
-def _verdict(verdict: Verdict, estimate: Estimate) -> Object:
+def _verdict(verdict: PromiseVerdict, estimate: Estimate) -> Object:
     return {
         "finding": verdict.finding.name,
         "overdue": verdict.overdue,

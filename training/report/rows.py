@@ -16,7 +16,7 @@ from sidecar.policy.actions import AUTOMATIC_ACTIONS, AnswerSource, TaskKind
 from sidecar.policy.model import Band, Category, Model, Promise
 from training.measure import post_stratified, verdict
 from training.measure.post_stratified import Estimate
-from training.measure.verdict import LEAST_EFFECTIVE, Verdict
+from training.measure.verdict import LEAST_EFFECTIVE, PromiseVerdict
 from training.report.population import Facet, Population, did_act, facet_of
 from training.report.window import WindowFacts
 
@@ -124,7 +124,7 @@ class Row:
     naive_labels: int
     edge: float | None
     mean_confidence: float | None
-    verdict: Verdict | None
+    verdict: PromiseVerdict | None
     no_answers: dict[NoAnswer, int]
     worst: tuple[float, float] | None
 

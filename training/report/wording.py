@@ -9,7 +9,7 @@ from sidecar.decision.suspensions import Scope
 from sidecar.ledger.review_facts import EndingCount
 from sidecar.policy.actions import TaskKind
 from training.measure.post_stratified import Estimate
-from training.measure.verdict import LEAST_EFFECTIVE, Finding, Verdict
+from training.measure.verdict import LEAST_EFFECTIVE, Finding, PromiseVerdict
 from training.report.rows import NoAnswer, Row, Tables
 from training.report.window import Window
 
@@ -102,14 +102,14 @@ def band(name: str) -> str:
     return name or "(no band)"
 
 
-def finding(verdict: Verdict | None) -> str:
+def finding(verdict: PromiseVerdict | None) -> str:
     """The verdict in capitals."""
     if verdict is None:
         return NONE
     return f"{verdict.finding.value}, OVERDUE" if verdict.overdue else verdict.finding.value
 
 
-def promise(verdict: Verdict | None) -> str:
+def promise(verdict: PromiseVerdict | None) -> str:
     """What is promised."""
     return NONE if verdict is None else f"{verdict.promised:.4g}"
 
@@ -125,7 +125,7 @@ def reason(row: Row) -> str:
     return _reason(row, found) + due
 
 
-def _reason(row: Row, found: Verdict) -> str:
+def _reason(row: Row, found: PromiseVerdict) -> str:
     low, high = found.interval
     level = f"{found.level:.4g}"
     ends = f"the {level} interval of {row.estimate.method_decisive} is {low:.4f} to {high:.4f}"

@@ -79,20 +79,19 @@ def retrain(ledger: Ledger, view: Ledger, look: Look, loaded: LoadedPolicy) -> C
         return Consequences()
     from training.watch import due_retrain  # what fits takes seconds to import
 
-    outcome = due_retrain.retrain_if_due(ledger, view, look, loaded)
-    if outcome is None:
+    attempt = due_retrain.retrain_if_due(ledger, view, look, loaded)
+    if attempt is None:
         return Consequences()
-    why = f"{look.model}: a retrain was due, {outcome.trigger.text}"
-    made = outcome.retrained
-    if made is None:
-        told = (f"{why}: {outcome.failure}",)
-        return Consequences(undone=told) if outcome.is_error else Consequences(done=told)
-    verdict = "the gate accepts it" if made.verdict.accept else "the gate keeps the champion"
-    promoted = ", and it is promoted" if made.promoted else ""
-    reasons = "; ".join(reason.text for reason in made.verdict.reasons)
-    return Consequences(
-        done=(f"{why}: registered as version {made.version} of {made.name}, {verdict}{promoted}: {reasons}",)
-    )
+    why = f"{look.model}: a retrain was due, {attempt.trigger.text}"
+    retrained = attempt.retrained
+    if retrained is None:
+        sentence = (f"{why}: {attempt.failure}",)
+        return Consequences(undone=sentence) if attempt.is_error else Consequences(done=sentence)
+    verdict = "the gate accepts it" if retrained.verdict.accept else "the gate keeps the champion"
+    promoted = ", and it is promoted" if retrained.promoted else ""
+    reasons = "; ".join(reason.text for reason in retrained.verdict.reasons)
+    version = f"version {retrained.version} of {retrained.name}"
+    return Consequences(done=(f"{why}: registered as {version}, {verdict}{promoted}: {reasons}",))
 
 
 def export(looks: list[Look], *, to_mlflow: bool, to_file: Path | None, undone: int) -> Consequences:

@@ -41,7 +41,7 @@ class Trigger:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class RetrainAttempt:
     """What became of a retrain that was due.
 
     Attributes:
@@ -108,8 +108,8 @@ def due(
     return None
 
 
-def retrain_if_due(ledger: Ledger, view: Ledger, look: Look, loaded: LoadedPolicy) -> Outcome | None:
-    """The outcome of the retrain that is due; None where none is, or where another watch is at it.
+def retrain_if_due(ledger: Ledger, view: Ledger, look: Look, loaded: LoadedPolicy) -> RetrainAttempt | None:
+    """The attempt at the retrain that is due; None where none is, or where another watch is at it.
 
     Args:
         ledger: a snapshot.
@@ -132,21 +132,23 @@ def retrain_if_due(ledger: Ledger, view: Ledger, look: Look, loaded: LoadedPolic
 
     if store.amend_memory(view, look.model, begin, at=now) is None:
         return None
-    outcome, came_to = Outcome(trigger=trigger, failure="it was interrupted", is_error=True), ""
+    attempt, came_to = RetrainAttempt(trigger=trigger, failure="it was interrupted", is_error=True), ""
     try:
-        outcome = _retrained(ledger, look, loaded, entry, trigger)
+        attempt = _retrained(ledger, look, loaded, entry, trigger)
     finally:
-        if outcome.retrained is not None:
-            came_to = f"version {outcome.retrained.version}" + (", promoted" * outcome.retrained.promoted)
+        if attempt.retrained is not None:
+            came_to = f"version {attempt.retrained.version}" + (", promoted" * attempt.retrained.promoted)
 
         def end(memory: ModelMemory) -> ModelMemory:
             return memory.ended(trigger.key, came_to, at=now) if came_to else memory.failed(trigger.key)
 
         store.amend_memory(view, look.model, end, at=now)
-    return outcome
+    return attempt
 
 
-def _retrained(ledger: Ledger, look: Look, loaded: LoadedPolicy, entry: Model, trigger: Trigger) -> Outcome:
+def _retrained(
+    ledger: Ledger, look: Look, loaded: LoadedPolicy, entry: Model, trigger: Trigger
+) -> RetrainAttempt:
     version, pool = trigger.model_version, False
     if look.champion is not None and version not in entry.versions:
         calibrator = score_shift.calibrator_of(ledger, look.champion.digest)
@@ -165,7 +167,7 @@ def _retrained(ledger: Ledger, look: Look, loaded: LoadedPolicy, entry: Model, t
             by=BY,
         )
     except errors.NotEnoughLabels as error:
-        return Outcome(trigger=trigger, failure=str(error))
+        return RetrainAttempt(trigger=trigger, failure=str(error))
     except TruebandError as error:
-        return Outcome(trigger=trigger, failure=f"[{error.code}] {error}", is_error=True)
-    return Outcome(trigger=trigger, retrained=retrained)
+        return RetrainAttempt(trigger=trigger, failure=f"[{error.code}] {error}", is_error=True)
+    return RetrainAttempt(trigger=trigger, retrained=retrained)

@@ -93,7 +93,7 @@ def open_ports(
         LabelServicer(
             router,
             ledger,
-            label_window_seconds=lambda: control.in_force.policy.loaded.policy.label_window,
+            label_window_seconds=control.in_force.label_window_seconds,
             tables=control.in_force.tables,
             sidecar_id=control.sidecar_id,
             clock=clock,
@@ -102,14 +102,14 @@ def open_ports(
     )
     queue = ReviewQueue(
         ledger,
-        review=lambda: control.in_force.policy.loaded.policy.review,
+        review=control.in_force.review,
         classes=classes_by_policy(ledger),
         sidecar_id=control.sidecar_id,
     )
     outcomes, expiry = OutcomeWatch(ledger, queue.news), ExpiryWatch(queue)
     closing = ClosingWatch(
         ledger,
-        grace_seconds=lambda: control.in_force.policy.loaded.policy.review.audit_grace,
+        grace_seconds=control.in_force.audit_grace_seconds,
     )
     for watch in (expiry, closing):
         watch.start()

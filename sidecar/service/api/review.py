@@ -8,7 +8,7 @@ from google.protobuf import duration_pb2
 from trueband.v1 import review_pb2, review_pb2_grpc
 
 from sidecar import errors
-from sidecar.decision.tasks import Disposition, Task, TaskState, Verdict
+from sidecar.decision.tasks import Correctness, Disposition, Task, TaskState
 from sidecar.errors import InvalidRequest, Violation
 from sidecar.ledger import queue as ledger_queue
 from sidecar.ledger.store import Ledger
@@ -20,7 +20,7 @@ from sidecar.service.review.completion import ReviewFinding
 from sidecar.service.review.lease import DEFAULT_LEASE_SECONDS, Held, Wanted
 from sidecar.service.review.queue import ReviewQueue
 
-VERDICTS: dict[int, Verdict | None] = {
+VERDICTS: dict[int, Correctness | None] = {
     review_pb2.VERDICT_UNSPECIFIED: None,
     review_pb2.VERDICT_CORRECT: "CORRECT",
     review_pb2.VERDICT_INCORRECT: "INCORRECT",

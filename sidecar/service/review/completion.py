@@ -8,7 +8,7 @@ import msgspec
 from sidecar import errors
 from sidecar.decision import labels
 from sidecar.decision.records import Decision, Label
-from sidecar.decision.tasks import BLOCKING_KINDS, Completion, Disposition, Task, Verdict
+from sidecar.decision.tasks import BLOCKING_KINDS, Completion, Correctness, Disposition, Task
 from sidecar.errors import Violation
 from sidecar.ledger.outcomes import Outcome, OutcomeKind
 from sidecar.policy.actions import TaskKind
@@ -21,7 +21,7 @@ RELEASING = ("RELEASE", "RELEASE_CORRECTED")
 class ReviewFinding:
     """What a reviewer sends: the truth, apart from it the permission, and words."""
 
-    verdict: Verdict | None
+    verdict: Correctness | None
     true_class: str = ""
     disposition: Disposition | None = None
     explanation: str = ""

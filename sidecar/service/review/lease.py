@@ -7,7 +7,7 @@ import msgspec
 
 from sidecar import errors
 from sidecar.decision.tasks import Slot, Task
-from sidecar.ledger.leases import Ask, Event, EventAction, ReviewTransaction
+from sidecar.ledger.leases import Ask, EventAction, LeaseEvent, ReviewTransaction
 from sidecar.policy.actions import TaskKind
 from sidecar.service.principals import Principal, Role
 
@@ -186,7 +186,7 @@ def record(
 ) -> None:
     """Writes down what a principal did with a slot."""
     transaction.record(
-        Event(
+        LeaseEvent(
             task_id=task.task_id,
             slot=slot.slot,
             fence=slot.fence,

@@ -14,7 +14,7 @@ from sidecar import errors
 from sidecar.decision import due, labels, tasks
 from sidecar.decision.tasks import Completion, Task, TaskState
 from sidecar.ledger import artifacts, leases
-from sidecar.ledger.leases import Event, ReviewTransaction
+from sidecar.ledger.leases import LeaseEvent, ReviewTransaction
 from sidecar.ledger.outcomes import Outcome
 from sidecar.ledger.store import Ledger
 from sidecar.policy.actions import TaskKind
@@ -164,7 +164,7 @@ class ReviewQueue:
                     )
                 )
                 transaction.record(
-                    Event(
+                    LeaseEvent(
                         task_id=task.task_id,
                         slot=0,
                         fence=task.fence,
@@ -239,7 +239,7 @@ class ReviewQueue:
         adjudication_id = tasks.task_id(task.task_id, TaskKind.ADJUDICATION)
         transaction.open_adjudication(task, adjudication_id, planned)
         transaction.record(
-            Event(
+            LeaseEvent(
                 task_id=task.task_id,
                 slot=0,
                 fence=task.fence,

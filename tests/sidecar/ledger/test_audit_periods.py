@@ -11,7 +11,7 @@ from sidecar.decision import audit, draws
 from sidecar.decision.records import Decision, Label, PlannedTask
 from sidecar.decision.tasks import TaskState, task_id
 from sidecar.ledger import audit_members, audit_periods, database, intake, labelled, queue, schema
-from sidecar.ledger.audit_members import Standing, recount
+from sidecar.ledger.audit_members import PopulationCount, recount
 from sidecar.ledger.audit_periods import AuditPeriod
 from sidecar.ledger.store import Ledger
 from sidecar.policy.actions import Action, Intent, TaskKind
@@ -101,7 +101,7 @@ def expected(answers: list[Decision], budget: int = BUDGET) -> tuple[set[str], f
     return {each for _, each in below[:budget]}, below[budget][0] if len(below) > budget else RATE
 
 
-def standings(ledger: Ledger, keys: dict[str, bytes] | None = KEYS) -> list[Standing]:
+def standings(ledger: Ledger, keys: dict[str, bytes] | None = KEYS) -> list[PopulationCount]:
     with ledger.reading() as at:
         return recount(audit_members.members(at), audit_periods.periods(at), keys)
 

@@ -10,7 +10,7 @@ from sidecar.decision.steps import CalibratorReference
 from sidecar.decision.tasks import Completion, TaskState, task_id
 from sidecar.ledger import facts as facts
 from sidecar.ledger import intake, labelled, leases, review_facts
-from sidecar.ledger.leases import Event, ReviewTransaction
+from sidecar.ledger.leases import LeaseEvent, ReviewTransaction
 from sidecar.ledger.outcomes import Outcome
 from sidecar.ledger.review_facts import Silence
 from sidecar.ledger.store import Ledger
@@ -199,7 +199,9 @@ def test_declining_is_counted(ledger: Ledger) -> None:
     identity = task_id("decision-000001", TaskKind.AUDIT)
 
     def decline(transaction: ReviewTransaction) -> None:
-        event = Event(task_id=identity, slot=0, fence=1, action="DECLINED", principal="ada", by_person=True)
+        event = LeaseEvent(
+            task_id=identity, slot=0, fence=1, action="DECLINED", principal="ada", by_person=True
+        )
         transaction.record(event)
 
     leases.review(ledger, decline)

@@ -1,4 +1,4 @@
-"""All that is in force here: policy, calibrators, chains and suspensions as one thing, which hands out the snapshot.
+"""The live configuration: policy, calibrators, chains and suspensions as one thing, which hands out the snapshot.
 
 The journal is told when something goes in force, before it does, so that every digest can be read back for ever.
 """
@@ -16,6 +16,7 @@ from sidecar.ledger import governance
 from sidecar.ledger.queries import SIDECAR_SLOT
 from sidecar.ledger.store import Ledger
 from sidecar.policy.tables import ModelTable
+from sidecar.policy.upkeep import Review
 from sidecar.service import registry
 from sidecar.service.deciding.snapshot import Snapshot
 from sidecar.service.fallback.connections import Connections
@@ -29,7 +30,7 @@ from sidecar.service.registry import CalibratorInForce, CalibratorSlot, Registry
 from sidecar.service.settings import Settings
 
 
-class AllInForce:
+class LiveConfiguration:
     """What decides here. It has three writers: the policy file, the followers of the registry, and the brake.
 
     Each writer has a thread of its own; whoever decides reads all of it at once, by `snapshot`.
@@ -134,6 +135,18 @@ class AllInForce:
     def tables(self) -> Mapping[str, ModelTable]:
         """The policy's tables, by model."""
         return self.policy.tables
+
+    def review(self) -> Review:
+        """What the policy says about the review queue."""
+        return self.policy.loaded.policy.review
+
+    def audit_grace_seconds(self) -> float:
+        """How long after its week an audit period stays open."""
+        return self.review().audit_grace
+
+    def label_window_seconds(self) -> float:
+        """How long after its decision a label still counts as one in time."""
+        return self.policy.loaded.policy.label_window
 
     def suspensions(self) -> tuple[Suspension, ...]:
         """The suspensions, the newest first."""
