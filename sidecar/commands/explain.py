@@ -44,7 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
         if not arguments.recompute:
             return 0
         known = audit_keys(arguments)
-        found = [difference for answer in stored.answers for difference in _recomputed(answer, at, known)]
+        found = [difference for answer in stored.answers for difference in recomputed(answer, at, known)]
         missing = sorted(
             {answer.provenance.audit_key_id for answer in stored.answers if answer.verdict.audit_rate > 0.0}
             - known.keys()
@@ -114,7 +114,14 @@ def _asked(answer: Decision) -> str:
     return ", ".join(f"{name} {value}" for name, value in parts.items() if value)
 
 
-def _recomputed(answer: Decision, at: Connection, known: Mapping[str, bytes]) -> Iterator[str]:
+def recomputed(answer: Decision, at: Connection, known: Mapping[str, bytes]) -> Iterator[str]:
+    """What the ledger's texts and the audit keys say otherwise than was answered, a sentence each.
+
+    Args:
+        answer: as it was recorded.
+        at: a connection to the ledger.
+        known: the audit keys by id; what another one drew is not drawn again.
+    """
     reference = answer.provenance.calibrator
     digests = {
         "policy": answer.provenance.policy_digest,

@@ -11,7 +11,7 @@ from sidecar.decision import proofs
 from sidecar.decision.records import Artifact, InForce
 from sidecar.decision.suspensions import Scope, Suspension
 from sidecar.policy import floors_file, loading
-from sidecar.service.in_force import in_force
+from sidecar.service.in_force import live_configuration
 from sidecar.service.in_force.policy_file import PolicyFile, admit
 
 GOOD = "version: 1\nmodels: {m: {calibrator: models:/c@champion, evidence: score}}\n"
@@ -381,7 +381,7 @@ def test_a_change_that_would_make_a_suspension_bind_nothing_is_refused(pair):
 
 def test_both_texts_and_moments_are_recorded(pair):
     current = pair.look(LISTS.replace("score,", "score, mode: observe,"), at=250.0).current
-    records = in_force.policy_records("sidecar-a", current)
+    records = live_configuration.policy_records("sidecar-a", current)
     artifacts = {each.kind: each for each in records if isinstance(each, Artifact)}
     assert artifacts["policy"].body == current.loaded.canonical
     assert floors_file.parse(artifacts["floors"].body).digest == artifacts["floors"].digest
