@@ -129,19 +129,19 @@ def resolve(
             kinds.setdefault(_group(event), set()).add(event.task.subject_kind)
     resolved = []
     for label in events:
-        found = known.get(_key(label))
-        if found is None:
+        known_event = known.get(_key(label))
+        if known_event is None:
             apart = _event(label, {}, links, answers)
             resolved.append(_resolved(label, LabelState.STALE if label.stale else LabelState.LATE, apart))
         else:
             propensity = task_links.propensity(
-                found.task,
-                found.answer,
+                known_event.task,
+                known_event.answer,
                 label.criterion,
-                told=kinds.get(_group(found), set()),
+                told=kinds.get(_group(known_event), set()),
                 links=links.values(),
             )
-            resolved.append(_resolved(label, states[_key(label)], found, propensity=propensity))
+            resolved.append(_resolved(label, states[_key(label)], known_event, propensity=propensity))
     return tuple(resolved)
 
 
@@ -204,14 +204,14 @@ def correctness(label: Label, answer: Decision) -> bool | None:
 def answer_class(answer: Decision, about: LabelSubject) -> str | None:
     """The class that a label about this answer is compared with; None where the ledger does not know it."""
     if about == "FINAL":
-        given = answer.final_class or answer.query.predicted_class
+        answered = answer.final_class or answer.query.predicted_class
     elif about == "PRIMARY":
-        given = answer.query.predicted_class
+        answered = answer.query.predicted_class
     else:
-        given = next((step.answer_class for step in answer.steps if step.step == _STEPS[about]), "")
-        if not given and _SUBJECTS[answer.verdict.source] == about:
-            given = answer.final_class
-    return given or None
+        answered = next((step.answer_class for step in answer.steps if step.step == _STEPS[about]), "")
+        if not answered and _SUBJECTS[answer.verdict.source] == about:
+            answered = answer.final_class
+    return answered or None
 
 
 def _states(
@@ -252,13 +252,13 @@ def _states(
 
 def _agreed(events: Iterable[_Event]) -> set[str]:
     """The tasks on which at least two reviewers say the same, and none the contrary."""
-    told: dict[str, list[_Event]] = {}
+    by_task: dict[str, list[_Event]] = {}
     for event in events:
         if event.task is not None and event.rank == _SINGLE:
-            told.setdefault(event.task.task_id, []).append(event)
+            by_task.setdefault(event.task.task_id, []).append(event)
     return {
         task_id
-        for task_id, said in told.items()
+        for task_id, said in by_task.items()
         if len({event.voice for event in said}) > 1 and len({event.correct for event in said}) == 1
     }
 

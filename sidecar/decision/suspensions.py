@@ -169,7 +169,7 @@ def hits_by_source(
     """
     if not active:
         return {}
-    found = {
+    binding_by_source = {
         source: hits(
             active,
             tenant=tenant,
@@ -181,7 +181,7 @@ def hits_by_source(
         )
         for source in STEP_SOURCES
     }
-    return {source: binding for source, binding in found.items() if binding}
+    return {source: binding for source, binding in binding_by_source.items() if binding}
 
 
 def floor(suspension: Suspension) -> FloorHit:

@@ -58,9 +58,9 @@ def engine(url: str, *, clock: Callable[[sa.Connection], float] | None = None) -
                 f"the ledger URL {parsed.render_as_string()} must begin with one of {', '.join(DIALECTS)}"
             )
         if parsed.get_backend_name() == "postgresql":
-            made = sa.create_engine(parsed, isolation_level="SERIALIZABLE", pool_pre_ping=True)
-            return made.execution_options(clock=clock)
-        made = sa.create_engine(
+            new_engine = sa.create_engine(parsed, isolation_level="SERIALIZABLE", pool_pre_ping=True)
+            return new_engine.execution_options(clock=clock)
+        new_engine = sa.create_engine(
             parsed,
             poolclass=sa.QueuePool,
             pool_size=1,
@@ -73,10 +73,10 @@ def engine(url: str, *, clock: Callable[[sa.Connection], float] | None = None) -
     except ImportError as error:
         raise errors.SettingsRefused(f"the driver of the ledger URL is not installed: {error}") from error
     path = parsed.database
-    sa.event.listen(made, "do_connect", lambda *_: _create_private(path))
-    sa.event.listen(made, "connect", _prepare)
-    sa.event.listen(made, "begin", _begin)
-    return made.execution_options(clock=clock)
+    sa.event.listen(new_engine, "do_connect", lambda *_: _create_private(path))
+    sa.event.listen(new_engine, "connect", _prepare)
+    sa.event.listen(new_engine, "begin", _begin)
+    return new_engine.execution_options(clock=clock)
 
 
 def sqlite_version() -> str:

@@ -48,7 +48,7 @@ def resolved(
     """The labels of one decision with their states, oldest first; the arguments as in `labelled`."""
     answers = queries.stored(connection, [decision_id])
     model = answers[0].answers[0].query.model if answers else ""
-    told = resolved_many(
+    states_by_decision = resolved_many(
         connection,
         [decision_id],
         model,
@@ -56,7 +56,7 @@ def resolved(
         label_window_seconds=label_window_seconds,
         as_of=as_of,
     )
-    return next(told)[1]
+    return next(states_by_decision)[1]
 
 
 def labelled(
@@ -153,29 +153,29 @@ def unfinished_batches(connection: sa.Connection, model: str, *, as_of: float | 
 
 
 def _settled(states: Iterable[ResolvedLabel], criterion: str) -> Iterator[Labelled]:
-    for each in states:
-        if each.state is not LabelState.COUNTED or each.label.criterion != criterion:
+    for resolution in states:
+        if resolution.state is not LabelState.COUNTED or resolution.label.criterion != criterion:
             continue
-        if each.answer is not None and each.correct is not None:
+        if resolution.answer is not None and resolution.correct is not None:
             yield Labelled(
-                decision=each.answer,
-                correct=each.correct,
-                drawn=each.drawn,
-                propensity=each.propensity,
-                about=each.about,
-                label=each.label,
+                decision=resolution.answer,
+                correct=resolution.correct,
+                drawn=resolution.drawn,
+                propensity=resolution.propensity,
+                about=resolution.about,
+                label=resolution.label,
             )
 
 
 def _stored(connection: sa.Connection, decision_ids: list[str], as_of: float | None) -> list[StoredDecision]:
-    found = queries.stored(connection, decision_ids)
+    decisions = queries.stored(connection, decision_ids)
     if as_of is None:
-        return found
+        return decisions
     known = (
         msgspec.structs.replace(
             each, answers=tuple(answer for answer in each.answers if answer.decided_at <= as_of)
         )
-        for each in found
+        for each in decisions
     )
     return [each for each in known if each.answers]
 
@@ -199,7 +199,7 @@ def _links(
     """The tasks of decisions, with what the ledger knows of their inclusion probabilities."""
     table = schema.review_tasks.c
     inclusions = audit_periods.inclusions(connection, (answer for each in decided for answer in each.answers))
-    found: dict[str, list[TaskLink]] = {}
+    links: dict[str, list[TaskLink]] = {}
     rows = connection.execute(
         sa.select(
             table.decision_id,
@@ -226,8 +226,8 @@ def _links(
             criterion=row.criterion,
             inclusion=inclusion,
         )
-        found.setdefault(row.decision_id, []).append(link)
-    return found
+        links.setdefault(row.decision_id, []).append(link)
+    return links
 
 
 def _not_completed(table: sa.FromClause, as_of: float | None) -> sa.ColumnElement[bool]:

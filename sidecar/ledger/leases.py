@@ -173,21 +173,21 @@ class ReviewTransaction:
         table = schema.review_tasks.c
         behind: list[sa.ColumnElement[bool]] = []
         while True:
-            found = self._connection.execute(
+            rows = self._connection.execute(
                 sa.select(table.task_id, table.rank_at)
                 .where(*wanted, *behind)
                 .order_by(table.rank_at, table.task_id)
                 .limit(PAGE)
                 .with_for_update(skip_locked=True)
             ).all()
-            for row in found:
+            for row in rows:
                 # Read again under the lock: what the query saw of the slots may be out of date.
                 task = queue.task(self._connection, row.task_id)
                 if task is not None:
                     yield task
-            if len(found) < PAGE:
+            if len(rows) < PAGE:
                 return
-            behind = [queue.behind(found[-1].rank_at, found[-1].task_id)]
+            behind = [queue.behind(rows[-1].rank_at, rows[-1].task_id)]
 
 
 def review(ledger: Ledger, work: Callable[[ReviewTransaction], T]) -> T:

@@ -80,8 +80,8 @@ def progress(connection: sa.Connection, decision_id: str) -> Progress | None:
     principals = connection.execute(
         sa.select(table.principal).where(table.decision_id == decision_id)
     ).scalars()
-    found = frozenset(principals)
-    if not found:
+    names = frozenset(principals)
+    if not names:
         return None
     states = _followed_states(connection, decision_id)
     rows = connection.execute(
@@ -93,7 +93,7 @@ def progress(connection: sa.Connection, decision_id: str) -> Progress | None:
         followed=bool(states),
         waiting=any(state in WAITING for state in states),
         outcomes=tuple(each.outcome for each in _numbered(rows)),
-        principals=found,
+        principals=names,
     )
 
 

@@ -106,7 +106,7 @@ def decisions(
 
 def stored(connection: sa.Connection, decision_ids: Iterable[str]) -> list[StoredDecision]:
     """The decisions of those ids that the ledger has, in no order."""
-    found, wanted, read = [], list(decision_ids), decision_reader(connection)
+    kept, wanted, read = [], list(decision_ids), decision_reader(connection)
     for start in range(0, len(wanted), FEW_IDS):
         rows = connection.execute(
             sa.select(schema.decisions, schema.answers.c.body)
@@ -118,11 +118,11 @@ def stored(connection: sa.Connection, decision_ids: Iterable[str]) -> list[Store
         answers: dict[str, list[Decision]] = {decision_id: [] for decision_id in flags}
         for row in rows:
             answers[row.decision_id].append(read(row.body))
-        found += [
+        kept += [
             StoredDecision(decision_id=key, answers=tuple(answers[key]), acted=acted, held=held)
             for key, (acted, held) in flags.items()
         ]
-    return found
+    return kept
 
 
 def decision_reader(connection: sa.Connection) -> Callable[[str], Decision]:

@@ -117,7 +117,7 @@ def _from_rows(
 
 def _slots(connection: sa.Connection, task_ids: Iterable[str]) -> dict[str, list[Slot]]:
     table = schema.review_slots.c
-    found: dict[str, list[Slot]] = {}
+    slots: dict[str, list[Slot]] = {}
     rows = connection.execute(
         sa.select(schema.review_slots).where(table.task_id.in_(list(task_ids))).order_by(table.slot)
     )
@@ -130,8 +130,8 @@ def _slots(connection: sa.Connection, task_ids: Iterable[str]) -> dict[str, list
             lease_until=row.lease_until,
             completion=None if row.completion is None else _completions.decode(row.completion),
         )
-        found.setdefault(row.task_id, []).append(slot)
-    return found
+        slots.setdefault(row.task_id, []).append(slot)
+    return slots
 
 
 def _from_row(

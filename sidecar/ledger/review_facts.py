@@ -139,7 +139,7 @@ def reviews(
     )
     unfinished = labelled.unfinished_batches(connection, model, as_of=as_of)
     blocking = {kind.value for kind in BLOCKING_KINDS}
-    found = []
+    planned = []
     for row in connection.execute(query):
         values = {str(name): value for name, value in row._mapping.items()}
         due_at, ended_at = values.pop("due_at"), values.pop("completed_at")
@@ -149,8 +149,8 @@ def reviews(
         values["certain"] = values["kind"] in blocking or (
             values["kind"] == TaskKind.BATCH.value and batch_is_whole
         )
-        found.append(msgspec.convert(values | {"ended_at": ended_at}, PlannedReview))
-    return found
+        planned.append(msgspec.convert(values | {"ended_at": ended_at}, PlannedReview))
+    return planned
 
 
 def unlabelled(
@@ -163,8 +163,8 @@ def unlabelled(
     as_of: float,
 ) -> dict[str, Unlabelled]:
     """What is known of decisions of a model of which no label says whether they were right, by id."""
-    found: dict[str, Unlabelled] = {}
-    told = labelled.resolved_many(
+    silent: dict[str, Unlabelled] = {}
+    states_by_decision = labelled.resolved_many(
         connection,
         decision_ids,
         model,
@@ -174,7 +174,7 @@ def unlabelled(
     )
     silences = {
         decision_id: _silence([state for state in states if state.label.criterion == criterion])
-        for decision_id, states in told
+        for decision_id, states in states_by_decision
     }
     for start in range(0, len(decision_ids), queries.FEW_IDS):
         stored = queries.stored(connection, decision_ids[start : start + queries.FEW_IDS])
@@ -191,10 +191,10 @@ def unlabelled(
                 for answer in each.answers
                 if answer.answer_id in inclusions
             }
-            found[each.decision_id] = Unlabelled(
+            silent[each.decision_id] = Unlabelled(
                 silence=silences[each.decision_id], propensities=propensities
             )
-    return found
+    return silent
 
 
 def queue(connection: sa.Connection, model: str, *, as_of: float) -> list[QueueCount]:

@@ -69,15 +69,15 @@ def feed(
     """
     fed = dict(states)
     news: dict[Stream, list[Observation]] = {}
-    for stream, given in observations.items():
-        news[stream] = fed[stream].untaken(given) if stream in fed else list(given)
+    for stream, observed in observations.items():
+        news[stream] = fed[stream].untaken(observed) if stream in fed else list(observed)
     thresholds, least = Thresholds.of(rate), -math.log(rate)
     accuracy = {
         stream: _pair(state, thresholds) for stream, state in fed.items() if stream.promise is not None
     }
     drift = {stream: state.drift_log_e for stream, state in fed.items() if state.drift.labels}
     merged = heapq.merge(
-        *([(seen.moment, stream.id, stream, seen) for seen in given] for stream, given in news.items()),
+        *([(seen.moment, stream.id, stream, seen) for seen in observed] for stream, observed in news.items()),
         key=lambda item: item[:2],
     )
     for _, _, stream, seen in merged:

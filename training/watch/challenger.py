@@ -201,7 +201,7 @@ def compare(
         (each for each in labelled if not streams.unusable(each) and each.about == "PRIMARY"),
         key=lambda each: (each.label.recorded_at, each.decision.decision_id),
     )
-    found = []
+    comparisons = []
     for version in ("", *loaded.policy.models[model].versions):
         suffix = ":".join(part for part in (model, version) if part)
         champion, held = (_newest(history, f"{role}:{suffix}") for role in ("calibrator", "challenger"))
@@ -212,10 +212,10 @@ def compare(
         beside = _beside(own, history, champion, held)
         if calibrator is None or not beside:
             continue
-        told = _compared(beside, table, calibrator, entry_of, version, champion, held)
-        if told is not None:
-            found.append(told)
-    return tuple(found)
+        comparison = _compared(beside, table, calibrator, entry_of, version, champion, held)
+        if comparison is not None:
+            comparisons.append(comparison)
+    return tuple(comparisons)
 
 
 def _newest(history: Sequence[InForce], slot: str) -> InForce | None:
@@ -266,20 +266,20 @@ def _compared(
     evidence, left_out = ChallengerEvidence(), 0
     weights = brier_champion = brier_challenger = 0.0
     floors = _floors(entry_of)
-    for each in beside:
+    for row in beside:
         floor, before = (
-            floors(each.decision.provenance.policy_digest),
-            each.decision.verdict.calibrated_confidence,
+            floors(row.decision.provenance.policy_digest),
+            row.decision.verdict.calibrated_confidence,
         )
-        after = _confidence(each.decision, table, calibrator)
+        after = _confidence(row.decision, table, calibrator)
         if floor is None or before is None or after is None:
             left_out += 1
             continue
-        counts = weight(each.decision.verdict.audit_rate, floor)
-        evidence = evidence.updated(counts * difference(before, after, correct=each.correct))
+        counts = weight(row.decision.verdict.audit_rate, floor)
+        evidence = evidence.updated(counts * difference(before, after, correct=row.correct))
         weights += counts
-        brier_champion += counts * (before - each.correct) ** 2
-        brier_challenger += counts * (after - each.correct) ** 2
+        brier_champion += counts * (before - row.correct) ** 2
+        brier_challenger += counts * (after - row.correct) ** 2
     if not evidence.labels:
         return None
     return Comparison(

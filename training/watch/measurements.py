@@ -74,12 +74,12 @@ def of(look: Look) -> Iterator[Measurement]:
 
 def registry(looks: Iterable[Look], *, undone: int) -> CollectorRegistry:
     """The measurements of some models for Prometheus; `undone` is how many things the watch could not do."""
-    made = CollectorRegistry()
+    collectors = CollectorRegistry()
     gauges: dict[str, Gauge] = {}
 
     def gauge(name: str, text: str, labels: Iterable[str] = ()) -> Gauge:
         if name not in gauges:
-            gauges[name] = Gauge(f"trueband_watch_{name}", text, tuple(labels), registry=made)
+            gauges[name] = Gauge(f"trueband_watch_{name}", text, tuple(labels), registry=collectors)
         return gauges[name]
 
     gauge("undone", "What the watch had to do and could not.").set(undone)
@@ -90,7 +90,7 @@ def registry(looks: Iterable[Look], *, undone: int) -> CollectorRegistry:
         for each in of(look):
             if each.value is not None:
                 gauge(each.whole_name, each.text, each.labels).labels(**each.labels).set(each.value)
-    return made
+    return collectors
 
 
 def write(path: Path, metrics: CollectorRegistry) -> None:

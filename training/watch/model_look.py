@@ -129,7 +129,7 @@ def take(
         as_of=at,
     )
     entry_of = _entries(ledger, model, loaded)
-    given = streams.build(labelled, entry_of)
+    by_stream = streams.build(labelled, entry_of)
     recent = ledger.read(watch_states.recent_scores, model, since=at - window_seconds, until=at)
     shifts = tuple([_shift(ledger, model, each, entry) for each in recent])
     latest = recent or ledger.read(watch_states.recent_scores, model, since=0.0, until=at, most=1)
@@ -137,7 +137,7 @@ def take(
 
     def once() -> tuple[States, States, ModelMemory]:
         rows = view.read(watch_states.states, model)
-        fed, past = _fed(store.states(rows), given, entry, in_force, at=at)
+        fed, past = _fed(store.states(rows), by_stream, entry, in_force, at=at)
         memory = _shifted(store.memory(rows), shifts, at=at)
         if write:
             view.write(watch_states.keep, store.changes(rows, model, fed.values(), memory, at=at))
@@ -152,7 +152,7 @@ def take(
         rate=rate,
         states=states,
         past=tuple(sorted(past.values(), key=_place)),
-        left_out=given.left_out,
+        left_out=by_stream.left_out,
         accuracy=alarm_rules.accuracy_family(states, rate),
         calibration=alarm_rules.calibration_family(states, rate),
         shifts=shifts,
@@ -174,7 +174,7 @@ def reread(view: Ledger, look: Look) -> Look:
 
 
 def _fed(
-    stored: States, given: Streams, entry: Model, in_force: Mapping[str, str], *, at: float
+    stored: States, by_stream: Streams, entry: Model, in_force: Mapping[str, str], *, at: float
 ) -> tuple[States, States]:
     """The states that are watched now, after the labels, and those that are past, as they were.
 
@@ -188,12 +188,12 @@ def _fed(
             "detectors cannot forget: give a later --as-of, or none"
         )
     newest = {stream: each.newest_decided_at for stream, each in stored.items()}
-    for stream, seen in given.observations.items():
+    for stream, seen in by_stream.observations.items():
         newest[stream] = max([newest.get(stream, 0.0), *(each.decided_at for each in seen)])
     current = _current(newest, entry, in_force)
     watched = alarm_rules.feed(
         {stream: each for stream, each in stored.items() if stream in current},
-        {stream: seen for stream, seen in given.observations.items() if stream in current},
+        {stream: seen for stream, seen in by_stream.observations.items() if stream in current},
         rate=entry.watch.false_alarm_rate,
         now=at,
     )

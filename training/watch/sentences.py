@@ -18,12 +18,12 @@ from training.watch.streams import ID_BYTES
 
 def table(look: Look) -> Table:
     """The streams that are watched now, a row each."""
-    made = Table(box=box.SIMPLE_HEAD, header_style="", pad_edge=False)
-    made.add_column("stream", no_wrap=True, min_width=2 * ID_BYTES)
-    made.add_column(look.model)
+    grid = Table(box=box.SIMPLE_HEAD, header_style="", pad_edge=False)
+    grid.add_column("stream", no_wrap=True, min_width=2 * ID_BYTES)
+    grid.add_column(look.model)
     for heading in ("labels", "correct", "promised", "evidence: broken", "changed", "miscalibrated"):
-        made.add_column(heading, justify="right", no_wrap=True)
-    made.add_column("", no_wrap=True)
+        grid.add_column(heading, justify="right", no_wrap=True)
+    grid.add_column("", no_wrap=True)
     thresholds = Thresholds.of(look.rate)
     for state in look.states:
         evidence = change = promised = "-"
@@ -37,7 +37,7 @@ def table(look: Look) -> Table:
         drift = "-"
         if state.drift.labels:
             drift = f"{e_values.shown(state.drift_log_e)} of {e_values.odds(look.calibration_needed(state))}"
-        made.add_row(
+        grid.add_row(
             state.stream.id,
             _name(state),
             f"{state.labels:,}",
@@ -49,7 +49,7 @@ def table(look: Look) -> Table:
             "ALARM" if state in look.alarmed else "",
             style="bold" if state in look.alarmed else None,
         )
-    return made
+    return grid
 
 
 def of(look: Look) -> Iterator[str]:
@@ -86,49 +86,50 @@ def _alarm(state: StreamState, alarm: Alarm) -> str:
         f"the {alarm.detector} detector had {e_values.odds(alarm.log_evidence)} of "
         f"{e_values.odds(alarm.log_needed)} after {alarm.labels:,} labels, {alarm.correct:,} of them correct"
     )
-    told = f"{what}: {basis}"
+    text = f"{what}: {basis}"
     if alarm.kind == "CALIBRATION" and state.drift.labels:
         gap = state.drift.gap_sum / state.drift.labels
-        told += f"; confidence minus accuracy is {gap:+.1%} by now"
+        text += f"; confidence minus accuracy is {gap:+.1%} by now"
     if alarm.suspension_id:
-        told += f"; suspension {alarm.suspension_id} was set"
+        text += f"; suspension {alarm.suspension_id} was set"
     if not alarm.is_open:
-        told += f"; {alarm.acknowledged_by} took note: {alarm.acknowledged_reason}"
-    return told
+        text += f"; {alarm.acknowledged_by} took note: {alarm.acknowledged_reason}"
+    return text
 
 
-def _scores(look: Look, each: VersionShift) -> str:
-    name = f"Scores of {look.model} {each.model_version}".rstrip()
-    if each.shift is None:
-        return f"{name}: not compared, {each.reference}"
-    shift = each.shift
-    told = (
-        f"{name}: {shift.n:,} beside {each.reference}, PSI {shift.psi:.3f} (warns from {shift.psi_bound:.3f}), "
+def _scores(look: Look, scores: VersionShift) -> str:
+    name = f"Scores of {look.model} {scores.model_version}".rstrip()
+    if scores.shift is None:
+        return f"{name}: not compared, {scores.reference}"
+    shift = scores.shift
+    text = (
+        f"{name}: {shift.n:,} beside {scores.reference}, PSI {shift.psi:.3f} (warns from {shift.psi_bound:.3f}), "
         f"KS {shift.ks:.3f} (from {shift.ks_bound:.3f})"
     )
     if not shift.warns:
-        return told
-    since = times.rfc3339(look.memory.shifted_since.get(each.model_version, look.at))
+        return text
+    since = times.rfc3339(look.memory.shifted_since.get(scores.model_version, look.at))
     return (
-        f"{told}: WARNING since {since}: other scores than at the fit; that is no reason to refit by itself"
+        f"{text}: WARNING since {since}: other scores than at the fit; that is no reason to refit by itself"
     )
 
 
-def _challenger(look: Look, each: Comparison) -> str:
-    held, needed = each.challenger, challenger.log_needed(look.rate)
-    ahead, behind = each.evidence.log_e, each.evidence.log_e_reverse
+def _challenger(look: Look, comparison: Comparison) -> str:
+    held, needed = comparison.challenger, challenger.log_needed(look.rate)
+    ahead, behind = comparison.evidence.log_e, comparison.evidence.log_e_reverse
     better, evidence = ("challenger", ahead) if ahead >= behind else ("champion", behind)
-    told = (
-        f"Challenger of {look.model} {each.model_version}".rstrip()
-        + f", {held.name} version {held.version} beside version {each.champion.version}: on {each.evidence.labels:,} "
-        f"audit labels its mean Brier score is {each.brier_challenger:.4f}, the champion's {each.brier_champion:.4f} "
-        f"({-each.difference:+.4f}); evidence {e_values.odds(evidence)} that the {better} is better "
+    text = (
+        f"Challenger of {look.model} {comparison.model_version}".rstrip()
+        + f", {held.name} version {held.version} beside version {comparison.champion.version}: "
+        f"on {comparison.evidence.labels:,} audit labels its mean Brier score is "
+        f"{comparison.brier_challenger:.4f}, the champion's {comparison.brier_champion:.4f} "
+        f"({-comparison.difference:+.4f}); evidence {e_values.odds(evidence)} that the {better} is better "
         f"({e_values.odds(needed)} would do)"
     )
-    if ahead < needed or behind >= needed or each.difference <= 0.0:
-        return told
+    if ahead < needed or behind >= needed or comparison.difference <= 0.0:
+        return text
     return (
-        f"{told}; a person may promote it: trueband-training promote {held.version} --name {held.name} "
+        f"{text}; a person may promote it: trueband-training promote {held.version} --name {held.name} "
         "--reason TEXT"
     )
 

@@ -134,49 +134,49 @@ def build(labelled: Iterable[Labelled], entry_of: EntryOf) -> Streams:
         labelled: of one model, in any order; each (decision, subject) once, as the ledger gives them.
         entry_of: the policy that a decision was made under, by which its promise is found.
     """
-    found: dict[Stream, list[Observation]] = {}
+    observations: dict[Stream, list[Observation]] = {}
     left_out: Counter[str] = Counter()
-    for each in labelled:
-        reason = unusable(each)
+    for row in labelled:
+        reason = unusable(row)
         if reason:
             left_out[reason] += 1
             continue
-        entry = entry_of(each.decision.provenance.policy_digest)
+        entry = entry_of(row.decision.provenance.policy_digest)
         if entry is None:
             left_out["under a policy that the ledger does not have"] += 1
             continue
-        stream, confidence = _stream(each, entry)
-        found.setdefault(stream, []).append(
+        stream, confidence = _stream(row, entry)
+        observations.setdefault(stream, []).append(
             Observation(
-                decision_id=each.decision.decision_id,
-                recorded_at=each.label.recorded_at,
-                decided_at=each.decision.decided_at,
-                correct=each.correct,
+                decision_id=row.decision.decision_id,
+                recorded_at=row.label.recorded_at,
+                decided_at=row.decision.decided_at,
+                correct=row.correct,
                 confidence=confidence,
             )
         )
     return Streams(
         observations={
-            stream: tuple(sorted(rows, key=lambda row: row.moment)) for stream, rows in found.items()
+            stream: tuple(sorted(rows, key=lambda row: row.moment)) for stream, rows in observations.items()
         },
         left_out=dict(left_out),
     )
 
 
-def unusable(each: Labelled) -> str:
+def unusable(row: Labelled) -> str:
     """Why a label is none that an audit drew, about the answer that decided; empty where it is one."""
-    decision = each.decision
+    decision = row.decision
     if decision.query.intent is not Intent.LIVE:
         return "of a shadow request"
-    if each.about != SUBJECTS[decision.verdict.source]:
+    if row.about != SUBJECTS[decision.verdict.source]:
         return "about another answer than the one that decided"
     for kind in OTHER_TASKS:
         task = task_id(decision.decision_id, kind)
-        if each.label.task_id in (task, task_id(task, TaskKind.ADJUDICATION)):
+        if row.label.task_id in (task, task_id(task, TaskKind.ADJUDICATION)):
             return f"from a task of kind {kind}"
-    if not each.drawn or not decision.drawn:
+    if not row.drawn or not decision.drawn:
         return "not drawn for audit"
-    if each.propensity is None:
+    if row.propensity is None:
         return "whose probability is not known yet"
     return ""
 

@@ -163,19 +163,19 @@ def outcome(
     )
 
 
-def _ending(task: Task, found: Completion) -> tuple[OutcomeKind | None, str]:
+def _ending(task: Task, judgement: Completion) -> tuple[OutcomeKind | None, str]:
     """The outcome that a completion asks for, and the class that may be acted on then."""
     kind = task.subject_kind
-    given = labels.answer_class(task.decision, "FINAL") or ""
+    answered = labels.answer_class(task.decision, "FINAL") or ""
     if kind is TaskKind.BATCH:
-        recalled = found.correct is False or found.disposition == "REFUSE"
+        recalled = judgement.correct is False or judgement.disposition == "REFUSE"
         return ("RECALLED", "") if recalled else (None, "")
     if kind not in BLOCKING_KINDS:
         return None, ""
-    if found.disposition == "RELEASE":
-        return "RELEASED", given
-    if found.disposition == "RELEASE_CORRECTED":
-        return ("RELEASED" if found.true_class == given else "CORRECTED"), found.true_class
+    if judgement.disposition == "RELEASE":
+        return "RELEASED", answered
+    if judgement.disposition == "RELEASE_CORRECTED":
+        return ("RELEASED" if judgement.true_class == answered else "CORRECTED"), judgement.true_class
     return "REFUSED", ""
 
 
@@ -190,7 +190,7 @@ def _correct(task: Task, finding: ReviewFinding) -> bool | None:
 
 def _verdict_problems(task: Task, finding: ReviewFinding) -> list[Violation]:
     verdict, true_class = finding.verdict, finding.true_class
-    given = labels.answer_class(task.decision, "FINAL")
+    answered = labels.answer_class(task.decision, "FINAL")
     if verdict == "CANNOT_TELL":
         return (
             [Violation("true_class", "goes with INCORRECT, and not with CANNOT_TELL")] if true_class else []
@@ -209,9 +209,9 @@ def _verdict_problems(task: Task, finding: ReviewFinding) -> list[Violation]:
         )
     if verdict is None:
         return [Violation("verdict", "is required: CORRECT, INCORRECT or CANNOT_TELL")]
-    if verdict == "CORRECT" and true_class and true_class != given:
-        return [Violation("true_class", f"is {true_class!r}, and the answer {given!r} was called correct")]
-    if verdict == "INCORRECT" and true_class and true_class == given:
+    if verdict == "CORRECT" and true_class and true_class != answered:
+        return [Violation("true_class", f"is {true_class!r}, and the answer {answered!r} was called correct")]
+    if verdict == "INCORRECT" and true_class and true_class == answered:
         return [Violation("true_class", f"is {true_class!r}, which is the answer that was called incorrect")]
     return []
 

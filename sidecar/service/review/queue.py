@@ -109,10 +109,10 @@ class ReviewQueue:
         def work(transaction: ReviewTransaction) -> Completed:
             task = lease.locked(transaction, task_id)
             completion.check_form(task, finding)
-            found = completion.completion(task, finding, principal, transaction.now)
+            judgement = completion.completion(task, finding, principal, transaction.now)
             slot = next((each for each in task.slots if each.fence == fence and fence > 0), None)
             if slot is not None and slot.completion is not None and slot.reviewer == principal.name:
-                if not completion.same(slot.completion, found):
+                if not completion.same(slot.completion, judgement):
                     raise errors.AlreadyCompleted
                 return Completed(task=task, stale=False)
             if (
@@ -128,9 +128,9 @@ class ReviewQueue:
                 return Completed(task=task, stale=True)
             answers = transaction.answers(task.decision_id)
             completion.check_permission(task, finding, principal, answers)
-            transaction.complete(task, slot.slot, found)
+            transaction.complete(task, slot.slot, judgement)
             self._add_label(transaction, task, slot.slot, fence, finding, principal)
-            lease.record(transaction, task, slot, "COMPLETED", principal, note=found.explanation)
+            lease.record(transaction, task, slot, "COMPLETED", principal, note=judgement.explanation)
             self._settle(transaction, lease.locked(transaction, task_id))
             return Completed(task=lease.locked(transaction, task_id), stale=False)
 
@@ -210,7 +210,7 @@ class ReviewQueue:
         *,
         stale: bool = False,
     ) -> None:
-        made = completion.label(
+        label = completion.label(
             task,
             finding,
             event_id=_event_id(task, slot, fence),
@@ -218,19 +218,19 @@ class ReviewQueue:
             now=transaction.now,
             sidecar_id=self._sidecar_id,
         )
-        transaction.add_label(msgspec.structs.replace(made, stale=stale))
+        transaction.add_label(msgspec.structs.replace(label, stale=stale))
 
     def _settle(self, transaction: ReviewTransaction, task: Task) -> None:
         """Ends a task whose reviews are all done: with an outcome, or with a task that settles it."""
-        found: list[Completion] = [slot.completion for slot in task.slots if slot.completion is not None]
-        if len(found) < len(task.slots):
+        judgements: list[Completion] = [slot.completion for slot in task.slots if slot.completion is not None]
+        if len(judgements) < len(task.slots):
             return
         if task.state in tasks.WAITING:
             transaction.end(task, TaskState.COMPLETED)
-        found.sort(key=lambda each: each.completed_at)
-        if completion.agree(task, found):
+        judgements.sort(key=lambda each: each.completed_at)
+        if completion.agree(task, judgements):
             digest = screen.digest(self.shown(task))
-            ended = completion.outcome(task, found, shown_digest=digest, now=transaction.now)
+            ended = completion.outcome(task, judgements, shown_digest=digest, now=transaction.now)
             if ended is not None:
                 transaction.add_outcome(ended)
             return
