@@ -97,6 +97,12 @@ class LeaseLost(TruebandError):
     code: ClassVar[str] = "LEASE_LOST"
 
 
+class NeedsCompletion(TruebandError):
+    """This task ends by CompleteTask under a lease, and never by a label. Lease it, or leave out task_id."""
+
+    code: ClassVar[str] = "TASK_NEEDS_COMPLETION"
+
+
 class AlreadyCompleted(TruebandError):
     """This lease was completed already, with another verdict. It stands; a label can correct it."""
 

@@ -12,13 +12,16 @@ VARIANT_MASK = (1 << 62) - 1
 _random_bits = random.Random().getrandbits  # noqa: S311
 
 
-def decision_id(key: bytes, tenant: str, model: str, request_id: str) -> str:
+def decision_id(key: bytes, tenant: str, model: str, request_id: str, *, principal: str) -> str:
     """The id of the decision on a request: the same for every retry, on every sidecar with the same key.
 
-    Keyed BLAKE2b (RFC 7693) over the length-prefixed parts, so that no two different triples hash the same
+    A principal's request ids are its own: whoever sends another one's gets a decision apart, on whichever
+    sidecar, and cannot tell that the other one exists.
+
+    Keyed BLAKE2b (RFC 7693) over the length-prefixed parts, so that no two different requests hash the same
     bytes and nobody without the key can pick ids. 32 hexadecimal digits.
     """
-    parts = (tenant.encode(), model.encode(), request_id.encode())
+    parts = (principal.encode(), tenant.encode(), model.encode(), request_id.encode())
     message = b"".join(struct.pack(">I", len(part)) + part for part in parts)
     return hashlib.blake2b(message, key=key, digest_size=16).hexdigest()
 

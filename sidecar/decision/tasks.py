@@ -30,6 +30,9 @@ WAITING = (TaskState.OPEN, TaskState.LEASED)
 BLOCKING_KINDS = frozenset({TaskKind.HOLD, TaskKind.ESCALATION})
 """The kinds in which a decision waits for a person."""
 
+COMPLETED_KINDS = BLOCKING_KINDS | {TaskKind.ADJUDICATION}
+"""The kinds that end by a completion under a lease only, and never by a label."""
+
 
 class Completion(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What one reviewer found, and permitted.
@@ -119,6 +122,13 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
 def task_id(origin_id: str, kind: TaskKind) -> str:
     """The id of a task on a decision, or of an adjudication on a task; the same whenever it is opened."""
     return hashlib.blake2b(f"{origin_id}\0{kind.value}".encode(), digest_size=16).hexdigest()
+
+
+def needs_completion(decision_id: str, named: str) -> bool:
+    """Whether the task of that name, if it is one on this decision, ends by a completion only."""
+    own = {task_id(decision_id, kind) for kind in COMPLETED_KINDS}
+    settling = {task_id(task_id(decision_id, kind), TaskKind.ADJUDICATION) for kind in TaskKind}
+    return named in own or named in settling
 
 
 def rank_at(mandatory: bool, due_at: float) -> float:

@@ -23,10 +23,16 @@ from sidecar.ledger.store import Ledger
 logger = logging.getLogger(__name__)
 
 FIRST_DELAY_SECONDS = 0.1
-LONGEST_DELAY_SECONDS = 30.0
+LONGEST_DELAY_SECONDS = 5.0
 LONGEST_ERROR = 2000
 UNHURRIED_SHARE = 0.25
 HURRY_AFTER_SECONDS = 5.0
+LONGEST_PAUSE_SECONDS = 2.0
+LOOK_SECONDS = 0.1
+"""How often it looks, while it pauses, whether the ledger has fallen behind."""
+
+AWAY_AFTER_SECONDS = 5.0
+"""A ledger that has not answered for so long is away, whatever it is doing."""
 
 
 class ForwarderStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,7 +41,9 @@ class ForwarderStatus(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         backlog_records: records that the ledger does not have yet.
         backlog_age_seconds: for how long the oldest of them has waited.
-        last_error: what the last attempt failed with; empty after a good one.
+        last_error: what the last attempt failed with, or how long it has taken or took, where that is long; empty
+            after a good one.
+        away: whether the ledger could not be reached the last time, or has not answered for some seconds.
         last_forwarded_at: when the ledger last took records, in seconds since the epoch; None: not yet.
         refused_records: records that the ledger could not take since the start, kept aside with the reason.
         missing_records: gaps in the journal's numbering since the start; each is a record that a disk lost.
@@ -44,14 +52,10 @@ class ForwarderStatus(msgspec.Struct, frozen=True, kw_only=True):
     backlog_records: int
     backlog_age_seconds: float
     last_error: str
+    away: bool
     last_forwarded_at: float | None
     refused_records: int
     missing_records: int
-
-    @property
-    def away(self) -> bool:
-        """Whether the ledger could not be reached the last time."""
-        return bool(self.last_error)
 
 
 class Forwarder:
@@ -66,6 +70,7 @@ class Forwarder:
         batch_records: int = 250,
         poll_seconds: float = 0.05,
         clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         """Takes an open journal; connects to nothing.
@@ -77,6 +82,7 @@ class Forwarder:
             batch_records: at most this many records in one transaction.
             poll_seconds: how long to wait when there was nothing to do.
             clock: seconds since the epoch.
+            monotonic: seconds since any moment; batches are timed by it.
             jitter: a random number in [0, 1), to spread the retries of many sidecars.
         """
         self._journal = journal
@@ -85,6 +91,7 @@ class Forwarder:
         self._batch_records = batch_records
         self._poll_seconds = poll_seconds
         self._clock = clock
+        self._monotonic = monotonic
         self._jitter = jitter
         self._stopping = threading.Event()
         self._deadline = float("inf")  # of the monotonic clock; set when stopping
@@ -92,6 +99,8 @@ class Forwarder:
         self._position = Position()
         self._sequence: int | None = None
         self._last_error = ""
+        self._slowness = ""
+        self._asked_at: float | None = None  # since when the ledger has been asked and has not answered
         self._last_forwarded_at: float | None = None
         self._refused = 0
         self._missing = 0
@@ -116,10 +125,15 @@ class Forwarder:
     def status(self) -> ForwarderStatus:
         """How far the ledger is behind, now."""
         backlog = self._journal.backlog()
+        asked_at = self._asked_at
+        unanswered = 0.0 if asked_at is None else self._monotonic() - asked_at
+        silent = unanswered >= AWAY_AFTER_SECONDS
+        silence = f"the ledger has not answered for {unanswered:.0f} s" if silent else ""
         return ForwarderStatus(
             backlog_records=backlog.records,
             backlog_age_seconds=backlog.oldest_age_seconds,
-            last_error=self._last_error,
+            last_error=silence or self._last_error or self._slowness,
+            away=silent or bool(self._last_error),
             last_forwarded_at=self._last_forwarded_at,
             refused_records=self._refused,
             missing_records=self._missing,
@@ -130,13 +144,17 @@ class Forwarder:
         while True:
             stopping = self._stopping.is_set()
             try:
+                began = self._asked_at = self._monotonic()
                 if not self._connected:
                     self._connect()
-                began = time.monotonic()
                 moved = self._forward()
                 failures, self._last_error = 0, ""
+                spent_seconds = self._monotonic() - began
+                slow = spent_seconds >= AWAY_AFTER_SECONDS
+                self._slowness = f"the ledger took {spent_seconds:.0f} s for the last batch" if slow else ""
                 if moved and time.monotonic() < self._deadline:
-                    self._stopping.wait(self._pause(time.monotonic() - began))
+                    self._asked_at = None
+                    self._pause(spent_seconds)
                     continue
                 delay = self._poll_seconds
             except Exception as error:  # the thread must outlive whatever a database or a disk comes up with
@@ -145,19 +163,22 @@ class Forwarder:
                 self._failed(error, failures)
                 delay = min(LONGEST_DELAY_SECONDS, FIRST_DELAY_SECONDS * 2.0 ** min(failures - 1, 20))
                 delay *= 0.5 + 0.5 * self._jitter()
+            self._asked_at = None
             if stopping:
                 return
             self._stopping.wait(delay)
 
-    def _pause(self, spent_seconds: float) -> float:
-        """How long to leave the interpreter to the request path after a batch.
+    def _pause(self, spent_seconds: float) -> None:
+        """Leaves the interpreter to the request path for a while after a batch.
 
         Calls come first: while the ledger is only moments behind, forwarding takes a quarter of one thread's
-        time. Once it is further behind, it takes what it gets.
+        time. Once it is further behind, it takes what it gets, and a pause that has begun ends.
         """
-        if self._journal.backlog().oldest_age_seconds > HURRY_AFTER_SECONDS:
-            return 0.0
-        return spent_seconds * (1.0 - UNHURRIED_SHARE) / UNHURRIED_SHARE
+        left = min(LONGEST_PAUSE_SECONDS, spent_seconds * (1.0 - UNHURRIED_SHARE) / UNHURRIED_SHARE)
+        while left > 0.0 and self._journal.backlog().oldest_age_seconds <= HURRY_AFTER_SECONDS:
+            if self._stopping.wait(min(left, LOOK_SECONDS)):
+                return
+            left -= LOOK_SECONDS
 
     def _failed(self, error: Exception, failures: int) -> None:
         message = f"{type(error).__name__}: {error}"[:LONGEST_ERROR]

@@ -33,7 +33,7 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
         kinds: of tasks; `barred_kinds`: never these.
         skills: what the reviewer is trained for.
         mandatory: whether tasks that only a person can end are offered; `own`: also those on what the
-            reviewer asked for, which need another person.
+            reviewer asked for, which need another person, and audits of it.
     """
 
     reviewer: str
@@ -221,6 +221,8 @@ def _may_take(ask: Ask, now: float) -> list[sa.ColumnElement[bool]]:
         wanted.append(~only_person)
     elif not ask.own:
         wanted.append(~sa.and_(only_person, task.principal == ask.reviewer))
+    if not ask.own:
+        wanted.append(~queue.audits(ask.reviewer))
     for column, values in (
         (task.kind, [kind.value for kind in ask.kinds]),
         (task.model, list(ask.models)),

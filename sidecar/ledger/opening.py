@@ -64,7 +64,11 @@ def _task_row(task_id: str, decision: Decision, planned: PlannedTask) -> dict[st
 
 
 def end_labelled(connection: sa.Connection, task_ids: set[str]) -> None:
-    """Completes the tasks among these that a label of their own decision names, whichever came first."""
+    """Completes the audits and next-day reviews among these that a label of their own decision names.
+
+    Whichever came first. Where somebody waits for a permission, or reviewers disagree, only a completion ends the
+    task: a label permits nothing, and whoever sent it had no lease.
+    """
     task, label = schema.review_tasks.c, schema.labels.c
     ended = connection.execute(
         sa.select(task.task_id, sa.func.min(label.recorded_at))
@@ -72,6 +76,7 @@ def end_labelled(connection: sa.Connection, task_ids: set[str]) -> None:
         .where(
             task.task_id.in_(sorted(task_ids)),
             task.state.in_([state.value for state in tasks.WAITING]),
+            task.kind.not_in([kind.value for kind in tasks.COMPLETED_KINDS]),
             label.source
             != labels.REVIEW_SOURCE,  # a review ends its task itself, once all its slots are done
         )

@@ -55,13 +55,11 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
         followed: whether it ever waited for a person, or was flagged for one.
         waiting: whether somebody is still to look at it for that.
         outcomes: oldest first.
-        principals: who routed it.
     """
 
     followed: bool
     waiting: bool
     outcomes: tuple[Outcome, ...]
-    principals: frozenset[str]
 
 
 def add(connection: sa.Connection, outcome: Outcome) -> None:
@@ -74,26 +72,30 @@ def add(connection: sa.Connection, outcome: Outcome) -> None:
     connection.execute(sa.insert(schema.outcomes), [row])
 
 
-def progress(connection: sa.Connection, decision_id: str) -> Progress | None:
-    """What is known about the end of a decision; None: the ledger does not have it."""
-    table = schema.answered.c
-    principals = connection.execute(
-        sa.select(table.principal).where(table.decision_id == decision_id)
-    ).scalars()
-    names = frozenset(principals)
-    if not names:
+def progress(connection: sa.Connection, decision_id: str, *, principal: str | None = None) -> Progress | None:
+    """What is known about the end of a decision; None: the ledger does not have it.
+
+    Args:
+        connection: in a transaction.
+        decision_id: the decision.
+        principal: as if there were no other answers than those that this one got; None: of all.
+    """
+    answer, table = schema.answered.c, schema.outcomes.c
+    own: list[sa.ColumnElement[bool]] = [answer.decision_id == decision_id]
+    if principal is not None:
+        own.append(answer.principal == principal)
+    if connection.execute(sa.select(answer.answer_id).where(*own).limit(1)).first() is None:
         return None
-    states = _followed_states(connection, decision_id)
+    states = _followed_states(connection, decision_id, principal)
     rows = connection.execute(
         sa.select(schema.outcomes)
-        .where(schema.outcomes.c.decision_id == decision_id)
-        .order_by(schema.outcomes.c.sequence)
+        .where(table.decision_id == decision_id, *_ends_answer_of(principal))
+        .order_by(table.sequence)
     )
     return Progress(
         followed=bool(states),
         waiting=any(state in WAITING for state in states),
         outcomes=tuple(each.outcome for each in _numbered(rows)),
-        principals=names,
     )
 
 
@@ -105,28 +107,37 @@ def feed(
     Args:
         connection: in a transaction.
         tenant: only this one's.
-        principal: only of decisions that this one routed; None: of all.
+        principal: only of answers that this one got; None: of all.
         after: only those with a higher number.
         count: at most this many.
     """
     table = schema.outcomes.c
-    query = sa.select(schema.outcomes).where(table.tenant == tenant, table.sequence > after)
-    if principal is not None:
-        answer = schema.answered.c
-        routed = sa.select(answer.answer_id).where(
-            answer.decision_id == table.decision_id, answer.principal == principal
-        )
-        query = query.where(sa.exists(routed))
+    query = sa.select(schema.outcomes).where(
+        table.tenant == tenant, table.sequence > after, *_ends_answer_of(principal)
+    )
     return _numbered(connection.execute(query.order_by(table.sequence).limit(count)))
 
 
-def _followed_states(connection: sa.Connection, decision_id: str) -> list[str]:
+def _ends_answer_of(principal: str | None) -> list[sa.ColumnElement[bool]]:
+    """The conditions that an outcome came from a task on an answer that a principal got; None: whoever got it."""
+    if principal is None:
+        return []
+    task = schema.review_tasks.c
+    own = sa.select(task.task_id).where(
+        task.task_id == schema.outcomes.c.task_id, task.principal == principal
+    )
+    return [sa.exists(own)]
+
+
+def _followed_states(connection: sa.Connection, decision_id: str, principal: str | None) -> list[str]:
     table = schema.review_tasks.c
+    own = [] if principal is None else [table.principal == principal]
     kinds = [kind.value for kind in FOLLOWED_KINDS]
     return list(
         connection.execute(
             sa.select(table.state).where(
                 table.decision_id == decision_id,
+                *own,
                 sa.or_(table.kind.in_(kinds), table.origin_kind.in_(kinds)),
             )
         ).scalars()

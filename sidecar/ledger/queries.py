@@ -11,6 +11,7 @@ from sidecar import dialect, errors
 from sidecar.decision import records
 from sidecar.decision.provenance import Provenance
 from sidecar.decision.records import Decision, InForce, Label
+from sidecar.decision.tasks import BLOCKING_KINDS
 from sidecar.ledger import pages, schema
 from sidecar.ledger.pages import Page
 
@@ -39,6 +40,20 @@ class StoredDecision(msgspec.Struct, frozen=True, kw_only=True):
     answers: tuple[Decision, ...]
     acted: bool
     held: bool
+
+    def asked_by(self, principal: str) -> "StoredDecision | None":
+        """What is left of it without the answers that others got; None: nothing."""
+        own = tuple(answer for answer in self.answers if answer.query.principal == principal)
+        if len(own) == len(self.answers):
+            return self
+        if not own:
+            return None
+        return msgspec.structs.replace(
+            self,
+            answers=own,
+            acted=any(answer.may_act for answer in own),
+            held=any(task.kind in BLOCKING_KINDS for answer in own for task in answer.tasks),
+        )
 
 
 def decision(connection: sa.Connection, decision_id: str) -> StoredDecision | None:

@@ -22,6 +22,7 @@ def tasks(
     model: str = "",
     category: str = "",
     decision_id: str = "",
+    without_audits_of: str = "",
     page_size: int = 0,
     page_token: str = "",
 ) -> Page[Task]:
@@ -34,6 +35,7 @@ def tasks(
         model: only this one's; empty: any.
         category: only this one's, in normal form; empty: any.
         decision_id: only this one's; empty: any.
+        without_audits_of: a principal that routes, and must not learn what of it was drawn; empty: nobody.
         page_size: at most this many; 0 asks for the default.
         page_token: from the previous page.
 
@@ -47,6 +49,8 @@ def tasks(
     for column, value in ((table.model, model), (table.category, category), (table.decision_id, decision_id)):
         if value:
             wanted.append(column == value)
+    if without_audits_of:
+        wanted.append(~audits(without_audits_of))
     question = (sorted(kinds), sorted(states), model, category, decision_id)
     total = connection.execute(sa.select(sa.func.count()).where(*wanted)).scalar_one()
     if page_token:
@@ -67,6 +71,12 @@ def task(connection: sa.Connection, task_id: str) -> Task | None:
     now = database.now(connection)
     rows = connection.execute(_select().where(schema.review_tasks.c.task_id == task_id)).all()
     return next(iter(_from_rows(connection, rows, now)), None)
+
+
+def audits(principal: str) -> sa.ColumnElement[bool]:
+    """The condition that a task says that an answer to a principal was drawn for audit."""
+    task, audit = schema.review_tasks.c, TaskKind.AUDIT.value
+    return sa.and_(task.principal == principal, sa.or_(task.kind == audit, task.origin_kind == audit))
 
 
 def is_open(now: float) -> sa.ColumnElement[bool]:

@@ -34,7 +34,10 @@ LATENCY_BUCKETS = (
 
 
 class Metrics:
-    """Every metric of the process, on a registry of its own. Label values come from closed sets."""
+    """Every metric of the process, on a registry of its own. Label values come from closed sets.
+
+    None of them tells what was drawn for audit: whoever routes may read them, between two calls.
+    """
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -52,9 +55,6 @@ class Metrics:
             "Reasons other than BAND, by model.",
             ("model", "reason"),
             registry=self.registry,
-        )
-        self.drawn = prometheus_client.Counter(
-            "trueband_audit_draws", "Decisions drawn for audit.", ("model",), registry=self.registry
         )
         self.replayed = prometheus_client.Counter(
             "trueband_replayed_answers", "Retries that got their recorded answer.", registry=self.registry
@@ -145,14 +145,11 @@ class Metrics:
     def decided(self, decisions: Sequence[Decision]) -> None:
         """Counts recorded answers, and the fallback steps that led to them."""
         for key, count in Counter(map(_counted, decisions)).items():
-            model, action, band, may_act, reasons, drawn = key
+            model, action, band, may_act, reasons = key
             self._child(self.decisions, model, action, band, str(may_act).lower()).inc(count)
             for reason in reasons:
                 if reason is not Reason.BAND:
                     self._child(self.reasons, model, reason).inc(count)
-            if drawn:
-                self._child(self.drawn, model).inc(count)
-
         for decision in decisions:
             for step in decision.steps:
                 self._child(self.steps, decision.query.model, step.step, step.outcome, step.code).inc()
@@ -175,14 +172,13 @@ class Metrics:
         return int(value or 0)
 
 
-def _counted(decision: Decision) -> tuple[str, str, str, bool, tuple[Reason, ...], bool]:
+def _counted(decision: Decision) -> tuple[str, str, str, bool, tuple[Reason, ...]]:
     return (
         decision.query.model,
         decision.action,
         decision.verdict.band,
         decision.may_act,
         decision.reasons,
-        decision.drawn,
     )
 
 

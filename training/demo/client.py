@@ -1,7 +1,7 @@
 """The demo's side of the contract: a service that routes answers, and a labeller that works the queue."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import grpc
@@ -26,11 +26,9 @@ DEADLINE_SECONDS = 30.0
 POLL_SECONDS = 0.1
 MODEL = "digits"
 MODEL_VERSION = "nb-1"
-CHANNELS = {
-    review_pb2.TASK_KIND_HOLD: label_pb2.LABEL_CHANNEL_REVIEW_TASK,
-    review_pb2.TASK_KIND_ESCALATION: label_pb2.LABEL_CHANNEL_REVIEW_TASK,
-    review_pb2.TASK_KIND_AUDIT: label_pb2.LABEL_CHANNEL_AUDIT_TASK,
-}
+MOST_LEASED = 100
+HELD = (review_pb2.TASK_KIND_HOLD, review_pb2.TASK_KIND_ESCALATION)
+"""The kinds of task that end by a completion only, since somebody waits for what it permits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +109,9 @@ class Client:
         token = ""
         while True:
             page = self._review.ListTasks(
-                review_pb2.ListTasksRequest(kinds=list(CHANNELS), page_size=PAGE, page_token=token),
+                review_pb2.ListTasksRequest(
+                    kinds=[*HELD, review_pb2.TASK_KIND_AUDIT], page_size=PAGE, page_token=token
+                ),
                 timeout=DEADLINE_SECONDS,
                 metadata=self._metadata,
             )
@@ -121,33 +121,47 @@ class Client:
                 return
 
     def label(self, truth: Mapping[str, int], progress: Callable[[int], None]) -> LabelCounts:
-        """Works the whole queue, as a person would who looks at each image and writes down the digit."""
-        tasks = list(self.tasks())
-        for start in range(0, len(tasks), BATCH):
-            part = tasks[start : start + BATCH]
-            labels = [
-                label_pb2.Label(
-                    decision_id=task.decision_id,
-                    about=label_pb2.LABEL_SUBJECT_PRIMARY,
-                    true_class=str(truth[task.subject_ref]),
-                    source="demo-labeller",
-                    event_id=task.task_id,
-                    task_id=task.task_id,
-                    channel=CHANNELS[task.kind],
-                )
-                for task in part
-            ]
-            response = self._labels.RecordLabels(
-                label_pb2.RecordLabelsRequest(labels=labels),
-                timeout=DEADLINE_SECONDS,
-                metadata=self._metadata,
-            )
-            refused = [item for item in response.items if item.status == label_pb2.LABEL_STATUS_REJECTED]
-            if refused:
-                raise RuntimeError(f"{len(refused)} labels were refused: {refused[0].message}")
+        """Works the whole queue, as a person would who looks at each image and writes down the digit.
+
+        Held tasks are leased and completed; audits, for which nobody waits, are labelled in batches.
+        """
+        audits = [task for task in self.tasks() if task.kind == review_pb2.TASK_KIND_AUDIT]
+        held = 0
+        while leased := self._leased():
+            for task in leased:
+                self.complete(task, str(truth[task.subject_ref]))
+            held += len(leased)
+            progress(len(leased))
+        for start in range(0, len(audits), BATCH):
+            part = audits[start : start + BATCH]
+            self._label_audits(part, truth)
             progress(len(part))
-        audited = sum(task.kind == review_pb2.TASK_KIND_AUDIT for task in tasks)
-        return LabelCounts(held=len(tasks) - audited, audited=audited)
+        return LabelCounts(held=held, audited=len(audits))
+
+    def _leased(self) -> list[review_pb2.Task]:
+        wanted = review_pb2.LeaseTasksRequest(kinds=HELD, count=MOST_LEASED)
+        response = self._review.LeaseTasks(wanted, timeout=DEADLINE_SECONDS, metadata=self._metadata)
+        return list(response.tasks)
+
+    def _label_audits(self, audits: Sequence[review_pb2.Task], truth: Mapping[str, int]) -> None:
+        labels = [
+            label_pb2.Label(
+                decision_id=task.decision_id,
+                about=label_pb2.LABEL_SUBJECT_PRIMARY,
+                true_class=str(truth[task.subject_ref]),
+                source="demo-labeller",
+                event_id=task.task_id,
+                task_id=task.task_id,
+                channel=label_pb2.LABEL_CHANNEL_AUDIT_TASK,
+            )
+            for task in audits
+        ]
+        response = self._labels.RecordLabels(
+            label_pb2.RecordLabelsRequest(labels=labels), timeout=DEADLINE_SECONDS, metadata=self._metadata
+        )
+        refused = [item for item in response.items if item.status == label_pb2.LABEL_STATUS_REJECTED]
+        if refused:
+            raise RuntimeError(f"{len(refused)} labels were refused: {refused[0].message}")
 
     def lease_one(self) -> review_pb2.Task:
         """The most urgent held task, now this reviewer's."""
@@ -157,11 +171,12 @@ class Client:
 
     def complete(self, task: review_pb2.Task, truth: str) -> None:
         """Says what is true about a task's answer, and releases what is right."""
-        right = task.predicted_class == truth
+        right = not task.blind and task.predicted_class == truth
+        wrong = review_pb2.VERDICT_UNSPECIFIED if task.blind else review_pb2.VERDICT_INCORRECT
         request = review_pb2.CompleteTaskRequest(
             task_id=task.task_id,
             fence=task.lease.fence,
-            verdict=review_pb2.VERDICT_CORRECT if right else review_pb2.VERDICT_INCORRECT,
+            verdict=review_pb2.VERDICT_CORRECT if right else wrong,
             true_class="" if right else truth,
             disposition=review_pb2.DISPOSITION_RELEASE if right else review_pb2.DISPOSITION_RELEASE_CORRECTED,
             explanation="looked at the image",

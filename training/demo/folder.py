@@ -20,7 +20,7 @@ MADE = frozenset(
 
 PRINCIPALS: dict[str, tuple[str, list[str]]] = {
     "service": ("service", ["caller", "operator"]),
-    "labeller": ("service", ["reviewer"]),
+    "labeller": ("person", ["reviewer", "lead"]),
     "person": ("person", ["reviewer"]),
 }
 

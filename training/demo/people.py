@@ -59,7 +59,7 @@ def label(narrator: Narrator, caller: Client, labeller: Client, traffic: Answers
     with narrator.progress(total, "labelling") as advance:
         labelled = labeller.label(truth, advance)
     narrator.say(
-        f"ListTasks gave {labelled.held:,} held and {labelled.audited:,} audited decisions; {total:,} labels went "
+        f"ListTasks gave {labelled.held:,} held and {labelled.audited:,} audited decisions; {total:,} answers went "
         f"back over RPC, of {first + len(traffic) + 1:,} decisions. The audits are the 5 % that were drawn, "
         "with a known probability, from what had acted or was rejected: without them nobody would know."
     )

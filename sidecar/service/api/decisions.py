@@ -22,11 +22,9 @@ class DecisionServicer(decision_pb2_grpc.DecisionServiceServicer):
         """One decision with all its answers."""
         stored = self._ledger.read(queries.decision, request.decision_id)
         caller = permissions.principal()
-        hidden = stored is not None and not (
-            caller.has_any(permissions.READS_DECISIONS)
-            or caller.name in {answer.query.principal for answer in stored.answers}
-        )
-        if stored is None or hidden:
+        if stored is not None and not caller.has_any(permissions.READS_DECISIONS):
+            stored = stored.asked_by(caller.name)
+        if stored is None:
             raise errors.NotFound(f"the ledger has no decision {request.decision_id!r} (yet)")
         return decision_pb2.GetDecisionResponse(decision=_record(stored))
 

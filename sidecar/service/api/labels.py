@@ -88,10 +88,10 @@ class LabelServicer(label_pb2_grpc.LabelServiceServicer):
 
     def _label(self, message: label_pb2.Label, now: float) -> tuple[Label, bytes] | TruebandError:
         try:
-            label = requests.label(message, now=now, sidecar_id=self._sidecar_id)
-            permissions.check_label(label[0].task_id)
-            check_class(label[0].true_class, self._tables())
-            return label
+            label, fingerprint = requests.label(message, now=now, sidecar_id=self._sidecar_id)
+            label = permissions.checked_label(label)
+            check_class(label.true_class, self._tables())
+            return label, fingerprint
         except TruebandError as error:
             return error
 

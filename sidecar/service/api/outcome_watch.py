@@ -53,7 +53,7 @@ class OutcomeWatch:
             errors.NotFound: the ledger does not have it, or it is somebody else's.
             errors.NotFollowed: it waits for nobody.
         """
-        progress = _visible(principal, decision_id, self._ledger.read(outcomes.progress, decision_id))
+        progress = _followed(decision_id, self._progress(principal, decision_id))
         if not progress.outcomes:
             return review_responses.pending(decision_id)
         return review_responses.outcome(progress.outcomes[-1])
@@ -76,7 +76,7 @@ class OutcomeWatch:
                     raise errors.Draining
                 heard = self._news.rung
                 try:
-                    progress = self._ledger.read(outcomes.progress, decision_id)
+                    progress = self._progress(principal, decision_id)
                 except errors.LedgerUnavailable:
                     # It may come back, and whoever waits has said for how long.
                     if not said_pending and not sent and self._monotonic() >= patience:
@@ -86,7 +86,7 @@ class OutcomeWatch:
                 if progress is None and self._monotonic() < patience:
                     self._news.wait(heard, LOOK_SECONDS / 10)
                     continue
-                progress = _visible(principal, decision_id, progress)
+                progress = _followed(decision_id, progress)
                 if not progress.outcomes and not said_pending:
                     said_pending = True
                     yield review_responses.pending(decision_id)
@@ -107,12 +107,16 @@ class OutcomeWatch:
         """
         question = ("outcomes", tenant)
         after = int(pages.keys(question, cursor, float, field="cursor")[0]) if cursor else 0
-        own = None if principal.has_any(permissions.SEES_EVERYTHING) else principal.name
-        found = self._ledger.read(outcomes.feed, tenant=tenant, principal=own, after=after, count=page_size)
+        found = self._ledger.read(
+            outcomes.feed, tenant=tenant, principal=_own(principal), after=after, count=page_size
+        )
         following = found[-1].sequence if found else after
         return [review_responses.outcome(each.outcome) for each in found], pages.token(
             question, [float(following)]
         )
+
+    def _progress(self, principal: Principal, decision_id: str) -> Progress | None:
+        return self._ledger.read(outcomes.progress, decision_id, principal=_own(principal))
 
     @contextlib.contextmanager
     def _place(self, principal: Principal) -> Iterator[None]:
@@ -134,9 +138,13 @@ class OutcomeWatch:
             self._places.release()
 
 
-def _visible(principal: Principal, decision_id: str, progress: Progress | None) -> Progress:
-    hidden = not principal.has_any(permissions.SEES_EVERYTHING)
-    if progress is None or (hidden and principal.name not in progress.principals):
+def _own(principal: Principal) -> str | None:
+    """Whose answers a caller hears of; None: everybody's."""
+    return None if principal.has_any(permissions.SEES_EVERYTHING) else principal.name
+
+
+def _followed(decision_id: str, progress: Progress | None) -> Progress:
+    if progress is None:
         raise errors.NotFound(f"the ledger has no decision {decision_id!r} of yours (yet)")
     if not progress.followed:
         raise errors.NotFollowed

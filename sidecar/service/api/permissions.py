@@ -3,7 +3,11 @@
 from collections.abc import Callable
 from contextvars import ContextVar
 
+import msgspec
+
 from sidecar import errors
+from sidecar.decision import tasks
+from sidecar.decision.records import Label
 from sidecar.service.principals import ANONYMOUS, Principal, Role
 
 _CALLERS = frozenset({Role.CALLER})
@@ -80,6 +84,15 @@ def principal() -> Principal:
     return _calling.get()
 
 
+def name_as_router() -> str:
+    """Under which name the caller routes, and so must not learn what was drawn; empty: it does not.
+
+    Where nobody is told apart nothing can be kept from who routes.
+    """
+    caller = principal()
+    return caller.name if caller.has_any(_CALLERS) and not caller.is_anonymous else ""
+
+
 def roles_for(method: str) -> frozenset[Role]:
     """The roles of which a caller of a method, such as `/trueband.v1.RoutingService/Route`, needs one."""
     return ROLES.get(method.rpartition(".")[2], frozenset())
@@ -99,15 +112,27 @@ def check(caller: Principal, method: str, roles: frozenset[Role]) -> None:
         )
 
 
-def check_label(task_id: str) -> None:
-    """Lets pass a label that answers no task, or one by whoever may answer tasks.
+def checked_label(label: Label) -> Label:
+    """The label, if the caller may record it.
+
+    One that answers a task is by whoever calls. Any other one may tell which person said so elsewhere.
 
     Raises:
         errors.NotPermitted: the caller is no reviewer, and a task would end by its word.
+        errors.NeedsCompletion: the task ends by a completion only.
+        errors.InvalidRequest: it answers a task in another one's name.
     """
+    if not label.task_id:
+        return label
     caller = principal()
-    if task_id and not caller.has_any(_REVIEWERS):
+    if not caller.has_any(_REVIEWERS):
         raise errors.NotPermitted(f"{caller.name} may not answer a task: it needs the role lead or reviewer")
+    if tasks.needs_completion(label.decision_id, label.task_id):
+        raise errors.NeedsCompletion
+    if label.reviewer not in ("", caller.name):
+        mistake = f"is {label.reviewer!r}, and you call as {caller.name!r}: leave it out, or give that"
+        raise errors.InvalidRequest((errors.Violation("label.reviewer", mistake),))
+    return msgspec.structs.replace(label, reviewer=caller.name)
 
 
 def require_person(what: str) -> Principal:

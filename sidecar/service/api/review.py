@@ -89,7 +89,8 @@ class ReviewServicer(review_pb2_grpc.ReviewServiceServicer):
     ) -> review_pb2.GetTaskResponse:
         """One task."""
         task = self._ledger.read(ledger_queue.task, request.task_id)
-        if task is None:
+        router = permissions.name_as_router()
+        if task is None or (router == task.principal and task.subject_kind is TaskKind.AUDIT):
             raise errors.NotFound(f"the ledger has no task {request.task_id!r} (yet)")
         return review_pb2.GetTaskResponse(task=self._task(task))
 
@@ -106,6 +107,7 @@ class ReviewServicer(review_pb2_grpc.ReviewServiceServicer):
             model=request.model,
             category=categories.normalise(request.category),
             decision_id=request.decision_id,
+            without_audits_of=permissions.name_as_router(),
             page_size=requests.page_size(request.page_size),
             page_token=request.page_token,
         )

@@ -21,6 +21,7 @@ CODES: dict[type[TruebandError], code_pb2.Code] = {
     errors.Unauthenticated: code_pb2.UNAUTHENTICATED,
     errors.NotPermitted: code_pb2.PERMISSION_DENIED,
     errors.LeaseLost: code_pb2.FAILED_PRECONDITION,
+    errors.NeedsCompletion: code_pb2.FAILED_PRECONDITION,
     errors.AlreadyCompleted: code_pb2.FAILED_PRECONDITION,
     errors.NotFollowed: code_pb2.FAILED_PRECONDITION,
     errors.TooManyWatchers: code_pb2.RESOURCE_EXHAUSTED,

@@ -105,7 +105,11 @@ class Decider:
 
         if query.request_id:
             identity = identifiers.decision_id(
-                self._keys.decision, query.tenant, query.model, query.request_id
+                self._keys.decision,
+                query.tenant,
+                query.model,
+                query.request_id,
+                principal=query.principal,
             )
             own_answer_id = self._new_id(now)
         else:

@@ -260,8 +260,9 @@ class Router:
                 )
 
 
-def _key(query: Query) -> tuple[str, str, str]:
-    return (query.tenant, query.model, query.request_id)
+def _key(query: Query) -> tuple[str, ...]:
+    """What a request is known by; see `identifiers.decision_id`."""
+    return (query.principal, query.tenant, query.model, query.request_id)
 
 
 def fingerprint_of(body: bytes) -> bytes:

@@ -15,7 +15,7 @@ DRAWS = 20_000
 
 @pytest.fixture(scope="module")
 def drawn_numbers():
-    ids = [identifiers.decision_id(KEY, "acme", "m", f"r-{number}") for number in range(DRAWS)]
+    ids = [identifiers.decision_id(KEY, "acme", "m", f"r-{number}", principal="") for number in range(DRAWS)]
     return np.array([draws.audit_draw(OTHER_KEY, each) for each in ids])
 
 
@@ -40,7 +40,7 @@ def test_neighbours_are_drawn_independently(drawn_numbers):
 
 
 def test_a_draw_can_be_computed_again_with_the_key_and_only_with_it():
-    decision = identifiers.decision_id(KEY, "acme", "m", "r-1")
+    decision = identifiers.decision_id(KEY, "acme", "m", "r-1", principal="")
     digest = hashlib.blake2b(decision.encode(), key=OTHER_KEY, digest_size=8).digest()
     drawn = draws.audit_draw(OTHER_KEY, decision)
     assert drawn == (int.from_bytes(digest, "big") >> 11) * 2.0**-53

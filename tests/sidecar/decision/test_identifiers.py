@@ -14,28 +14,34 @@ KEY = bytes(range(32))
 OTHER_KEY = bytes(range(1, 33))
 
 
+def made(tenant, model, request_id, principal=""):
+    return identifiers.decision_id(KEY, tenant, model, request_id, principal=principal)
+
+
 def test_a_decision_id_is_a_keyed_hash_over_length_prefixed_parts():
-    message = b"".join(struct.pack(">I", len(part)) + part for part in (b"acme", b"m", "größe".encode()))
+    message = b"".join(
+        struct.pack(">I", len(part)) + part for part in (b"crm", b"acme", b"m", "größe".encode())
+    )
     expected = hashlib.blake2b(message, key=KEY, digest_size=16).hexdigest()
-    assert identifiers.decision_id(KEY, "acme", "m", "größe") == expected
+    assert identifiers.decision_id(KEY, "acme", "m", "größe", principal="crm") == expected
 
 
-@given(st.lists(st.text(max_size=4), min_size=6, max_size=6))
+@given(st.lists(st.text(max_size=4), min_size=8, max_size=8))
 def test_two_requests_have_one_id_only_if_they_are_one(parts):
-    first, second = tuple(parts[:3]), tuple(parts[3:])
-    same = identifiers.decision_id(KEY, *first) == identifiers.decision_id(KEY, *second)
+    first, second = parts[:4], parts[4:]
+    same = made(*first) == made(*second)
     assert same == (first == second)
 
 
 def test_moving_a_letter_between_the_parts_gives_another_id():
     splits = [("a", "bc", "d"), ("ab", "c", "d"), ("a", "b", "cd"), ("", "abc", "d"), ("abcd", "", "")]
-    assert len({identifiers.decision_id(KEY, *parts) for parts in splits}) == len(splits)
+    assert len({made(*parts) for parts in splits}) == len(splits)
     # Even where the text of one part looks like a length and the next part.
-    assert identifiers.decision_id(KEY, "a", "b", "") != identifiers.decision_id(KEY, "a\0\0\0\1b", "", "")
+    assert made("a", "b", "") != made("a\0\0\0\1b", "", "")
 
 
 def test_without_the_key_nobody_picks_ids():
-    ids = {identifiers.decision_id(key, "acme", "m", "r-1") for key in (KEY, OTHER_KEY)}
+    ids = {identifiers.decision_id(key, "acme", "m", "r-1", principal="") for key in (KEY, OTHER_KEY)}
     assert len(ids) == 2
     assert all(re.fullmatch("[0-9a-f]{32}", each) for each in ids)
 

@@ -177,8 +177,65 @@ def test_waits_grow_and_are_spread(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         monkeypatch.setattr(forwarder._stopping, "wait", wait)
         forwarder._run()
         assert waits[:4] == pytest.approx([0.075, 0.15, 0.3, 0.6])
-        assert waits[-1] == pytest.approx(22.5)
-        assert max(waits) <= 30.0
+        assert waits[-1] == pytest.approx(3.75), "never so long that holds are left behind"
+        assert max(waits) <= 5.0
+
+
+def test_after_a_frozen_ledger_the_backlog_is_not_left_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[float] = []
+    with Journal(tmp_path / "j", clock=lambda: 100.0 + sum(waits)) as journal:
+        forwarder = Forwarder(journal, None, sidecar_id="s")  # type: ignore[arg-type]
+
+        def wait(seconds: float) -> bool:
+            waits.append(seconds)
+            return False
+
+        monkeypatch.setattr(forwarder._stopping, "wait", wait)
+        forwarder._pause(20.0)
+        assert sum(waits) == pytest.approx(2.0), "whatever the batch took"
+        waits.clear()
+        forwarder._pause(0.01)
+        assert waits == pytest.approx([0.03])
+        journal.append([builders.decision(1)], durable=False)
+        monkeypatch.setattr("sidecar.journal.forwarder.HURRY_AFTER_SECONDS", 0.5)
+        waits.clear()
+        forwarder._pause(20.0)
+        assert sum(waits) == pytest.approx(0.6), "a hold came, and has waited"
+
+
+def test_a_ledger_that_does_not_answer_is_away_and_one_that_was_slow_is_told(
+    tmp_path: Path, ledger: Ledger, running: Callable[..., Forwarder]
+) -> None:
+    class Frozen(Moody):
+        asked, thaw = threading.Event(), threading.Event()
+
+        def write(self, work: Callable[..., object], *arguments: object) -> None:
+            self.asked.set()
+            self.thaw.wait()
+            super().write(work, *arguments)
+
+    moments = [1000.0]
+    frozen = Frozen(ledger)
+    with Journal(tmp_path / "j") as journal:
+        forwarder = running(journal, frozen, monotonic=lambda: moments[0])  # type: ignore[arg-type]
+        until(lambda: forwarder._connected)
+        journal.append([builders.decision(1)], durable=False)
+        frozen.asked.wait()
+        moments[0] += 4.0
+        assert (forwarder.status().away, forwarder.status().last_error) == (False, "")
+        moments[0] += 4.0
+        assert (forwarder.status().away, forwarder.status().last_error) == (
+            True,
+            "the ledger has not answered for 8 s",
+        )
+        frozen.thaw.set()
+        until(lambda: forwarder.status().backlog_records == 0)
+        until(lambda: not forwarder.status().away)
+        journal.append([builders.decision(2)], durable=False)
+        until(lambda: forwarder.status().backlog_records == 0)
+        until(lambda: forwarder.status().last_error == "")
 
 
 def test_one_bad_record_is_set_aside_and_holds_up_nobody(

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from calibrators.evidence import Evidence
 from sidecar import errors
+from sidecar.decision.labels import LabelState
 from sidecar.decision.records import (
     Artifact,
     Decision,
@@ -130,11 +131,17 @@ def test_a_decision_without_planned_tasks_opens_none(ledger: Ledger) -> None:
     assert not stored.held
 
 
+def planned(kind: TaskKind) -> Decision:
+    """A decision that acts, with a task that asks for a label and blocks nothing."""
+    return builders.decision(1, tasks=(PlannedTask(kind=kind, due_at=9.0),))
+
+
+@pytest.mark.parametrize("kind", [TaskKind.AUDIT, TaskKind.BATCH])
 @pytest.mark.parametrize("label_first", [True, False])
-def test_a_label_completes_the_task_that_it_names(ledger: Ledger, label_first: bool) -> None:
-    decision = held(1)
-    wanted = task_id(decision.decision_id, TaskKind.HOLD)
-    label = builders.label(1, task_id=wanted, channel="REVIEW_TASK", recorded_at=77.0)
+def test_a_label_completes_the_audit_that_it_names(ledger: Ledger, label_first: bool, kind: TaskKind) -> None:
+    decision = planned(kind)
+    wanted = task_id(decision.decision_id, kind)
+    label = builders.label(1, task_id=wanted, channel="AUDIT_TASK", recorded_at=77.0)
     for records in ([label], [decision]) if label_first else ([decision], [label]):
         ledger.write(intake.take_in, records)
     task = ledger.read(queue.task, wanted)
@@ -145,6 +152,20 @@ def test_a_label_completes_the_task_that_it_names(ledger: Ledger, label_first: b
     later = builders.label(1, event_id="second", task_id=wanted, recorded_at=99.0)
     ledger.write(intake.take_in, [later])
     assert ledger.read(queue.task, wanted) == task, "it ended with the first label"
+
+
+@pytest.mark.parametrize("kind", [TaskKind.HOLD, TaskKind.ESCALATION, TaskKind.ADJUDICATION])
+@pytest.mark.parametrize("label_first", [True, False])
+def test_no_label_ends_a_task_for_which_somebody_waits(
+    ledger: Ledger, label_first: bool, kind: TaskKind
+) -> None:
+    decision = planned(kind)
+    wanted = task_id(decision.decision_id, kind)
+    label = builders.label(1, task_id=wanted, channel="REVIEW_TASK", recorded_at=77.0)
+    for records in ([label], [decision]) if label_first else ([decision], [label]):
+        ledger.write(intake.take_in, records)
+    assert [task.task_id for task in ledger.read(queue.tasks).items] == [wanted]
+    assert [each.state for each in ledger.read(labelled.resolved, "decision-000001")] == [LabelState.COUNTED]
 
 
 def test_a_label_cannot_complete_the_task_of_another_decision(ledger: Ledger) -> None:

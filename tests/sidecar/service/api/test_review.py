@@ -26,7 +26,8 @@ from trueband.v1 import (
 
 from calibrators import Evidence
 from sidecar import errors
-from sidecar.decision.records import Artifact, PlannedTask
+from sidecar.decision import tasks
+from sidecar.decision.records import Artifact, Label, PlannedTask
 from sidecar.decision.steps import FallbackStep
 from sidecar.ledger import intake, outcomes, queries
 from sidecar.ledger.store import Ledger
@@ -337,17 +338,54 @@ def test_a_caller_reads_back_only_what_it_asked_for(rig):
     assert not rig.review("shop", "ListOutcomes").outcomes
 
 
-def test_a_caller_does_not_answer_tasks_through_labels(rig):
+def test_anothers_request_id_is_another_decision(rig):
+    own = rig.route("crm", request_id="r-1", subject_ref="s")
+    other = rig.route("shop", request_id="r-1", subject_ref="of the shop")
+    assert other.decision_id != own.decision_id
+    assert not other.replayed
+    assert rig.route("crm", request_id="r-1", subject_ref="s").replayed
+
+
+def test_of_a_decision_with_answers_to_others_a_caller_sees_its_own(rig):
     answer = rig.route("crm")
-    task = rig.lease("ada")
-    label = label_pb2.Label(
-        decision_id=answer.decision_id,
-        source="crm",
-        event_id="1",
-        correct=True,
-        task_id=task.task_id,
-        channel=label_pb2.LABEL_CHANNEL_REVIEW_TASK,
+    (first,) = rig.ledger.read(queries.decision, answer.decision_id).answers
+    changes = {"answer_id": "second", "principal": "shop", "tasks": (), "subject_ref": "of the shop"}
+    rig.ledger.write(intake.take_in, [builders.altered(first, **changes)])
+    rig.complete("ada", rig.lease("ada"), explanation="only for crm")
+    request = decision_pb2.GetDecisionRequest(decision_id=answer.decision_id)
+    seen = rig.call("shop", "decisions", "GetDecision", request).decision
+    assert ([each.answer_id for each in seen.answers], seen.held) == (["second"], False)
+    assert len(rig.call("audit", "decisions", "GetDecision", request).decision.answers) == 2
+    assert rig.failure("shop", "GetOutcome", decision_id=answer.decision_id)[1] == "NOT_FOLLOWED"
+    assert not rig.review("shop", "ListOutcomes").outcomes
+    assert [each.explanation for each in rig.review("crm", "ListOutcomes").outcomes] == ["only for crm"]
+
+
+def label_of(answer, task_id, **fields):
+    return label_pb2.Label(
+        decision_id=answer.decision_id, source="desk", correct=True, task_id=task_id, **fields
     )
+
+
+def audits(rig):
+    (task,) = rig.review("bob", "ListTasks", kinds=["TASK_KIND_AUDIT"]).tasks
+    return task
+
+
+def test_who_routes_does_not_learn_what_was_drawn(rig):
+    mine, other = rig.route("ada", 0.95), rig.route("crm", 0.95)
+    both = {task.decision_id: task for task in rig.review("bob", "ListTasks").tasks}
+    assert set(both) == {mine.decision_id, other.decision_id}
+    listed = rig.review("ada", "ListTasks")
+    assert ([task.decision_id for task in listed.tasks], listed.total) == ([other.decision_id], 1)
+    assert rig.failure("ada", "GetTask", task_id=both[mine.decision_id].task_id)[0] == "NOT_FOUND"
+    leased = rig.review("ada", "LeaseTasks", count=9).tasks
+    assert [task.decision_id for task in leased] == [other.decision_id]
+
+
+def test_a_caller_does_not_answer_tasks_through_labels(rig):
+    answer = rig.route("crm", 0.95)
+    label = label_of(answer, audits(rig).task_id, event_id="1", channel=label_pb2.LABEL_CHANNEL_AUDIT_TASK)
     assert rig.failure("crm", "RecordLabel", "labels", label=label)[:2] == (
         "PERMISSION_DENIED",
         "NOT_PERMITTED",
@@ -357,9 +395,47 @@ def test_a_caller_does_not_answer_tasks_through_labels(rig):
     assert (item.status, item.reason) == (label_pb2.LABEL_STATUS_REJECTED, "NOT_PERMITTED")
     assert rig.call("bob", "labels", "RecordLabels", batch).items[0].status == label_pb2.LABEL_STATUS_ACCEPTED
     rig.take_in()
-    outcome = rig.review("crm", "GetOutcome", decision_id=answer.decision_id).outcome
-    assert outcome.kind == review_pb2.OUTCOME_KIND_PENDING, "a label permits nothing"
     assert not rig.review("bob", "LeaseTasks").tasks
+
+
+@pytest.mark.parametrize("who", ["bob", "robot", "lead"])
+@pytest.mark.parametrize("category", ["general", "pricing"])
+def test_a_hold_ends_by_a_completion_and_never_by_a_label(rig, who, category):
+    answer = rig.route("crm", category=category)
+    task = rig.lease("ada")
+    settling = tasks.task_id(task.task_id, TaskKind.ADJUDICATION)
+    for event, task_id in enumerate((task.task_id, settling)):
+        label = label_of(answer, task_id, event_id=str(event), channel=label_pb2.LABEL_CHANNEL_REVIEW_TASK)
+        refused = rig.failure(who, "RecordLabel", "labels", label=label)
+        assert refused[:2] == ("FAILED_PRECONDITION", "TASK_NEEDS_COMPLETION")
+        assert "CompleteTask" in refused[2]
+    batch = label_pb2.RecordLabelsRequest(labels=[label])
+    (item,) = rig.call(who, "labels", "RecordLabels", batch).items
+    assert (item.status, item.reason) == (label_pb2.LABEL_STATUS_REJECTED, "TASK_NEEDS_COMPLETION")
+    rig.take_in()
+    outcome = rig.review("crm", "GetOutcome", decision_id=answer.decision_id).outcome
+    assert outcome.kind == review_pb2.OUTCOME_KIND_PENDING
+    rig.complete("ada", task)
+    outcome = rig.review("crm", "GetOutcome", decision_id=answer.decision_id).outcome
+    assert outcome.kind == review_pb2.OUTCOME_KIND_RELEASED
+
+
+def test_who_answers_a_task_is_who_calls(rig):
+    answer = rig.route("crm", 0.95)
+    task_id = audits(rig).task_id
+    forged = label_of(answer, task_id, event_id="1", reviewer="ada")
+    assert rig.failure("bob", "RecordLabel", "labels", label=forged)[:2] == (
+        "INVALID_ARGUMENT",
+        "INVALID_REQUEST",
+    )
+    for event, reviewer in (("1", ""), ("2", "bob")):
+        label = label_of(answer, task_id, event_id=event, reviewer=reviewer)
+        rig.call("bob", "labels", "RecordLabel", label_pb2.RecordLabelRequest(label=label))
+    # Whose label another system passes on is that system's word.
+    elsewhere = label_of(answer, "", event_id="3", reviewer="agent-7")
+    rig.call("bob", "labels", "RecordLabel", label_pb2.RecordLabelRequest(label=elsewhere))
+    recorded = [record for record in rig.made.journal.records if isinstance(record, Label)]
+    assert [label.reviewer for label in recorded] == ["bob", "bob", "agent-7"]
 
 
 def test_the_source_of_the_queue_is_its_own(rig):

@@ -300,7 +300,7 @@ def test_a_service_ends_no_mandatory_hold_even_where_another_answer_made_it_so(
     assert desk.outcomes(decision_id) == []
 
 
-def test_a_label_from_elsewhere_ends_the_task_and_permits_nothing(desk, make_person):
+def test_a_label_from_elsewhere_ends_nothing_and_permits_nothing(desk, make_person):
     decision_id = desk.open()
     label = builders.label(
         decision_id=decision_id,
@@ -312,9 +312,8 @@ def test_a_label_from_elsewhere_ends_the_task_and_permits_nothing(desk, make_per
     held = desk.lease_one(make_person("ada"))
     desk.ledger.write(intake.take_in, [label])
     assert desk.outcomes(decision_id) == []
-    assert not desk.ledger.read(ledger_outcomes.progress, decision_id).waiting
-    assert desk.ledger.read(queue.task, held.task.task_id).state is TaskState.COMPLETED
-    # Whoever was at it when the label came has not worked for nothing: only they can permit something.
+    assert desk.ledger.read(ledger_outcomes.progress, decision_id).waiting
+    assert desk.ledger.read(queue.task, held.task.task_id).state is TaskState.LEASED
     assert not desk.complete(make_person("ada"), held)
     assert desk.outcomes(decision_id) == [("RELEASED", "interested")]
     assert [each.state for each in desk.ledger.read(labelled.resolved, decision_id)].count(
