@@ -21,6 +21,16 @@ Connection: TypeAlias = sa.Connection
 T = TypeVar("T")
 
 BUSY_TIMEOUT_SECONDS = 10.0
+POOL_TIMEOUT_SECONDS = 10.0
+CONNECT_SECONDS = 5
+LOCK_SECONDS = 5.0
+STATEMENT_SECONDS = 10.0
+"""How long one statement of a service may take; what works through a ledger at leisure asks for more."""
+
+LEISURE_SECONDS = 3600.0
+SILENCE_SECONDS = 5.0
+"""How long after the database should have ended a statement itself its connection is given up."""
+
 MOST_ATTEMPTS = 5
 DIALECTS = ("sqlite", "postgresql")
 UNIX_EPOCH_JULIAN_DAY = 2440587.5
@@ -38,7 +48,12 @@ class RecordRefused(TruebandError):
     code: ClassVar[str] = "RECORD_REFUSED"
 
 
-def engine(url: str, *, clock: Callable[[sa.Connection], float] | None = None) -> sa.Engine:
+def engine(
+    url: str,
+    *,
+    clock: Callable[[sa.Connection], float] | None = None,
+    statement_seconds: float = LEISURE_SECONDS,
+) -> sa.Engine:
     """An engine for a URL such as `sqlite:////var/lib/trueband/ledger.db`; connects when first used.
 
     Every transaction is serialisable. SQLite has one connection, which the threads of the process take in
@@ -47,6 +62,8 @@ def engine(url: str, *, clock: Callable[[sa.Connection], float] | None = None) -
     Args:
         url: where the database is.
         clock: what `now` tells over its connections, in place of the database's own.
+        statement_seconds: after which PostgreSQL ends a statement. Connecting and waiting for a lock are bounded
+            too, and a server that stops answering altogether.
 
     Raises:
         errors.SettingsRefused: the URL cannot be understood, or its driver is missing.
@@ -58,23 +75,38 @@ def engine(url: str, *, clock: Callable[[sa.Connection], float] | None = None) -
                 f"the ledger URL {parsed.render_as_string()} must begin with one of {', '.join(DIALECTS)}"
             )
         if parsed.get_backend_name() == "postgresql":
-            new_engine = sa.create_engine(parsed, isolation_level="SERIALIZABLE", pool_pre_ping=True)
+            new_engine = sa.create_engine(
+                parsed,
+                isolation_level="SERIALIZABLE",
+                pool_pre_ping=True,
+                pool_timeout=POOL_TIMEOUT_SECONDS,
+                connect_args=_bounds(parsed, statement_seconds),
+            )
+            if new_engine.dialect.driver == "psycopg":
+                from sidecar.ledger import bounded_connection
+
+                bound = statement_seconds + SILENCE_SECONDS
+                sa.event.listen(new_engine, "do_connect", bounded_connection.connector(bound))
             return new_engine.execution_options(clock=clock)
         new_engine = sa.create_engine(
             parsed,
             poolclass=sa.QueuePool,
             pool_size=1,
             max_overflow=0,
-            pool_timeout=30.0,
+            pool_timeout=POOL_TIMEOUT_SECONDS,
             connect_args={"check_same_thread": False, "timeout": BUSY_TIMEOUT_SECONDS},
         )
     except sa.exc.ArgumentError as error:
         raise errors.SettingsRefused("the ledger URL cannot be understood: write sqlite:///PATH") from error
     except ImportError as error:
-        raise errors.SettingsRefused(f"the driver of the ledger URL is not installed: {error}") from error
-    path = parsed.database
-    sa.event.listen(new_engine, "do_connect", lambda *_: _create_private(path))
+        raise errors.SettingsRefused(
+            f"the driver of the ledger URL is not installed ({error}): pip install 'trueband[postgres]', and write "
+            "TRUEBAND_LEDGER_URL=postgresql+psycopg://USER:PASSWORD@HOST/DATABASE"
+        ) from error
+    file = DatabaseFile(parsed.database)
+    sa.event.listen(new_engine, "do_connect", lambda *_: file.create_private())
     sa.event.listen(new_engine, "connect", _prepare)
+    sa.event.listen(new_engine, "begin", lambda _: file.check())
     sa.event.listen(new_engine, "begin", _begin)
     return new_engine.execution_options(clock=clock)
 
@@ -182,11 +214,66 @@ def must_retry(error: sa.exc.DBAPIError) -> bool:
     return state in ("40001", "40P01")
 
 
-def _create_private(path: str | None) -> None:
-    """Makes the file readable by its owner alone; what SQLite puts beside it gets the same mode."""
-    if path and path != ":memory:" and not Path(path).exists():
-        with contextlib.suppress(OSError):
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+class DatabaseFile:
+    """The file of a SQLite ledger, which must stay the one that was opened.
+
+    SQLite goes on to write into a file that was deleted or replaced, where nobody will ever read it.
+    """
+
+    def __init__(self, path: str | None) -> None:
+        self._path = Path(path) if path and path != ":memory:" and not path.startswith("file:") else None
+        self._identity: tuple[int, int] | None = None
+
+    def create_private(self) -> None:
+        """Makes the file readable by its owner alone; what SQLite puts beside it gets the same mode."""
+        if self._path is None:
+            return
+        if self._identity is not None:
+            self.check()
+        elif not self._path.exists():
+            with contextlib.suppress(OSError):
+                os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+
+    def check(self) -> None:
+        """Lets pass a transaction on the file that was there for the first one.
+
+        Raises:
+            errors.LedgerUnavailable: it is gone, or another one; until it is back, or the process starts anew.
+        """
+        if self._path is None:
+            return
+        try:
+            status = os.stat(self._path)
+            identity = (status.st_dev, status.st_ino)
+        except OSError:
+            identity = None
+        if self._identity is None:
+            self._identity = identity
+        elif identity != self._identity:
+            what = "deleted" if identity is None else "replaced"
+            raise errors.LedgerUnavailable(
+                f"the ledger's file {self._path} was {what} while it was open, and nothing is written beside it: "
+                "put it back, or restart the service, which then uses what is there"
+            )
+
+
+def _bounds(url: sa.URL, statement_seconds: float) -> dict[str, object]:
+    """What libpq is told about time: of the connection, and of what the server does. What the URL says wins."""
+    if not url.get_driver_name().startswith("psycopg"):
+        return {}
+    server = {
+        "statement_timeout": statement_seconds,
+        "lock_timeout": min(LOCK_SECONDS, statement_seconds),
+        "idle_in_transaction_session_timeout": 6 * statement_seconds,
+    }
+    bounds: dict[str, object] = {
+        "connect_timeout": CONNECT_SECONDS,
+        "options": " ".join(f"-c {name}={int(1000 * seconds)}" for name, seconds in server.items()),
+        "keepalives_idle": 10,
+        "keepalives_interval": 5,
+        "keepalives_count": 3,
+    }
+    return {name: value for name, value in bounds.items() if name not in url.query}
 
 
 def _begin(connection: sa.Connection) -> None:

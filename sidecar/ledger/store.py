@@ -22,17 +22,24 @@ class Ledger:
     Whatever reads or writes raises `errors.LedgerUnavailable` if the database cannot be used or is not migrated yet.
     """
 
-    def __init__(self, url: str, *, clock: Callable[[Connection], float] | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        clock: Callable[[Connection], float] | None = None,
+        statement_seconds: float = database.LEISURE_SECONDS,
+    ) -> None:
         """Takes a SQLAlchemy URL, `sqlite:///PATH` or `postgresql+DRIVER://...`.
 
         Args:
             url: where the database is.
             clock: tells the time in a transaction, in place of the database's own; leases begin and end by it.
+            statement_seconds: after which PostgreSQL ends a statement.
 
         Raises:
             errors.SettingsRefused: the URL cannot be used.
         """
-        self._engine = database.engine(url, clock=clock)
+        self._engine = database.engine(url, clock=clock, statement_seconds=statement_seconds)
 
     def migrate(self) -> None:
         """Makes or upgrades the tables; see `migrations.migrate`."""

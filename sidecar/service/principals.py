@@ -22,6 +22,7 @@ logger = logging.getLogger(__name__)
 MAX_BYTES = 1 << 20
 LOOK_SECONDS = 2.0
 ANONYMOUS_NAME = "anonymous"
+_DIGEST_OF_NOTHING = hashlib.sha256(b"").hexdigest()
 
 
 class Role(StrEnum):
@@ -74,6 +75,8 @@ class _Entry(BaseModel):
     def _is_somebody(self) -> Self:
         if self.name == ANONYMOUS_NAME:
             raise ValueError(f"name: {ANONYMOUS_NAME!r} is kept for calls without a principals file")
+        if self.token_sha256 == _DIGEST_OF_NOTHING:
+            raise ValueError("token_sha256: is the digest of an empty token, which anybody can send")
         return self
 
 
@@ -90,7 +93,9 @@ class Principals:
     by_digest: tuple[tuple[bytes, Principal], ...]
 
     def find(self, token: str) -> Principal | None:
-        """Whose token it is, or None. Takes the same time for every token of a length."""
+        """Whose token it is, or None. Takes the same time for every token of a length; an empty one is nobody's."""
+        if not token:
+            return None
         given = hashlib.sha256(token.encode(errors="replace")).digest()
         found = None
         for digest, principal in self.by_digest:

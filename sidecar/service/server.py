@@ -103,7 +103,7 @@ def _assemble(settings: Settings, clock: Callable[[], float], stack: contextlib.
 
     connections = Connections(clock=time.monotonic)
     stack.callback(connections.close)
-    ledger = Ledger(settings.ledger())
+    ledger = Ledger(settings.ledger(), statement_seconds=database.STATEMENT_SECONDS)
     stack.callback(ledger.close)
     forwarder = Forwarder(journal, ledger, sidecar_id=sidecar_id, clock=clock)
     in_force = LiveConfiguration(

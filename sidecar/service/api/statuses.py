@@ -37,6 +37,11 @@ CODES: dict[type[TruebandError], code_pb2.Code] = {
 }
 
 
+PRIVATE = (errors.LedgerUnavailable, errors.JournalUnavailable)
+"""Errors whose own words name hosts, files and users: a caller gets what their class says, operators the log and
+the status."""
+
+
 def code_of(error: TruebandError) -> code_pb2.Code:
     """The canonical code of an error of ours."""
     return next((code for kind, code in CODES.items() if isinstance(error, kind)), code_pb2.INTERNAL)
@@ -44,7 +49,8 @@ def code_of(error: TruebandError) -> code_pb2.Code:
 
 def text_of(error: TruebandError) -> str:
     """What is wrong and what to do, short enough for a status."""
-    return errors.brief(str(error), MOST_MESSAGE_BYTES)
+    told = str(type(error)()) if isinstance(error, PRIVATE) else str(error)
+    return errors.brief(told, MOST_MESSAGE_BYTES)
 
 
 def status_of(error: BaseException) -> status_pb2.Status:

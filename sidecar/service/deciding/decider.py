@@ -78,7 +78,7 @@ class Decider:
         table = snapshot.policy.tables.get(query.model)
         if table is None:
             raise errors.UnknownModel(
-                f"the policy has no model {query.model!r}; it has: {', '.join(snapshot.policy.tables)}"
+                f"the policy has no model {query.model!r}: correct the request, or add it to `models`"
             )
         query = tied(query, table)
         in_force = snapshot.calibrator(table, query.model_version)

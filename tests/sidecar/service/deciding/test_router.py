@@ -63,7 +63,7 @@ def test_what_has_no_time_of_its_own_happened_now(made, now):
 
 
 def test_an_unknown_model_is_no_decision(made):
-    with pytest.raises(errors.UnknownModel, match="it has: lead-classifier"):
+    with pytest.raises(errors.UnknownModel, match="correct the request"):
         made.router.route(builders.query(model="leads"))
     assert made.journal.records == []
 
