@@ -145,6 +145,12 @@ class JournalUnavailable(TruebandError):
     code: ClassVar[str] = "JOURNAL_UNAVAILABLE"
 
 
+class JournalFilling(TruebandError):
+    """The ledger is behind, and what room the journal has is kept for single calls. Send the batch again later."""
+
+    code: ClassVar[str] = "JOURNAL_FILLING"
+
+
 class LedgerUnavailable(TruebandError):
     """The ledger cannot be reached. Decisions go on and are kept in the journal; try reading later."""
 

@@ -84,6 +84,15 @@ def _lines(status: admin_pb2.GetStatusResponse) -> Iterator[str]:
             f"            DAMAGED: {journal.corrupt_bytes} bytes among acknowledged records; they are kept beside "
             "the journal as *.corrupt, and the log says which"
         )
+    if journal.append_error:
+        yield f"            TAKES NOTHING, so answers are UNCERTAIN: {journal.append_error}"
+    if journal.missing_records:
+        yield f"            MISSING: {journal.missing_records} records that were numbered and are not there any more"
+    if journal.refused_records:
+        yield (
+            f"            REFUSED: {journal.refused_records} records that the ledger could not take; "
+            "it keeps them aside, and the log says why"
+        )
     if journal.cut_bytes:
         yield f"            {journal.cut_bytes} bytes of a write that never ended were cut off; nothing acknowledged"
     if journal.last_error:

@@ -29,9 +29,14 @@ logger = logging.getLogger(__name__)
 
 GIBIBYTE = 1 << 30
 MEBIBYTE = 1 << 20
+ROOM_SHARE = 0.75
+"""Of the bound: beyond it batches are refused, so that single calls and holds go on."""
+
 _IDENTITY = "identity"
 _RELEASED = "released"
 _FORMAT = "format"
+_PROBE = "probe"
+PROBE_BYTES = 4096
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):
@@ -92,6 +97,7 @@ class Journal:
         self._size = 0
         self._next_sequence = self._released_sequence = 1
         self._oldest_at: float | None = None
+        self._trouble = ""
         with contextlib.ExitStack() as undo:
             self._owner = _take_ownership(directory)
             undo.callback(os.close, self._owner)
@@ -115,6 +121,14 @@ class Journal:
         bodies = [encode(record) for record in records]
         if not bodies:
             return
+        try:
+            self._append(bodies, durable=durable)
+        except errors.JournalUnavailable as error:
+            self._trouble = str(error)
+            raise
+        self._trouble = ""
+
+    def _append(self, bodies: Sequence[bytes], *, durable: bool) -> None:
         sums = segments.checksums(bodies)
         size = sum(map(len, bodies)) + segments.HEADER_BYTES * len(bodies)
         with self._lock:
@@ -193,9 +207,31 @@ class Journal:
         return self._size
 
     @property
+    def has_room(self) -> bool:
+        """Whether batches may still be taken: what is left of the bound is for single calls, and for holds."""
+        return self._size <= ROOM_SHARE * self.max_bytes
+
+    @property
+    def trouble(self) -> str:
+        """Why the last append failed; empty after a good one."""
+        return self._trouble
+
+    @property
     def recovery(self) -> Recovery:
         """What was found damaged since the journal was opened."""
         return self._quarantine.recovery
+
+    def look(self) -> None:
+        """Finds out whether what kept records out is over, where nobody may come to try: then there is no trouble."""
+        if not self._trouble or not self.has_room:
+            return
+        path = self.directory / _PROBE
+        try:
+            path.write_bytes(bytes(PROBE_BYTES))
+            path.unlink()
+        except OSError:
+            return
+        self._trouble = ""
 
     def close(self) -> None:
         """Brings everything to the disk as far as possible, and lets another process have the directory."""

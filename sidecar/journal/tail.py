@@ -34,8 +34,12 @@ class Tail:
         """Appends the bytes with one system call, or leaves the segment as it was.
 
         Raises:
-            errors.JournalUnavailable: the system refused them.
+            errors.JournalUnavailable: the system refused them, or the file was deleted: what is written into it then
+                is gone with the process.
         """
+        if os.fstat(self._descriptor).st_nlink == 0:
+            self.sealed = True
+            raise errors.JournalUnavailable(f"{self.segment.path} was deleted while it was open")
         try:
             written = os.write(self._descriptor, data)
             while written < len(data):  # a nearly full disk takes a part first, and refuses the rest

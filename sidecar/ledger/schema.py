@@ -166,7 +166,7 @@ review_tasks = sa.Table(
     _text("task_id", key=True),
     _text("kind"),
     _text("state"),
-    _identifier("decision_id", sa.ForeignKey("decisions.decision_id"), index=True),
+    _identifier("decision_id", sa.ForeignKey("decisions.decision_id")),
     _identifier("answer_id", sa.ForeignKey("answers.answer_id")),
     _text("tenant"),
     _text("model"),
@@ -184,6 +184,7 @@ review_tasks = sa.Table(
     _number("expires_at", nullable=True),
     _number("completed_at", nullable=True),
     _count("fence"),
+    sa.Index(None, "decision_id", "state", "rank_at", "task_id"),
     sa.Index(None, "state", "rank_at", "task_id"),
     sa.Index(None, "state", "expires_at"),
 )

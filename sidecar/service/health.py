@@ -90,11 +90,12 @@ class Health:
         self.serving = False
         self.servicer.tell(self._statuses)
 
-    def update(self, models: Iterable[str], slots: Iterable[SlotStatus]) -> None:
+    def update(self, models: Iterable[str], slots: Iterable[SlotStatus], *, records: bool = True) -> None:
         """Tells the state of every model: serving once each of its calibrators was tried for the first time.
 
         A model without a calibrator answers with holds, which is a defined answer; whether that counts as
-        ready is a setting. A calibrator that fails later stays in force and changes nothing here.
+        ready is a setting. A calibrator that fails later stays in force and changes nothing here. Nobody serves where
+        nothing is recorded, if `records` says so.
         """
         if self._draining:
             return
@@ -103,7 +104,9 @@ class Health:
             uncalibrated = status.in_force is None and status.slot.source == "primary"
             if not status.attempted or (uncalibrated and not self._ready_without_calibrator):
                 pending.add(status.slot.model)
-        self.serving = not pending
+        if not records:
+            pending |= set(models)
+        self.serving = records and not pending
         gone: dict[str, Status] = dict.fromkeys(self._statuses, UNKNOWN)
         named: dict[str, Status] = {name: NOT_SERVING if name in pending else SERVING for name in models}
         # Last, since a model of such a name must not speak for the process, or for all.

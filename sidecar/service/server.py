@@ -64,7 +64,7 @@ def serve(settings: Settings, *, clock: Callable[[], float] = time.time) -> None
         gc.freeze()
         looked_at = time.monotonic()
         while not stopping.wait(WATCH_SECONDS):
-            _refresh(control)
+            _refresh(control, settings)
             if time.monotonic() - looked_at > settings.policy_poll_interval:
                 looked_at = time.monotonic()
                 control.connections.refresh()
@@ -158,7 +158,7 @@ def _assemble(settings: Settings, clock: Callable[[], float], stack: contextlib.
     stack.callback(observer.stop, settings.drain_seconds)
     in_force.follow()
     stack.callback(in_force.rest)
-    _refresh(control)
+    _refresh(control, settings)
     ports.open_ports(settings, control, router, ledger, clock, stack)
     return control
 
@@ -168,15 +168,22 @@ def _queue_health(forwarder: Forwarder) -> QueueHealth:
     return QueueHealth(away=status.away, backlog_seconds=status.backlog_age_seconds)
 
 
-def _refresh(control: Control) -> None:
+def _refresh(control: Control, settings: Settings) -> None:
     """Brings health and gauges up to date. Must not end the process, whatever happens."""
     try:
         statuses = control.in_force.champions.statuses()
-        control.health.update(control.in_force.tables(), statuses)
+        control.journal.look()
+        records = settings.ready_without_journal or not control.journal.trouble
+        control.health.update(control.in_force.tables(), statuses, records=records)
         forwarder = control.forwarder.status()
         control.metrics.backlog_records.set(forwarder.backlog_records)
         control.metrics.backlog_seconds.set(forwarder.backlog_age_seconds)
-        recovery = control.journal.recovery
+        control.metrics.ledger_refused.set(forwarder.refused_records)
+        control.metrics.journal_missing.set(forwarder.missing_records)
+        journal = control.journal
+        control.metrics.journal_trouble.set(bool(journal.trouble))
+        control.metrics.journal_used.set(journal.size_bytes / journal.max_bytes)
+        recovery = journal.recovery
         control.metrics.journal_damage.labels("corrupt").set(recovery.corrupt_bytes)
         control.metrics.journal_damage.labels("cut").set(recovery.cut_bytes)
         left_alone = control.connections.left_alone()

@@ -79,6 +79,10 @@ class Settings(BaseSettings):
     ready_without_calibrator: bool = Field(
         True, description="Whether a model without a calibrator, which holds, counts as ready."
     )
+    ready_without_journal: bool = Field(
+        True,
+        description="Whether a service whose journal takes nothing, so that all is UNCERTAIN, counts as ready.",
+    )
     journal_max_bytes: int = Field(1024 * MIB, ge=MIB, description="Bound of the journal on disk.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Level of the JSON logs."

@@ -135,6 +135,24 @@ class Metrics:
         self.backlog_seconds = Gauge(
             "trueband_journal_backlog_seconds", "Age of the oldest of them.", registry=self.registry
         )
+        self.journal_trouble = Gauge(
+            "trueband_journal_trouble",
+            "1 while the journal takes no records, full or broken: then everything is answered UNCERTAIN.",
+            registry=self.registry,
+        )
+        self.journal_used = Gauge(
+            "trueband_journal_used_ratio", "Bytes on disk, as a share of the bound.", registry=self.registry
+        )
+        self.ledger_refused = Gauge(
+            "trueband_ledger_refused_records",
+            "Records that the ledger could not take since the start, kept aside in it.",
+            registry=self.registry,
+        )
+        self.journal_missing = Gauge(
+            "trueband_journal_missing_records",
+            "Records that the journal numbered since the start and does not have any more.",
+            registry=self.registry,
+        )
         self.journal_damage = Gauge(
             "trueband_journal_damaged_bytes",
             "Bytes found damaged since the start: corrupt among acknowledged records, cut of a write that never ended.",

@@ -163,6 +163,9 @@ class AdminServicer(admin_pb2_grpc.AdminServiceServicer):
             ),
             corrupt_bytes=journal.recovery.corrupt_bytes,
             cut_bytes=journal.recovery.cut_bytes,
+            append_error=journal.trouble,
+            refused_records=forwarder.refused_records,
+            missing_records=forwarder.missing_records,
         )
 
 

@@ -28,7 +28,9 @@ class LabelServicer(label_pb2_grpc.LabelServiceServicer):
         tables: Callable[[], Mapping[str, ModelTable]],
         sidecar_id: str,
         clock: Callable[[], float],
+        has_room: Callable[[], bool] = lambda: True,
     ) -> None:
+        self._has_room = has_room
         self._router = router
         self._ledger = ledger
         self._label_window_seconds = label_window_seconds
@@ -53,6 +55,8 @@ class LabelServicer(label_pb2_grpc.LabelServiceServicer):
     ) -> label_pb2.RecordLabelsResponse:
         """Many labels; each item succeeds or fails by itself."""
         requests.batch_size("labels", len(request.labels))
+        if not self._has_room():
+            raise errors.JournalFilling
         now = self._clock()
         receipts = self._router.record_labels([self._label(message, now) for message in request.labels])
         return label_pb2.RecordLabelsResponse(

@@ -88,7 +88,11 @@ def open_ports(
         options=OPTIONS,
         maximum_concurrent_rpcs=settings.max_concurrent_calls,
     )
-    routing_pb2_grpc.add_RoutingServiceServicer_to_server(RoutingServicer(router), server)
+
+    def has_room() -> bool:
+        return control.journal.has_room
+
+    routing_pb2_grpc.add_RoutingServiceServicer_to_server(RoutingServicer(router, has_room=has_room), server)
     label_pb2_grpc.add_LabelServiceServicer_to_server(
         LabelServicer(
             router,
@@ -97,6 +101,7 @@ def open_ports(
             tables=control.in_force.tables,
             sidecar_id=control.sidecar_id,
             clock=clock,
+            has_room=has_room,
         ),
         server,
     )

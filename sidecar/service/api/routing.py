@@ -1,9 +1,12 @@
 """`RoutingService`."""
 
+from collections.abc import Callable
+
 import grpc
 from trueband.v1 import routing_pb2, routing_pb2_grpc
 
 from calibrators.errors import TruebandError
+from sidecar import errors
 from sidecar.decision.query import Query
 from sidecar.service.api import permissions, requests, responses
 from sidecar.service.deciding.answers import Answer
@@ -13,8 +16,10 @@ from sidecar.service.deciding.router import Router
 class RoutingServicer(routing_pb2_grpc.RoutingServiceServicer):
     """Routes answers."""
 
-    def __init__(self, router: Router) -> None:
+    def __init__(self, router: Router, *, has_room: Callable[[], bool] = lambda: True) -> None:
+        """Takes the router, and what says whether there is room for batches."""
         self._router = router
+        self._has_room = has_room
 
     def Route(
         self, request: routing_pb2.RouteRequest, context: grpc.ServicerContext
@@ -31,6 +36,8 @@ class RoutingServicer(routing_pb2_grpc.RoutingServiceServicer):
     ) -> routing_pb2.RouteBatchResponse:
         """Many answers; each item succeeds or fails by itself."""
         requests.batch_size("items", len(request.items))
+        if not self._has_room():
+            raise errors.JournalFilling
         principal = permissions.principal().name
         queries = [_query(item, principal) for item in request.items]
         outcomes = self._router.route_batch(queries, remaining_seconds=context.time_remaining())

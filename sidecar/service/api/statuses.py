@@ -28,6 +28,7 @@ CODES: dict[type[TruebandError], code_pb2.Code] = {
     errors.TooBusy: code_pb2.RESOURCE_EXHAUSTED,
     errors.Expired: code_pb2.DEADLINE_EXCEEDED,
     errors.Draining: code_pb2.UNAVAILABLE,
+    errors.JournalFilling: code_pb2.RESOURCE_EXHAUSTED,
     errors.JournalUnavailable: code_pb2.UNAVAILABLE,
     errors.LedgerUnavailable: code_pb2.UNAVAILABLE,
     errors.SuspensionsNotKept: code_pb2.UNAVAILABLE,

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 import stat
 import threading
 from pathlib import Path
@@ -482,3 +483,38 @@ def test_a_sealed_file_that_was_deleted_by_hand_stops_nobody(tmp_path: Path) -> 
         entries = everything(journal)
         assert numbers(entries) == [0, 2, 3]
         assert [entry.sequence for entry in entries] == [1, 3, 4], "the gap shows"
+
+
+def test_what_is_written_into_a_deleted_file_is_not_acknowledged(tmp_path: Path) -> None:
+    with Journal(tmp_path / "j") as journal:
+        journal.append([builders.decision(1)], durable=True)
+        assert journal.trouble == ""
+        shutil.rmtree(tmp_path / "j")
+        for durable in (False, True):
+            with pytest.raises(errors.JournalUnavailable):
+                journal.append([builders.decision(2)], durable=durable)
+            assert journal.trouble
+        journal.look()
+        assert journal.trouble, "its folder is still away"
+        (tmp_path / "j").mkdir()
+        journal.look()
+        assert journal.trouble == ""
+        journal.append([builders.decision(3)], durable=True)
+
+
+def test_the_last_quarter_of_the_bound_is_not_for_batches(tmp_path: Path) -> None:
+    with Journal(tmp_path / "j", max_bytes=20_000) as journal:
+        number = 0
+        while journal.has_room:
+            number += 1
+            journal.append([builders.decision(number)], durable=False)
+        assert 0.75 * 20_000 < journal.size_bytes < 20_000
+        more = [builders.decision(number) for number in range(100, 200)]
+        with pytest.raises(errors.JournalUnavailable):
+            journal.append(more, durable=False)
+        assert "raise the journal's bound" in journal.trouble
+        journal.look()
+        assert journal.trouble, "it is still full"
+        journal.release(journal.end)
+        journal.look()
+        assert journal.trouble == ""

@@ -5,10 +5,13 @@ import shutil
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from sidecar import errors
-from sidecar.ledger import database, intake, queries
+from sidecar.decision.records import PlannedTask
+from sidecar.ledger import database, intake, queries, queue
 from sidecar.ledger.store import Ledger
+from sidecar.policy.actions import TaskKind
 from tests import builders
 from tests.postgresql import empty_database
 
@@ -58,3 +61,25 @@ def test_a_server_that_does_not_answer_is_given_up(postgresql: str, monkeypatch:
 def test_a_missing_driver_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(errors.SettingsRefused, match=r"trueband\[postgres\].*TRUEBAND_LEDGER_URL"):
         Ledger("postgresql+pg8000://me@nowhere/ledger")
+
+
+def test_the_tasks_of_a_decision_are_found_by_an_index(ledger: Ledger) -> None:
+    """However many tasks are open."""
+    statements: list[tuple[str, object]] = []
+
+    def note(_: object, __: object, statement: str, parameters: object, *___: object) -> None:
+        statements.append((statement, parameters))
+
+    held = PlannedTask(kind=TaskKind.HOLD, due_at=5.0)
+    ledger.write(intake.take_in, [builders.decision(number, tasks=(held,)) for number in range(1, 1000)])
+    with ledger.reading() as at:
+        sa.event.listen(at.engine, "before_cursor_execute", note)
+        queue.tasks(at, decision_id="decision-000077")
+        asked = [each for each in statements if "review_tasks" in each[0]]
+        explain = "EXPLAIN" if at.dialect.name == "postgresql" else "EXPLAIN QUERY PLAN"
+        plans = [str(at.exec_driver_sql(f"{explain} {one}", values).all()) for one, values in asked]  # type: ignore[arg-type]
+    assert len(plans) == 2
+    for plan in plans:
+        assert "ix_review_tasks_decision_id" in plan
+        assert "SCAN review_tasks" not in plan
+        assert "Seq Scan on review_tasks" not in plan

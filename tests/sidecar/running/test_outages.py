@@ -203,16 +203,28 @@ def fill(sidecar) -> list[decision_pb2.Decision]:
     context = {"letter": "x" * 2000}
     evidence = evidence_pb2.Evidence(score=evidence_pb2.Score(confidence=0.95))
     item = routing_pb2.RouteRequest(model="leads", category="general", evidence=evidence, context=context)
+    batch = routing_pb2.RouteBatchRequest(items=[item] * 50)
     while True:
-        batch = sidecar.routing.RouteBatch(routing_pb2.RouteBatchRequest(items=[item] * 50))
-        decisions = [each.decision for each in batch.items]
-        if decisions[0].action == UNCERTAIN:
-            assert all(each.action == UNCERTAIN and not each.may_act for each in decisions)
-            assert all(UNAVAILABLE in each.reasons for each in decisions)
-            assert all(each.retry_after.seconds > 0 for each in decisions)
-            return recorded
+        try:
+            decisions = [each.decision for each in sidecar.routing.RouteBatch(batch).items]
+        except grpc.RpcError:
+            break
         assert all(each.may_act for each in decisions)
         recorded += decisions
+    # What is left of the bound is for single calls.
+    with pytest.raises(grpc.RpcError) as refused:
+        sidecar.routing.RouteBatch(batch)
+    assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert reason_of(refused.value) == "JOURNAL_FILLING"
+    while True:
+        decision = sidecar.routing.Route(item).decision
+        if decision.action == UNCERTAIN:
+            assert not decision.may_act
+            assert UNAVAILABLE in decision.reasons
+            assert decision.retry_after.seconds > 0
+            return recorded
+        assert decision.may_act
+        recorded.append(decision)
 
 
 def test_a_full_journal_is_uncertain_even_over_a_restart_until_the_ledger_is_back(make_sidecar) -> None:
@@ -225,6 +237,7 @@ def test_a_full_journal_is_uncertain_even_over_a_restart_until_the_ledger_is_bac
         pass  # smaller records still find room
     status = sidecar.status().journal
     assert status.size_bytes <= status.max_size_bytes == 1 << 20
+    assert "bring the ledger back, or raise the journal's bound" in status.append_error
     sidecar.stop()
 
     # A full journal must not keep it from starting, or it could never be emptied. Another policy now.

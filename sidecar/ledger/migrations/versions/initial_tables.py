@@ -246,7 +246,12 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("task_id", name=op.f("pk_review_tasks")),
     )
-    op.create_index(op.f("ix_review_tasks_decision_id"), "review_tasks", ["decision_id"], unique=False)
+    op.create_index(
+        op.f("ix_review_tasks_decision_id_state_rank_at_task_id"),
+        "review_tasks",
+        ["decision_id", "state", "rank_at", "task_id"],
+        unique=False,
+    )
     op.create_index(
         op.f("ix_review_tasks_state_rank_at_task_id"),
         "review_tasks",

@@ -27,7 +27,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from trueband.v1 import decision_pb2 as trueband_dot_v1_dot_decision__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17trueband/v1/admin.proto\x12\x0btrueband.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1atrueband/v1/decision.proto\"\xf4\x02\n\x10\x43\x61libratorStatus\x12\r\n\x05model\x18\x01 \x01(\t\x12\x15\n\rmodel_version\x18\x02 \x01(\t\x12\x0b\n\x03uri\x18\x03 \x01(\t\x12\x34\n\ncalibrator\x18\x04 \x01(\x0b\x32 .trueband.v1.CalibratorReference\x12\x32\n\x0ein_force_since\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0c\x63onfirmed_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nlast_error\x18\x07 \x01(\t\x12\x17\n\x0flast_error_code\x18\x08 \x01(\t\x12\x31\n\rlast_error_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05stale\x18\n \x01(\x08\x12\x12\n\nfrom_cache\x18\x0b \x01(\x08\x12\x0e\n\x06source\x18\x0c \x01(\t\"\xf9\x01\n\rJournalStatus\x12\x17\n\x0f\x62\x61\x63klog_records\x18\x01 \x01(\x03\x12.\n\x0b\x62\x61\x63klog_age\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x12\n\nsize_bytes\x18\x03 \x01(\x03\x12\x16\n\x0emax_size_bytes\x18\x04 \x01(\x03\x12\x12\n\nlast_error\x18\x05 \x01(\t\x12\x35\n\x11last_forwarded_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\rcorrupt_bytes\x18\x07 \x01(\x03\x12\x11\n\tcut_bytes\x18\x08 \x01(\x03\"b\n\x0b\x42rakeStatus\x12\r\n\x05known\x18\x01 \x01(\x08\x12\x30\n\x0c\x63onfirmed_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nlast_error\x18\x03 \x01(\t\"\x12\n\x10GetStatusRequest\"\xe9\x03\n\x11GetStatusResponse\x12\x12\n\nsidecar_id\x18\x01 \x01(\t\x12\x16\n\x0e\x65ngine_version\x18\x02 \x01(\t\x12.\n\nstarted_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\rpolicy_digest\x18\x04 \x01(\t\x12\x39\n\x15policy_in_force_since\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x19\n\x11policy_last_error\x18\x06 \x01(\t\x12\x15\n\rfloors_digest\x18\x07 \x01(\t\x12\x32\n\x0b\x63\x61librators\x18\x08 \x03(\x0b\x32\x1d.trueband.v1.CalibratorStatus\x12+\n\x07journal\x18\t \x01(\x0b\x32\x1a.trueband.v1.JournalStatus\x12%\n\x1dmandatory_without_human_total\x18\n \x01(\x03\x12\x0f\n\x07serving\x18\x0b \x01(\x08\x12\x32\n\x0b\x63hallengers\x18\x0c \x03(\x0b\x32\x1d.trueband.v1.CalibratorStatus\x12\'\n\x05\x62rake\x18\r \x01(\x0b\x32\x18.trueband.v1.BrakeStatus\"!\n\x10ReloadNowRequest\x12\r\n\x05model\x18\x01 \x01(\t\"\xa8\x01\n\x11ReloadNowResponse\x12\x32\n\x0b\x63\x61librators\x18\x01 \x03(\x0b\x32\x1d.trueband.v1.CalibratorStatus\x12\x15\n\rpolicy_digest\x18\x02 \x01(\t\x12\x14\n\x0cpolicy_error\x18\x03 \x01(\t\x12\x32\n\x0b\x63hallengers\x18\x04 \x03(\x0b\x32\x1d.trueband.v1.CalibratorStatus\"\x12\n\x10GetPolicyRequest\"O\n\x11GetPolicyResponse\x12\x13\n\x0bpolicy_json\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12\x15\n\rspecification\x18\x03 \x01(\t\"\xa2\x01\n\x0fSuspensionScope\x12\x13\n\x06tenant\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\r\n\x05model\x18\x02 \x01(\t\x12\x15\n\rmodel_version\x18\x03 \x01(\t\x12\x0c\n\x04\x62\x61nd\x18\x04 \x01(\t\x12\x10\n\x08\x63\x61tegory\x18\x05 \x01(\t\x12)\n\x06source\x18\x06 \x01(\x0e\x32\x19.trueband.v1.AnswerSourceB\t\n\x07_tenant\"\xad\x01\n\nSuspension\x12\x15\n\rsuspension_id\x18\x01 \x01(\t\x12+\n\x05scope\x18\x02 \x01(\x0b\x32\x1c.trueband.v1.SuspensionScope\x12\x13\n\x0b\x65xplanation\x18\x03 \x01(\t\x12\x14\n\x0csuspended_by\x18\x04 \x01(\t\x12\x30\n\x0csuspended_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"h\n\x0eSuspendRequest\x12+\n\x05scope\x18\x01 \x01(\x0b\x32\x1c.trueband.v1.SuspensionScope\x12\x13\n\x0b\x65xplanation\x18\x02 \x01(\t\x12\x14\n\x0csuspended_by\x18\x03 \x01(\t\">\n\x0fSuspendResponse\x12+\n\nsuspension\x18\x01 \x01(\x0b\x32\x17.trueband.v1.Suspension\"O\n\rResumeRequest\x12\x15\n\rsuspension_id\x18\x01 \x01(\t\x12\x13\n\x0b\x65xplanation\x18\x02 \x01(\t\x12\x12\n\nresumed_by\x18\x03 \x01(\t\"=\n\x0eResumeResponse\x12+\n\nsuspension\x18\x01 \x01(\x0b\x32\x17.trueband.v1.Suspension\"\x18\n\x16ListSuspensionsRequest\"G\n\x17ListSuspensionsResponse\x12,\n\x0bsuspensions\x18\x01 \x03(\x0b\x32\x17.trueband.v1.Suspension2\xd9\x03\n\x0c\x41\x64minService\x12J\n\tGetStatus\x12\x1d.trueband.v1.GetStatusRequest\x1a\x1e.trueband.v1.GetStatusResponse\x12J\n\tReloadNow\x12\x1d.trueband.v1.ReloadNowRequest\x1a\x1e.trueband.v1.ReloadNowResponse\x12J\n\tGetPolicy\x12\x1d.trueband.v1.GetPolicyRequest\x1a\x1e.trueband.v1.GetPolicyResponse\x12\x44\n\x07Suspend\x12\x1b.trueband.v1.SuspendRequest\x1a\x1c.trueband.v1.SuspendResponse\x12\x41\n\x06Resume\x12\x1a.trueband.v1.ResumeRequest\x1a\x1b.trueband.v1.ResumeResponse\x12\\\n\x0fListSuspensions\x12#.trueband.v1.ListSuspensionsRequest\x1a$.trueband.v1.ListSuspensionsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17trueband/v1/admin.proto\x12\x0btrueband.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1atrueband/v1/decision.proto\"\xf4\x02\n\x10\x43\x61libratorStatus\x12\r\n\x05model\x18\x01 \x01(\t\x12\x15\n\rmodel_version\x18\x02 \x01(\t\x12\x0b\n\x03uri\x18\x03 \x01(\t\x12\x34\n\ncalibrator\x18\x04 \x01(\x0b\x32 .trueband.v1.CalibratorReference\x12\x32\n\x0ein_force_since\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0c\x63onfirmed_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nlast_error\x18\x07 \x01(\t\x12\x17\n\x0flast_error_code\x18\x08 \x01(\t\x12\x31\n\rlast_error_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05stale\x18\n \x01(\x08\x12\x12\n\nfrom_cache\x18\x0b \x01(\x08\x12\x0e\n\x06source\x18\x0c \x01(\t\"\xc1\x02\n\rJournalStatus\x12\x17\n\x0f\x62\x61\x63klog_records\x18\x01 \x01(\x03\x12.\n\x0b\x62\x61\x63klog_age\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x12\n\nsize_bytes\x18\x03 \x01(\x03\x12\x16\n\x0emax_size_bytes\x18\x04 \x01(\x03\x12\x12\n\nlast_error\x18\x05 \x01(\t\x12\x35\n\x11last_forwarded_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\rcorrupt_bytes\x18\x07 \x01(\x03\x12\x11\n\tcut_bytes\x18\x08 \x01(\x03\x12\x14\n\x0c\x61ppend_error\x18\t \x01(\t\x12\x17\n\x0frefused_records\x18\n \x01(\x03\x12\x17\n\x0fmissing_records\x18\x0b \x01(\x03\"b\n\x0b\x42rakeStatus\x12\r\n\x05known\x18\x01 \x01(\x08\x12\x30\n\x0c\x63onfirmed_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nlast_error\x18\x03 \x01(\t\"\x12\n\x10GetStatusRequest\"\xe9\x03\n\x11GetStatusResponse\x12\x12\n\nsidecar_id\x18\x01 \x01(\t\x12\x16\n\x0e\x65ngine_version\x18\x02 \x01(\t\x12.\n\nstarted_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\rpolicy_digest\x18\x04 \x01(\t\x12\x39\n\x15policy_in_force_since\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x19\n\x11policy_last_error\x18\x06 \x01(\t\x12\x15\n\rfloors_digest\x18\x07 \x01(\t\x12\x32\n\x0b\x63\x61librators\x18\x08 \x03(\x0b\x32\x1d.trueband.v1.CalibratorStatus\x12+\n\x07journal\x18\t \x01(\x0b\x32\x1a.trueband.v1.JournalStatus\x12%\n\x1dmandatory_without_human_total\x18\n \x01(\x03\x12\x0f\n\x07serving\x18\x0b \x01(\x08\x12\x32\n\x0b\x63hallengers\x18\x0c \x03(\x0b\x32\x1d.trueband.v1.CalibratorStatus\x12\'\n\x05\x62rake\x18\r \x01(\x0b\x32\x18.trueband.v1.BrakeStatus\"!\n\x10ReloadNowRequest\x12\r\n\x05model\x18\x01 \x01(\t\"\xa8\x01\n\x11ReloadNowResponse\x12\x32\n\x0b\x63\x61librators\x18\x01 \x03(\x0b\x32\x1d.trueband.v1.CalibratorStatus\x12\x15\n\rpolicy_digest\x18\x02 \x01(\t\x12\x14\n\x0cpolicy_error\x18\x03 \x01(\t\x12\x32\n\x0b\x63hallengers\x18\x04 \x03(\x0b\x32\x1d.trueband.v1.CalibratorStatus\"\x12\n\x10GetPolicyRequest\"O\n\x11GetPolicyResponse\x12\x13\n\x0bpolicy_json\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12\x15\n\rspecification\x18\x03 \x01(\t\"\xa2\x01\n\x0fSuspensionScope\x12\x13\n\x06tenant\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\r\n\x05model\x18\x02 \x01(\t\x12\x15\n\rmodel_version\x18\x03 \x01(\t\x12\x0c\n\x04\x62\x61nd\x18\x04 \x01(\t\x12\x10\n\x08\x63\x61tegory\x18\x05 \x01(\t\x12)\n\x06source\x18\x06 \x01(\x0e\x32\x19.trueband.v1.AnswerSourceB\t\n\x07_tenant\"\xad\x01\n\nSuspension\x12\x15\n\rsuspension_id\x18\x01 \x01(\t\x12+\n\x05scope\x18\x02 \x01(\x0b\x32\x1c.trueband.v1.SuspensionScope\x12\x13\n\x0b\x65xplanation\x18\x03 \x01(\t\x12\x14\n\x0csuspended_by\x18\x04 \x01(\t\x12\x30\n\x0csuspended_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"h\n\x0eSuspendRequest\x12+\n\x05scope\x18\x01 \x01(\x0b\x32\x1c.trueband.v1.SuspensionScope\x12\x13\n\x0b\x65xplanation\x18\x02 \x01(\t\x12\x14\n\x0csuspended_by\x18\x03 \x01(\t\">\n\x0fSuspendResponse\x12+\n\nsuspension\x18\x01 \x01(\x0b\x32\x17.trueband.v1.Suspension\"O\n\rResumeRequest\x12\x15\n\rsuspension_id\x18\x01 \x01(\t\x12\x13\n\x0b\x65xplanation\x18\x02 \x01(\t\x12\x12\n\nresumed_by\x18\x03 \x01(\t\"=\n\x0eResumeResponse\x12+\n\nsuspension\x18\x01 \x01(\x0b\x32\x17.trueband.v1.Suspension\"\x18\n\x16ListSuspensionsRequest\"G\n\x17ListSuspensionsResponse\x12,\n\x0bsuspensions\x18\x01 \x03(\x0b\x32\x17.trueband.v1.Suspension2\xd9\x03\n\x0c\x41\x64minService\x12J\n\tGetStatus\x12\x1d.trueband.v1.GetStatusRequest\x1a\x1e.trueband.v1.GetStatusResponse\x12J\n\tReloadNow\x12\x1d.trueband.v1.ReloadNowRequest\x1a\x1e.trueband.v1.ReloadNowResponse\x12J\n\tGetPolicy\x12\x1d.trueband.v1.GetPolicyRequest\x1a\x1e.trueband.v1.GetPolicyResponse\x12\x44\n\x07Suspend\x12\x1b.trueband.v1.SuspendRequest\x1a\x1c.trueband.v1.SuspendResponse\x12\x41\n\x06Resume\x12\x1a.trueband.v1.ResumeRequest\x1a\x1b.trueband.v1.ResumeResponse\x12\\\n\x0fListSuspensions\x12#.trueband.v1.ListSuspensionsRequest\x1a$.trueband.v1.ListSuspensionsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,37 +37,37 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CALIBRATORSTATUS']._serialized_start=134
   _globals['_CALIBRATORSTATUS']._serialized_end=506
   _globals['_JOURNALSTATUS']._serialized_start=509
-  _globals['_JOURNALSTATUS']._serialized_end=758
-  _globals['_BRAKESTATUS']._serialized_start=760
-  _globals['_BRAKESTATUS']._serialized_end=858
-  _globals['_GETSTATUSREQUEST']._serialized_start=860
-  _globals['_GETSTATUSREQUEST']._serialized_end=878
-  _globals['_GETSTATUSRESPONSE']._serialized_start=881
-  _globals['_GETSTATUSRESPONSE']._serialized_end=1370
-  _globals['_RELOADNOWREQUEST']._serialized_start=1372
-  _globals['_RELOADNOWREQUEST']._serialized_end=1405
-  _globals['_RELOADNOWRESPONSE']._serialized_start=1408
-  _globals['_RELOADNOWRESPONSE']._serialized_end=1576
-  _globals['_GETPOLICYREQUEST']._serialized_start=1578
-  _globals['_GETPOLICYREQUEST']._serialized_end=1596
-  _globals['_GETPOLICYRESPONSE']._serialized_start=1598
-  _globals['_GETPOLICYRESPONSE']._serialized_end=1677
-  _globals['_SUSPENSIONSCOPE']._serialized_start=1680
-  _globals['_SUSPENSIONSCOPE']._serialized_end=1842
-  _globals['_SUSPENSION']._serialized_start=1845
-  _globals['_SUSPENSION']._serialized_end=2018
-  _globals['_SUSPENDREQUEST']._serialized_start=2020
-  _globals['_SUSPENDREQUEST']._serialized_end=2124
-  _globals['_SUSPENDRESPONSE']._serialized_start=2126
-  _globals['_SUSPENDRESPONSE']._serialized_end=2188
-  _globals['_RESUMEREQUEST']._serialized_start=2190
-  _globals['_RESUMEREQUEST']._serialized_end=2269
-  _globals['_RESUMERESPONSE']._serialized_start=2271
-  _globals['_RESUMERESPONSE']._serialized_end=2332
-  _globals['_LISTSUSPENSIONSREQUEST']._serialized_start=2334
-  _globals['_LISTSUSPENSIONSREQUEST']._serialized_end=2358
-  _globals['_LISTSUSPENSIONSRESPONSE']._serialized_start=2360
-  _globals['_LISTSUSPENSIONSRESPONSE']._serialized_end=2431
-  _globals['_ADMINSERVICE']._serialized_start=2434
-  _globals['_ADMINSERVICE']._serialized_end=2907
+  _globals['_JOURNALSTATUS']._serialized_end=830
+  _globals['_BRAKESTATUS']._serialized_start=832
+  _globals['_BRAKESTATUS']._serialized_end=930
+  _globals['_GETSTATUSREQUEST']._serialized_start=932
+  _globals['_GETSTATUSREQUEST']._serialized_end=950
+  _globals['_GETSTATUSRESPONSE']._serialized_start=953
+  _globals['_GETSTATUSRESPONSE']._serialized_end=1442
+  _globals['_RELOADNOWREQUEST']._serialized_start=1444
+  _globals['_RELOADNOWREQUEST']._serialized_end=1477
+  _globals['_RELOADNOWRESPONSE']._serialized_start=1480
+  _globals['_RELOADNOWRESPONSE']._serialized_end=1648
+  _globals['_GETPOLICYREQUEST']._serialized_start=1650
+  _globals['_GETPOLICYREQUEST']._serialized_end=1668
+  _globals['_GETPOLICYRESPONSE']._serialized_start=1670
+  _globals['_GETPOLICYRESPONSE']._serialized_end=1749
+  _globals['_SUSPENSIONSCOPE']._serialized_start=1752
+  _globals['_SUSPENSIONSCOPE']._serialized_end=1914
+  _globals['_SUSPENSION']._serialized_start=1917
+  _globals['_SUSPENSION']._serialized_end=2090
+  _globals['_SUSPENDREQUEST']._serialized_start=2092
+  _globals['_SUSPENDREQUEST']._serialized_end=2196
+  _globals['_SUSPENDRESPONSE']._serialized_start=2198
+  _globals['_SUSPENDRESPONSE']._serialized_end=2260
+  _globals['_RESUMEREQUEST']._serialized_start=2262
+  _globals['_RESUMEREQUEST']._serialized_end=2341
+  _globals['_RESUMERESPONSE']._serialized_start=2343
+  _globals['_RESUMERESPONSE']._serialized_end=2404
+  _globals['_LISTSUSPENSIONSREQUEST']._serialized_start=2406
+  _globals['_LISTSUSPENSIONSREQUEST']._serialized_end=2430
+  _globals['_LISTSUSPENSIONSRESPONSE']._serialized_start=2432
+  _globals['_LISTSUSPENSIONSRESPONSE']._serialized_end=2503
+  _globals['_ADMINSERVICE']._serialized_start=2506
+  _globals['_ADMINSERVICE']._serialized_end=2979
 # @@protoc_insertion_point(module_scope)

@@ -40,7 +40,7 @@ class CalibratorStatus(_message.Message):
     def __init__(self, model: _Optional[str] = ..., model_version: _Optional[str] = ..., uri: _Optional[str] = ..., calibrator: _Optional[_Union[_decision_pb2.CalibratorReference, _Mapping]] = ..., in_force_since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., confirmed_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., last_error: _Optional[str] = ..., last_error_code: _Optional[str] = ..., last_error_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., stale: _Optional[bool] = ..., from_cache: _Optional[bool] = ..., source: _Optional[str] = ...) -> None: ...
 
 class JournalStatus(_message.Message):
-    __slots__ = ("backlog_records", "backlog_age", "size_bytes", "max_size_bytes", "last_error", "last_forwarded_at", "corrupt_bytes", "cut_bytes")
+    __slots__ = ("backlog_records", "backlog_age", "size_bytes", "max_size_bytes", "last_error", "last_forwarded_at", "corrupt_bytes", "cut_bytes", "append_error", "refused_records", "missing_records")
     BACKLOG_RECORDS_FIELD_NUMBER: _ClassVar[int]
     BACKLOG_AGE_FIELD_NUMBER: _ClassVar[int]
     SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
@@ -49,6 +49,9 @@ class JournalStatus(_message.Message):
     LAST_FORWARDED_AT_FIELD_NUMBER: _ClassVar[int]
     CORRUPT_BYTES_FIELD_NUMBER: _ClassVar[int]
     CUT_BYTES_FIELD_NUMBER: _ClassVar[int]
+    APPEND_ERROR_FIELD_NUMBER: _ClassVar[int]
+    REFUSED_RECORDS_FIELD_NUMBER: _ClassVar[int]
+    MISSING_RECORDS_FIELD_NUMBER: _ClassVar[int]
     backlog_records: int
     backlog_age: _duration_pb2.Duration
     size_bytes: int
@@ -57,7 +60,10 @@ class JournalStatus(_message.Message):
     last_forwarded_at: _timestamp_pb2.Timestamp
     corrupt_bytes: int
     cut_bytes: int
-    def __init__(self, backlog_records: _Optional[int] = ..., backlog_age: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., size_bytes: _Optional[int] = ..., max_size_bytes: _Optional[int] = ..., last_error: _Optional[str] = ..., last_forwarded_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., corrupt_bytes: _Optional[int] = ..., cut_bytes: _Optional[int] = ...) -> None: ...
+    append_error: str
+    refused_records: int
+    missing_records: int
+    def __init__(self, backlog_records: _Optional[int] = ..., backlog_age: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., size_bytes: _Optional[int] = ..., max_size_bytes: _Optional[int] = ..., last_error: _Optional[str] = ..., last_forwarded_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., corrupt_bytes: _Optional[int] = ..., cut_bytes: _Optional[int] = ..., append_error: _Optional[str] = ..., refused_records: _Optional[int] = ..., missing_records: _Optional[int] = ...) -> None: ...
 
 class BrakeStatus(_message.Message):
     __slots__ = ("known", "confirmed_at", "last_error")
