@@ -9,6 +9,9 @@ import msgspec
 from sidecar.decision.records import Decision
 from sidecar.policy.actions import TaskKind
 
+CLOCK_STEP_SECONDS = 60.0
+"""How far a clock may be set back and still prolong a lease by that; a larger step ends it."""
+
 HEAD_START_SECONDS = 86400.0
 """How far a mandatory task is put before others with its due time."""
 
@@ -68,10 +71,15 @@ class Slot(msgspec.Struct, frozen=True, kw_only=True):
     completion: Completion | None = None
 
     def is_free(self, now: float) -> bool:
-        """Whether anybody may take it: nobody has it, or whoever had it let the lease end."""
+        """Whether anybody may take it: nobody has it, or whoever had it let the lease end.
+
+        A lease that began in the future is one from before the clock was set back: it ends too.
+        """
         if self.completion is not None:
             return False
-        return self.reviewer is None or self.lease_until is None or self.lease_until <= now
+        if self.reviewer is None or self.lease_until is None or self.lease_until <= now:
+            return True
+        return self.leased_at is not None and self.leased_at > now + CLOCK_STEP_SECONDS
 
     def is_leased(self, now: float) -> bool:
         """Whether somebody is at it."""

@@ -11,7 +11,7 @@ import msgspec
 import sqlalchemy as sa
 
 from sidecar.decision.records import Decision, Label, PlannedTask
-from sidecar.decision.tasks import BLOCKING_KINDS, Completion, Task, TaskState
+from sidecar.decision.tasks import BLOCKING_KINDS, CLOCK_STEP_SECONDS, Completion, Task, TaskState
 from sidecar.ledger import database, intake, opening, outcomes, queries, queue, schema
 from sidecar.ledger.outcomes import Outcome
 from sidecar.ledger.store import Ledger
@@ -200,7 +200,10 @@ def _may_take(ask: Ask, now: float) -> list[sa.ColumnElement[bool]]:
     mine = sa.select(slot.slot).where(
         slot.task_id == task.task_id,
         slot.reviewer == ask.reviewer,
-        sa.or_(slot.completion.is_not(None), slot.lease_until > now),
+        sa.or_(
+            slot.completion.is_not(None),
+            sa.and_(slot.lease_until > now, slot.leased_at <= now + CLOCK_STEP_SECONDS),
+        ),
     )
     declined = sa.select(event.event_number).where(
         event.task_id == task.task_id, event.principal == ask.reviewer, event.action == "DECLINED"

@@ -6,7 +6,7 @@ import msgspec
 import sqlalchemy as sa
 
 from sidecar.decision.records import Decision
-from sidecar.decision.tasks import WAITING, Completion, Slot, Task, TaskState
+from sidecar.decision.tasks import CLOCK_STEP_SECONDS, WAITING, Completion, Slot, Task, TaskState
 from sidecar.ledger import database, pages, queries, schema
 from sidecar.ledger.pages import Page
 from sidecar.policy.actions import TaskKind
@@ -92,7 +92,7 @@ def behind(rank_at: float, task_id: str) -> sa.ColumnElement[bool]:
 
 def _has_free_slot(now: float) -> sa.ColumnElement[bool]:
     slot = schema.review_slots.c
-    free = sa.or_(slot.reviewer.is_(None), slot.lease_until <= now)
+    free = sa.or_(slot.reviewer.is_(None), slot.lease_until <= now, slot.leased_at > now + CLOCK_STEP_SECONDS)
     return sa.exists(
         sa.select(slot.slot).where(
             slot.task_id == schema.review_tasks.c.task_id, slot.completion.is_(None), free

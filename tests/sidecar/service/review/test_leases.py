@@ -71,6 +71,19 @@ def test_an_extension_counts_from_now_and_stops_an_hour_after_the_lease_began(de
     assert desk.lease_one(make_person("bob")).task.task_id == task_id, "nobody holds a task for ever"
 
 
+@pytest.mark.parametrize("step", [61.0, 3600.0, 86400.0])
+def test_a_clock_that_is_set_back_prolongs_no_lease(desk, make_person, step):
+    desk.open()
+    held = desk.lease_one(make_person("ada"))
+    desk.now -= 59.0
+    assert desk.lease(make_person("bob")) == [], "a small step is none"
+    desk.now += 59.0 - step
+    assert desk.ledger.read(queue.task, held.task.task_id).state is TaskState.OPEN
+    with pytest.raises(errors.LeaseLost):
+        desk.queue.extend(make_person("ada"), held.task.task_id, held.slot.fence, 600.0)
+    assert desk.lease_one(make_person("bob")).task.task_id == held.task.task_id
+
+
 def test_only_the_holder_with_the_current_fence_may_touch_a_lease(desk, make_person):
     ada, bob = make_person("ada"), make_person("bob")
     desk.open()
