@@ -99,16 +99,15 @@ class Health:
         """
         if self._draining:
             return
-        pending: set[str] = set()
+        names = set(models)
+        pending: set[str] = set() if records else set(names)
         for status in slots:
             uncalibrated = status.in_force is None and status.slot.source == "primary"
             if not status.attempted or (uncalibrated and not self._ready_without_calibrator):
                 pending.add(status.slot.model)
-        if not records:
-            pending |= set(models)
         self.serving = records and not pending
         gone: dict[str, Status] = dict.fromkeys(self._statuses, UNKNOWN)
-        named: dict[str, Status] = {name: NOT_SERVING if name in pending else SERVING for name in models}
+        named: dict[str, Status] = {name: NOT_SERVING if name in pending else SERVING for name in names}
         # Last, since a model of such a name must not speak for the process, or for all.
         own: dict[str, Status] = {ALL: SERVING if self.serving else NOT_SERVING, LIVENESS: SERVING}
         self._statuses = gone | named | own

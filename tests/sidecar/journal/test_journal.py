@@ -102,7 +102,7 @@ def test_files_are_for_the_owner_alone(journal: Journal) -> None:
     journal.append([note(1)], durable=True)
     journal.release(journal.end)
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in journal.directory.iterdir()}
-    assert len(modes) == 3  # segment, identity, released
+    assert len(modes) == 4  # segment, identity, released, format
     assert set(modes.values()) == {0o600}
     assert stat.S_IMODE(journal.directory.stat().st_mode) == 0o700
 

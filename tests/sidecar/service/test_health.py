@@ -76,3 +76,11 @@ def test_a_model_called_liveness_does_not_speak_for_the_process(health):
     assert told(health, LIVENESS, ALL) == [SERVING, NOT_SERVING]
     health.update(["a"], [slot("a")])
     assert told(health, LIVENESS, ALL) == [SERVING, SERVING]
+
+
+def test_nobody_serves_where_nothing_is_recorded(health):
+    health.update(["a"], [slot("a")], records=False)
+    assert told(health, ALL, "a", LIVENESS) == [NOT_SERVING, NOT_SERVING, SERVING]
+    assert not health.serving
+    health.update(["a"], [slot("a")])
+    assert told(health, ALL, "a") == [SERVING, SERVING]
