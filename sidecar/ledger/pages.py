@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+from collections.abc import Callable, Iterable
 from typing import Generic, NoReturn, TypeVar
 
 import msgspec
@@ -13,6 +14,12 @@ T = TypeVar("T")
 DEFAULT_SIZE = 100
 LARGEST_SIZE = 1000
 
+MOST_BYTES = 3 << 20
+"""What one answer may take on the wire. A gRPC client that sets nothing refuses more than 4 MiB."""
+
+MOST_READ = 16 << 20
+"""How long the bodies that are read for one page may be together; evidence is not always told."""
+
 
 class Page(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
     """Some items, and where to go on.
@@ -21,11 +28,17 @@ class Page(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
         items: in the order of the whole list.
         next_page_token: for the next page; empty on the last one.
         total: how many match altogether, where that was counted.
+        tokens: behind each item, for who cannot use all of them.
     """
 
     items: tuple[T, ...]
     next_page_token: str = ""
     total: int | None = None
+    tokens: tuple[str, ...] = ()
+
+    def token_behind(self, count: int) -> str:
+        """The token for what comes behind the first `count` items, at least one; empty where nothing does."""
+        return self.next_page_token if count >= len(self.items) else self.tokens[count - 1]
 
 
 class _Token(msgspec.Struct, frozen=True, array_like=True):
@@ -65,6 +78,21 @@ def keys(question: object, token_: str, *types: type, field: str = "page_token")
     if [type(key) for key in decoded.keys] != list(types):
         _refuse(field, "is not one that this service gave; start again without it")
     return decoded.keys
+
+
+def within(items: Iterable[T], size_of: Callable[[T], int], most: int = MOST_BYTES) -> list[T]:
+    """The first items whose sizes come to `most` at most; the very first one whatever its size.
+
+    What comes behind them is not asked for, so an iterator need not make it.
+    """
+    fitting: list[T] = []
+    total = 0
+    for item in items:
+        total += size_of(item)
+        if fitting and total > most:
+            break
+        fitting.append(item)
+    return fitting
 
 
 def _digest(question: object) -> str:

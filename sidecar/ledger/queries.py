@@ -82,7 +82,7 @@ def decisions(
         model: only of this one; empty: any.
         decided_from: at or after, in seconds since the epoch.
         decided_to: before.
-        page_size: at most this many; 0 asks for the default.
+        page_size: at most this many, and fewer where they are long; 0 asks for the default.
         page_token: from the previous page.
 
     Raises:
@@ -106,17 +106,32 @@ def decisions(
         moment, last = pages.keys(question, page_token, float, str)
         tie = sa.and_(table.first_decided_at == moment, table.decision_id < last)
         wanted.append(sa.or_(table.first_decided_at < moment, tie))
-    rows = connection.execute(
+    listed = connection.execute(
         sa.select(table.decision_id, table.first_decided_at)
         .where(*wanted)
         .order_by(table.first_decided_at.desc(), table.decision_id.desc())
         .limit(count + 1)
     ).all()
-    following = ""
-    if len(rows) > count:
-        following = pages.token(question, [rows[count - 1].first_decided_at, rows[count - 1].decision_id])
-    found = {each.decision_id: each for each in stored(connection, [row.decision_id for row in rows[:count]])}
-    return Page(items=tuple(found[row.decision_id] for row in rows[:count]), next_page_token=following)
+    lengths = _lengths(connection, [row.decision_id for row in listed[:count]])
+    chosen = pages.within(listed[:count], lambda row: lengths[row.decision_id], pages.MOST_READ)
+    read = {each.decision_id: each for each in stored(connection, [row.decision_id for row in chosen])}
+    tokens = tuple(pages.token(question, [row.first_decided_at, row.decision_id]) for row in chosen)
+    following = tokens[-1] if len(listed) > len(chosen) else ""
+    items = tuple(read[row.decision_id] for row in chosen)
+    return Page(items=items, next_page_token=following, tokens=tokens)
+
+
+def _lengths(connection: sa.Connection, decision_ids: list[str]) -> dict[str, int]:
+    """How long the answers of each decision are together."""
+    table, lengths = schema.answers.c, {}
+    for start in range(0, len(decision_ids), FEW_IDS):
+        rows = connection.execute(
+            sa.select(table.decision_id, sa.func.sum(sa.func.length(table.body)))
+            .where(table.decision_id.in_(decision_ids[start : start + FEW_IDS]))
+            .group_by(table.decision_id)
+        )
+        lengths.update({decision_id: int(length) for decision_id, length in rows})
+    return lengths
 
 
 def stored(connection: sa.Connection, decision_ids: Iterable[str]) -> list[StoredDecision]:

@@ -1,6 +1,7 @@
 """Reads the review queue."""
 
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import msgspec
 import sqlalchemy as sa
@@ -36,7 +37,7 @@ def tasks(
         category: only this one's, in normal form; empty: any.
         decision_id: only this one's; empty: any.
         without_audits_of: a principal that routes, and must not learn what of it was drawn; empty: nobody.
-        page_size: at most this many; 0 asks for the default.
+        page_size: at most this many, and fewer where they are long; 0 asks for the default.
         page_token: from the previous page.
 
     Raises:
@@ -56,20 +57,31 @@ def tasks(
     if page_token:
         rank_at, last = pages.keys(question, page_token, float, str)
         wanted.append(behind(float(rank_at), str(last)))
+    length = sa.func.length(schema.answers.c.body).label("length")
+    ordered = (
+        _select(table.rank_at, table.task_id, length)
+        .where(*wanted)
+        .order_by(table.rank_at, table.task_id)
+        .limit(count + 1)
+    )
+    listed = connection.execute(ordered).all()
+    chosen = pages.within(listed[:count], lambda row: int(row.length), pages.MOST_READ)
     rows = connection.execute(
-        _select().where(*wanted).order_by(table.rank_at, table.task_id).limit(count + 1)
+        _select(*table, schema.answers.c.body)
+        .where(table.task_id.in_([row.task_id for row in chosen]))
+        .order_by(table.rank_at, table.task_id)
     ).all()
-    items = _from_rows(connection, rows[:count], now)
-    following = ""
-    if len(rows) > count:
-        following = pages.token(question, [items[-1].rank_at, items[-1].task_id])
-    return Page(items=items, next_page_token=following, total=total)
+    items = _from_rows(connection, rows, now)
+    tokens = tuple(pages.token(question, [each.rank_at, each.task_id]) for each in items)
+    following = tokens[-1] if len(listed) > len(items) else ""
+    return Page(items=items, next_page_token=following, total=total, tokens=tokens)
 
 
 def task(connection: sa.Connection, task_id: str) -> Task | None:
     """The task of that id as of now, or None."""
     now = database.now(connection)
-    rows = connection.execute(_select().where(schema.review_tasks.c.task_id == task_id)).all()
+    wanted = _select(*schema.review_tasks.c, schema.answers.c.body)
+    rows = connection.execute(wanted.where(schema.review_tasks.c.task_id == task_id)).all()
     return next(iter(_from_rows(connection, rows, now)), None)
 
 
@@ -111,9 +123,11 @@ def _in_states(states: set[TaskState], now: float) -> sa.ColumnElement[bool]:
     return sa.or_(waiting, table.state.in_(ended)) if ended else waiting
 
 
-def _select() -> sa.Select[tuple[object, ...]]:
-    return sa.select(*schema.review_tasks.c, schema.answers.c.body).join(
-        schema.answers, schema.answers.c.answer_id == schema.review_tasks.c.answer_id
+def _select(*columns: sa.ColumnElement[Any]) -> sa.Select[tuple[Any, ...]]:
+    return (
+        sa.select(*columns)
+        .select_from(schema.review_tasks)
+        .join(schema.answers, schema.answers.c.answer_id == schema.review_tasks.c.answer_id)
     )
 
 

@@ -1,6 +1,6 @@
 """Sends labels to `LabelService`, and says of each row what became of it."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import grpc
@@ -10,6 +10,9 @@ from trueband.v1 import decision_pb2, decision_pb2_grpc, label_pb2, label_pb2_gr
 from training.label_import.rows import LabelRow
 
 BATCH = 1000
+BATCH_BYTES = 3 << 20
+"""Beyond one of the two, a batch ends: notes may be long, and a sidecar takes 16 MiB at most."""
+
 DEADLINE_SECONDS = 60.0
 LOOKED_UP = 20
 """How many decisions are looked up before anything is sent: a file of the wrong column is known by then."""
@@ -66,13 +69,12 @@ def send(
         grpc.RpcError: a batch could not be sent. It may be sent again: a label is taken once.
     """
     stub = label_pb2_grpc.LabelServiceStub(channel)
-    for start in range(0, len(rows), BATCH):
-        part = rows[start : start + BATCH]
+    for part in batches((row, message(row, source)) for row in rows):
         response = stub.RecordLabels(
-            label_pb2.RecordLabelsRequest(labels=[message(row, source) for row in part]),
+            label_pb2.RecordLabelsRequest(labels=[label for _, label in part]),
             timeout=DEADLINE_SECONDS,
         )
-        for row, item in zip(part, response.items, strict=True):
+        for (row, _), item in zip(part, response.items, strict=True):
             yield RowOutcome(
                 number=row.number,
                 decision_id=row.texts["decision_id"],
@@ -82,6 +84,22 @@ def send(
                 message=item.message,
             )
         on_sent(len(part))
+
+
+def batches(
+    labels: Iterable[tuple[LabelRow, label_pb2.Label]],
+) -> Iterator[list[tuple[LabelRow, label_pb2.Label]]]:
+    """The labels in their order, in batches of at most so many labels and bytes; no batch is empty."""
+    batch: list[tuple[LabelRow, label_pb2.Label]] = []
+    size = 0
+    for row, label in labels:
+        if batch and (len(batch) == BATCH or size + label.ByteSize() > BATCH_BYTES):
+            yield batch
+            batch, size = [], 0
+        batch.append((row, label))
+        size += label.ByteSize()
+    if batch:
+        yield batch
 
 
 def known_decisions(channel: grpc.Channel, rows: Sequence[LabelRow]) -> tuple[int, int] | None:

@@ -48,8 +48,9 @@ class DecisionServicer(decision_pb2_grpc.DecisionServiceServicer):
             page_size=requests.page_size(request.page_size),
             page_token=request.page_token,
         )
+        records = responses.fitting(_record(stored) for stored in page.items)
         return decision_pb2.ListDecisionsResponse(
-            decisions=[_record(stored) for stored in page.items], next_page_token=page.next_page_token
+            decisions=records, next_page_token=page.token_behind(len(records))
         )
 
 

@@ -7,13 +7,16 @@ from trueband.v1 import label_pb2, label_pb2_grpc
 
 from calibrators.errors import TruebandError
 from sidecar import errors
-from sidecar.decision.labels import RESOLUTION_VERSION
+from sidecar.decision.labels import RESOLUTION_VERSION, ResolvedLabel
 from sidecar.decision.records import Label
-from sidecar.ledger import labelled, queries
+from sidecar.ledger import labelled, pages, queries
 from sidecar.ledger.store import Ledger
 from sidecar.policy.tables import ModelTable
 from sidecar.service.api import permissions, requests, responses
 from sidecar.service.deciding.router import Router
+
+RECEIPT_BYTES = 64
+"""What a label's receipt takes beside its message."""
 
 
 class LabelServicer(label_pb2_grpc.LabelServiceServicer):
@@ -59,12 +62,14 @@ class LabelServicer(label_pb2_grpc.LabelServiceServicer):
             raise errors.JournalFilling
         now = self._clock()
         receipts = self._router.record_labels([self._label(message, now) for message in request.labels])
+        # Each gets its share of the room for words; what was recorded must be told whatever is wrong with others.
+        share = pages.MOST_BYTES // len(receipts) - RECEIPT_BYTES
         return label_pb2.RecordLabelsResponse(
             items=[
                 label_pb2.RecordLabelsItem(
                     status=responses.label_status(receipt.status),
                     reason=receipt.reason,
-                    message=receipt.message,
+                    message=errors.brief(receipt.message, share),
                 )
                 for receipt in receipts
             ]
@@ -73,7 +78,7 @@ class LabelServicer(label_pb2_grpc.LabelServiceServicer):
     def GetLabels(
         self, request: label_pb2.GetLabelsRequest, context: grpc.ServicerContext
     ) -> label_pb2.GetLabelsResponse:
-        """What the ledger made of a decision's labels."""
+        """What the ledger made of a decision's labels, as many as fit into one answer."""
         resolved = self._ledger.read(
             labelled.resolved, request.decision_id, label_window_seconds=self._label_window_seconds()
         )
@@ -82,9 +87,13 @@ class LabelServicer(label_pb2_grpc.LabelServiceServicer):
             raise errors.NotFound(
                 f"the ledger has no decision and no label under {request.decision_id!r} (yet)"
             )
-        response = label_pb2.GetLabelsResponse(
-            labels=[responses.label_record(each) for each in resolved], resolution_version=RESOLUTION_VERSION
-        )
+        question = ("labels", request.decision_id)
+        behind = pages.keys(question, request.page_token, float, str, str) if request.page_token else None
+        rest = [each for each in resolved if behind is None or _position(each) > behind]
+        records = responses.fitting(responses.label_record(each) for each in rest)
+        response = label_pb2.GetLabelsResponse(labels=records, resolution_version=RESOLUTION_VERSION)
+        if len(records) < len(rest):
+            response.next_page_token = pages.token(question, _position(rest[len(records) - 1]))
         if decision is not None:
             judged = next((each.answer for each in resolved if each.answer is not None), None)
             response.answered_by = responses.SOURCES[(judged or decision.answers[0]).verdict.source]
@@ -116,3 +125,8 @@ def check_class(true_class: str | None, tables: Mapping[str, ModelTable]) -> Non
         raise errors.InvalidRequest(
             (errors.Violation("label.true_class", f"is none of the policy's classes: {', '.join(known)}"),)
         )
+
+
+def _position(resolved: ResolvedLabel) -> list[str | float | bool]:
+    """Where a label stands among those of its decision, oldest first."""
+    return [float(resolved.label.recorded_at), resolved.label.source, resolved.label.event_id]

@@ -12,7 +12,7 @@ from sidecar import errors
 from sidecar.ledger import outcomes, pages
 from sidecar.ledger.outcomes import Progress
 from sidecar.ledger.store import Ledger
-from sidecar.service.api import permissions, review_responses
+from sidecar.service.api import permissions, responses, review_responses
 from sidecar.service.principals import Principal
 from sidecar.service.review.bell import Bell
 
@@ -100,20 +100,19 @@ class OutcomeWatch:
     def feed(
         self, principal: Principal, *, tenant: str, cursor: str, page_size: int
     ) -> tuple[list[review_pb2.Outcome], str]:
-        """Outcomes behind a cursor, oldest first, and the cursor behind them.
+        """Outcomes behind a cursor, oldest first, as many as fit into one answer, and the cursor behind them.
 
         Raises:
             errors.InvalidRequest: the cursor is not one of this feed.
         """
         question = ("outcomes", tenant)
         after = int(pages.keys(question, cursor, float, field="cursor")[0]) if cursor else 0
-        found = self._ledger.read(
+        feed = self._ledger.read(
             outcomes.feed, tenant=tenant, principal=_own(principal), after=after, count=page_size
         )
-        following = found[-1].sequence if found else after
-        return [review_responses.outcome(each.outcome) for each in found], pages.token(
-            question, [float(following)]
-        )
+        fitting = responses.fitting(review_responses.outcome(each.outcome) for each in feed)
+        following = feed[len(fitting) - 1].sequence if fitting else after
+        return fitting, pages.token(question, [float(following)])
 
     def _progress(self, principal: Principal, decision_id: str) -> Progress | None:
         return self._ledger.read(outcomes.progress, decision_id, principal=_own(principal))

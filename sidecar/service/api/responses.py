@@ -1,8 +1,10 @@
 """Our own types to messages."""
 
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, TypeVar
 
 from google.protobuf import duration_pb2, timestamp_pb2
+from google.protobuf.message import Message
 from trueband.v1 import decision_pb2, evidence_pb2, label_pb2, routing_pb2
 
 from calibrators.errors import TruebandError
@@ -11,6 +13,7 @@ from sidecar import errors
 from sidecar.decision import records
 from sidecar.decision.labels import ResolvedLabel
 from sidecar.decision.steps import CalibratorReference, FallbackStep
+from sidecar.ledger import pages
 from sidecar.policy.actions import Action, AnswerSource, Intent, Reason
 from sidecar.service.api import statuses
 from sidecar.service.deciding.answers import Answer
@@ -22,8 +25,20 @@ SOURCES: dict[AnswerSource, Any] = {
 }
 INTENTS: dict[Intent, Any] = {intent: decision_pb2.Intent.Value(f"INTENT_{intent}") for intent in Intent}
 
+M = TypeVar("M", bound=Message)
+
 OPTIONAL_TEXTS = ("tenant", "model_version", "category", "subject_ref")
 """Fields of the same name in a query."""
+
+
+def size_of(message: Message) -> int:
+    """How many bytes a message takes as one of many in another one."""
+    return message.ByteSize() + 5  # its tag and its length
+
+
+def fitting(messages: Iterable[M]) -> list[M]:
+    """As many of the first messages as a client that sets nothing can receive in one answer; at least one."""
+    return pages.within(messages, size_of)
 
 
 def write_decision(message: decision_pb2.Decision, given: records.Decision) -> None:

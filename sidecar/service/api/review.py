@@ -14,8 +14,9 @@ from sidecar.ledger import queue as ledger_queue
 from sidecar.ledger.store import Ledger
 from sidecar.policy import categories
 from sidecar.policy.actions import TaskKind
-from sidecar.service.api import field_checks, permissions, requests, review_responses
+from sidecar.service.api import field_checks, permissions, requests, responses, review_responses
 from sidecar.service.api.outcome_watch import OutcomeWatch
+from sidecar.service.review import screen
 from sidecar.service.review.completion import ReviewFinding
 from sidecar.service.review.lease import DEFAULT_LEASE_SECONDS, Held, Wanted
 from sidecar.service.review.queue import ReviewQueue
@@ -33,6 +34,8 @@ DISPOSITIONS: dict[int, Disposition | None] = {
     review_pb2.DISPOSITION_REFUSE: "REFUSE",
 }
 MOST_FILTERS = 100
+LEASED_BYTES = 2048
+"""What is told beside a leased task at most: who has it until when, and its candidates."""
 
 
 class ReviewServicer(review_pb2_grpc.ReviewServiceServicer):
@@ -47,7 +50,7 @@ class ReviewServicer(review_pb2_grpc.ReviewServiceServicer):
         self, request: review_pb2.LeaseTasksRequest, context: grpc.ServicerContext
     ) -> review_pb2.LeaseTasksResponse:
         """Takes tasks for the calling reviewer."""
-        held = self._queue.lease(permissions.principal(), _wanted(request))
+        held = self._queue.lease(permissions.principal(), _wanted(request), self._size_of)
         return review_pb2.LeaseTasksResponse(tasks=[self._held(each) for each in held])
 
     def ExtendLease(
@@ -111,9 +114,10 @@ class ReviewServicer(review_pb2_grpc.ReviewServiceServicer):
             page_size=requests.page_size(request.page_size),
             page_token=request.page_token,
         )
+        tasks = responses.fitting(self._task(task) for task in page.items)
         return review_pb2.ListTasksResponse(
-            tasks=[self._task(task) for task in page.items],
-            next_page_token=page.next_page_token,
+            tasks=tasks,
+            next_page_token=page.token_behind(len(tasks)),
             total=page.total or 0,
         )
 
@@ -150,6 +154,13 @@ class ReviewServicer(review_pb2_grpc.ReviewServiceServicer):
 
     def _task(self, task: Task) -> review_pb2.Task:
         return review_responses.task(task, self._queue.shown(task))
+
+    def _size_of(self, task: Task) -> int:
+        """How many bytes a task takes at most once it is leased.
+
+        The names of its candidates are in the ledger, which is not asked in the middle of a transaction.
+        """
+        return responses.size_of(review_responses.task(task, screen.shown(task))) + LEASED_BYTES
 
     def _held(self, held: Held) -> review_pb2.Task:
         return review_responses.task(held.task, self._queue.shown(held.task), held.slot)

@@ -1,5 +1,6 @@
 """What the caller is told: a decision, and the structured answer when nothing is certain."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import msgspec
@@ -7,9 +8,13 @@ import msgspec
 from calibrators import evidence
 from sidecar.decision.records import Decision
 from sidecar.policy.tables import ModelTable
+from sidecar.service.deciding.snapshot import Snapshot
 from sidecar.service.registry import CalibratorInForce
 
 MOST_CANDIDATES = 5
+
+# What parts of an answer take on the wire at most, without the names in them.
+ANSWER_BYTES, CALIBRATOR_BYTES, STEP_BYTES, FLOOR_BYTES, CANDIDATE_BYTES = 420, 110, 160, 24, 28
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +37,45 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     def as_replay(self) -> "Answer":
         """The same answer, marked as one given before."""
         return msgspec.structs.replace(self, replayed=True)
+
+
+def most_bytes(model: str, snapshot: Snapshot) -> int:
+    """How many bytes an answer for a model can take on the wire, without the texts that the request gives it.
+
+    It is told before anything is decided, so it counts whatever could be said: every step, and every floor.
+    """
+    table = snapshot.policy.tables.get(model)
+    if table is None:
+        return ANSWER_BYTES
+    tables = (*table.listed.values(), table.unlisted)
+    longest_class = _longest(table.class_index)
+    steps = len(table.chain)
+    rule = _longest(name for step in table.chain for name in step.actions)
+    calibrators = [
+        len(held.reference.name.encode()) + len(held.reference.version.encode()) + len(held.reference.kind)
+        for (name, *_), held in snapshot.calibrators.items()
+        if name == model
+    ]
+    category_floors = [
+        hit.floor for each in tables for hit in (each.floor, *(hit for *_, hit in each.floored_ranges)) if hit
+    ]
+    floors = [detector.floor.floor for detector in snapshot.policy.detectors]
+    floors += [f"suspension:{each.suspension_id}" for each in snapshot.suspensions]
+    return (
+        ANSWER_BYTES
+        + longest_class
+        + _longest(cell.name for each in tables for cell in each.cells)
+        + (1 + steps) * (CALIBRATOR_BYTES + max(calibrators, default=0))
+        + steps * (STEP_BYTES + rule + longest_class)
+        + _longest(category_floors)
+        + FLOOR_BYTES
+        + sum(len(floor.encode()) + FLOOR_BYTES for floor in floors)
+        + min(len(table.class_index) or 1, MOST_CANDIDATES) * (CANDIDATE_BYTES + longest_class)
+    )
+
+
+def _longest(names: Iterable[str]) -> int:
+    return max((len(name.encode()) for name in names), default=0)
 
 
 def uncertain(

@@ -14,7 +14,7 @@ from sidecar.decision.provenance import Provenance
 from sidecar.decision.query import Query
 from sidecar.decision.records import Decision, Label, artifact_of
 from sidecar.policy.actions import AUTOMATIC_ACTIONS
-from sidecar.service.deciding import footprint
+from sidecar.service.deciding import answers, footprint
 from sidecar.service.deciding.answers import Answer
 from sidecar.service.deciding.decider import Decider, QueueHealth, outdated, unrecorded
 from sidecar.service.deciding.idempotency import Claims, IdempotencyWindow
@@ -159,6 +159,10 @@ class Router:
             self._metrics.replayed.inc()
         return outcomes
 
+    def most_bytes(self, model: str) -> int:
+        """How many bytes an answer for a model can take; see `answers.most_bytes`."""
+        return answers.most_bytes(model, self._snapshot())
+
     def record_labels(
         self, labels: Sequence[tuple[Label, bytes] | errors.TruebandError]
     ) -> list[LabelReceipt]:
@@ -215,10 +219,10 @@ class Router:
         snapshot: Snapshot,
     ) -> None:
         """Journals the fresh answers; what cannot be kept becomes UNCERTAIN: nothing may act unrecorded."""
-        answers = [
+        taken = [
             answer for answer in (outcomes[position] for position in fresh) if isinstance(answer, Answer)
         ]
-        decisions = [answer.decision for answer in answers]
+        decisions = [answer.decision for answer in taken]
         fresh_provenances = {decision.provenance for decision in decisions} - self._provenances
         try:
             # Before the decisions that refer to them: whoever reads a decision has its provenance already.
@@ -228,8 +232,8 @@ class Router:
                 "decision_not_recorded", extra={"fields": {"count": len(decisions), "cause": str(error)}}
             )
             self._metrics.unrecorded.inc(len(decisions))
-            for position, taken in zip(fresh, answers, strict=True):
-                outcomes[position] = unrecorded(taken, snapshot)
+            for position, lost in zip(fresh, taken, strict=True):
+                outcomes[position] = unrecorded(lost, snapshot)
             return
         if fresh_provenances:
             self._provenances |= fresh_provenances

@@ -1,5 +1,6 @@
 """Leases: who gets which task, for how long, and how it goes back."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -7,6 +8,7 @@ import msgspec
 
 from sidecar import errors
 from sidecar.decision.tasks import Slot, Task
+from sidecar.ledger import pages
 from sidecar.ledger.leases import Ask, EventAction, LeaseEvent, ReviewTransaction
 from sidecar.policy.actions import TaskKind
 from sidecar.service.principals import Principal, Role
@@ -38,8 +40,16 @@ class Held:
     slot: Slot
 
 
-def lease(transaction: ReviewTransaction, principal: Principal, wanted: Wanted) -> list[Held]:
+def lease(
+    transaction: ReviewTransaction, principal: Principal, wanted: Wanted, size_of: Callable[[Task], int]
+) -> list[Held]:
     """Takes the most urgent tasks that the principal may and wants to take, each with a lease of its own.
+
+    Args:
+        transaction: on the queue.
+        principal: who takes them.
+        wanted: which, and how many at most. Fewer are taken where they could not be handed over in one answer.
+        size_of: how many bytes a task takes in that answer.
 
     Raises:
         errors.InvalidRequest: the count or the length is out of range.
@@ -49,10 +59,15 @@ def lease(transaction: ReviewTransaction, principal: Principal, wanted: Wanted) 
     if not 1 <= wanted.count <= MOST_TASKS:
         raise _invalid("count", f"must be between 1 and {MOST_TASKS}, and is {wanted.count}")
     held: list[Held] = []
+    total = 0
     for task in transaction.offered(_ask(principal, wanted)):
         slot = _slot_for(task, principal.name, transaction.now)
-        if slot is not None:
-            held.append(_lease(transaction, task, slot, principal, seconds))
+        if slot is None:
+            continue
+        total += size_of(task)
+        if held and total > pages.MOST_BYTES:
+            break
+        held.append(_lease(transaction, task, slot, principal, seconds))
         if len(held) == wanted.count:
             break
     return held

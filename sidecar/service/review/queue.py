@@ -65,9 +65,11 @@ class ReviewQueue:
         """What a reviewer sees of a task."""
         return screen.shown(task, self._classes(task))
 
-    def lease(self, principal: Principal, wanted: Wanted) -> list[Held]:
+    def lease(self, principal: Principal, wanted: Wanted, size_of: Callable[[Task], int]) -> list[Held]:
         """Takes the most urgent tasks that the principal may and wants to take; see `lease.lease`."""
-        return leases.review(self._ledger, lambda transaction: lease.lease(transaction, principal, wanted))
+        return leases.review(
+            self._ledger, lambda transaction: lease.lease(transaction, principal, wanted, size_of)
+        )
 
     def extend(self, principal: Principal, task_id: str, fence: int, lease_seconds: float) -> Held:
         """Keeps a lease longer; see `lease.extend`."""

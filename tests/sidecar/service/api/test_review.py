@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import json
+import re
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -753,3 +754,105 @@ def test_a_stream_outlives_a_ledger_that_goes_away_for_a_while(rig, monkeypatch)
     assert rig.failure("crm", "WatchDecision", decision_id=answer.decision_id)[0] == "UNAVAILABLE"
     away.clear()
     assert kinds(stream) == ["RELEASED"]
+
+
+LETTER = "x" * 65_000
+
+
+def test_what_is_long_comes_in_pages_that_a_client_with_defaults_receives(rig):
+    held = [rig.route("crm", context={"letter": LETTER}).decision_id for _ in range(70)]
+    listed, token = [], ""
+    while True:
+        page = rig.review("bob", "ListTasks", page_token=token)
+        listed += [task.decision_id for task in page.tasks]
+        assert page.total == len(held)
+        token = page.next_page_token
+        if not token:
+            break
+    assert sorted(listed) == sorted(held)
+    leased = []
+    while tasks := rig.review("bob", "LeaseTasks", count=100).tasks:
+        assert all(task.context["letter"] == LETTER for task in tasks)
+        leased += [task.decision_id for task in tasks]
+    assert sorted(leased) == sorted(held)
+
+
+def test_decisions_with_much_evidence_come_in_pages_too(rig):
+    tokens = evidence_pb2.TokenLogProbabilities(values=[-0.25] * 20_000)
+    request = routing_pb2.RouteRequest(
+        model="lead-classifier",
+        subject_ref="long",
+        evidence=evidence_pb2.Evidence(token_log_probabilities=tokens),
+    )
+    routed = [rig.call("crm", "routing", "Route", request).decision.decision_id for _ in range(45)]
+    rig.take_in()
+    listed, token = [], ""
+    while True:
+        wanted = decision_pb2.ListDecisionsRequest(subject_ref="long", page_token=token)
+        page = rig.call("audit", "decisions", "ListDecisions", wanted)
+        listed += [record.decision_id for record in page.decisions]
+        token = page.next_page_token
+        if not token:
+            break
+    assert sorted(listed) == sorted(routed)
+
+
+def test_labels_and_outcomes_with_long_words_come_in_pages_too(rig):
+    decision = rig.route("crm", 0.95)
+    note = "n" * 16_000
+    for start in range(0, 300, 100):
+        many = [
+            label_pb2.Label(
+                decision_id=decision.decision_id,
+                source="crm",
+                event_id=f"{number:03}",
+                correct=True,
+                note=note,
+            )
+            for number in range(start, start + 100)
+        ]
+        rig.call("crm", "labels", "RecordLabels", label_pb2.RecordLabelsRequest(labels=many))
+    rig.take_in()
+    events, token = [], ""
+    while True:
+        wanted = label_pb2.GetLabelsRequest(decision_id=decision.decision_id, page_token=token)
+        page = rig.call("audit", "labels", "GetLabels", wanted)
+        events += [record.label.event_id for record in page.labels]
+        token = page.next_page_token
+        if not token:
+            break
+    assert events == [f"{number:03}" for number in range(300)]
+
+
+def test_a_batch_whose_answers_are_too_large_decides_nothing_and_says_how_many_fit(rig):
+    def items(count):
+        return routing_pb2.RouteBatchRequest(
+            items=[
+                routing_pb2.RouteRequest(
+                    model="lead-classifier",
+                    category="general",
+                    subject_ref="s" * 250,
+                    predicted_class="interested",
+                    evidence=evidence_pb2.Evidence(score=evidence_pb2.Score(confidence=0.95)),
+                )
+            ]
+            * count
+        )
+
+    before = len(rig.made.journal.records)
+    with pytest.raises(grpc.RpcError) as caught:
+        rig.call("crm", "routing", "RouteBatch", items(10_000))
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert len(rig.made.journal.records) == before
+    fitting = int(re.search(r"the first ([\d,]+) fit", caught.value.details())[1].replace(",", ""))
+    answered = rig.call("crm", "routing", "RouteBatch", items(fitting))
+    assert len(answered.items) == fitting
+    assert 1 << 20 < answered.ByteSize() < 3 << 20
+
+
+def test_each_refusal_of_a_large_batch_of_labels_is_told(rig):
+    bad = label_pb2.Label(channel="LABEL_CHANNEL_REVIEW_TASK", true_category="t" * 300)
+    bad.observed_at.seconds = -1
+    answered = rig.call("crm", "labels", "RecordLabels", label_pb2.RecordLabelsRequest(labels=[bad] * 9_000))
+    assert len(answered.items) == 9_000
+    assert all("label.decision_id" in item.message for item in answered.items)

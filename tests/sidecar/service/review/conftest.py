@@ -8,6 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from sidecar.decision.records import Decision
+from sidecar.decision.tasks import Task
 from sidecar.ledger import intake
 from sidecar.ledger import outcomes as ledger_outcomes
 from sidecar.ledger.store import Ledger
@@ -64,6 +65,7 @@ class Desk:
     def __init__(self, url: str) -> None:
         self.now = NOON
         self.policy = Review()
+        self.size_of: Callable[[Task], int] = lambda _: 0
         self.url = url
         self.ledger = Ledger(url, clock=lambda _: self.now)
         self.ledger.migrate()
@@ -91,7 +93,7 @@ class Desk:
         return made.decision_id
 
     def lease(self, who: Principal, **wanted: object) -> list[Held]:
-        return self.queue.lease(who, Wanted(**wanted))  # type: ignore[arg-type]
+        return self.queue.lease(who, Wanted(**wanted), self.size_of)  # type: ignore[arg-type]
 
     def lease_one(self, who: Principal, **wanted: object) -> Held:
         (held,) = self.lease(who, **wanted)

@@ -32,9 +32,9 @@ def test_a_process_whose_clock_is_wrong_leases_as_the_others(
         queue = ReviewQueue(ledger, review=lambda: None, classes=lambda _: (), sidecar_id="a")
         real = time.time()
         monkeypatch.setattr(time, "time", lambda: real + 1e6)
-        (held,) = queue.lease(make_person("ada"), Wanted(lease_seconds=60.0))
+        (held,) = queue.lease(make_person("ada"), Wanted(lease_seconds=60.0), lambda _: 0)
         assert held.slot.lease_until == pytest.approx(real + 60, abs=30)
-        assert queue.lease(make_person("bob"), Wanted()) == []
+        assert queue.lease(make_person("bob"), Wanted(), lambda _: 0) == []
 
 
 def test_the_words_of_the_clock_are_those_of_the_dialect():

@@ -4,7 +4,7 @@ import pytest
 
 from sidecar import errors
 from sidecar.decision.tasks import TaskState
-from sidecar.ledger import queue
+from sidecar.ledger import pages, queue
 from sidecar.policy.actions import TaskKind
 from sidecar.service.principals import ANONYMOUS
 from sidecar.service.review.completion import ReviewFinding
@@ -239,3 +239,13 @@ def test_the_queue_can_be_listed_by_what_is_free_and_what_is_taken(desk, make_pe
     assert (listed(TaskState.OPEN), listed(TaskState.LEASED), listed(TaskState.COMPLETED)) == (1, 0, 1)
     assert listed(TaskState.LEASED, TaskState.COMPLETED) == 1
     assert listed(TaskState.EXPIRED, TaskState.WITHDRAWN) == 0
+
+
+def test_what_cannot_be_handed_over_is_not_leased(desk, make_person):
+    for _ in range(5):
+        desk.open()
+    desk.size_of = lambda _: pages.MOST_BYTES // 2
+    assert len(desk.lease(make_person("ada"), count=5)) == 2
+    assert desk.ledger.read(queue.tasks, states=[TaskState.OPEN]).total == 3
+    desk.size_of = lambda _: 2 * pages.MOST_BYTES
+    assert len(desk.lease(make_person("bob"), count=5)) == 1, "one always comes, or nothing ever would"

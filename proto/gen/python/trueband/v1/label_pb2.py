@@ -26,21 +26,21 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from trueband.v1 import decision_pb2 as trueband_dot_v1_dot_decision__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17trueband/v1/label.proto\x12\x0btrueband.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1atrueband/v1/decision.proto\"!\n\nCannotTell\x12\x13\n\x0b\x65xplanation\x18\x01 \x01(\t\"\xc8\x03\n\x05Label\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x01 \x01(\t\x12(\n\x05\x61\x62out\x18\x02 \x01(\x0e\x32\x19.trueband.v1.LabelSubject\x12\x11\n\x07\x63orrect\x18\x03 \x01(\x08H\x00\x12\x14\n\ntrue_class\x18\x04 \x01(\tH\x00\x12.\n\x0b\x63\x61nnot_tell\x18\x05 \x01(\x0b\x32\x17.trueband.v1.CannotTellH\x00\x12\x1a\n\rtrue_category\x18\x06 \x01(\tH\x01\x88\x01\x01\x12\x11\n\tcriterion\x18\x07 \x01(\t\x12\x19\n\x11guideline_version\x18\x08 \x01(\t\x12\x0e\n\x06source\x18\t \x01(\t\x12\x10\n\x08\x65vent_id\x18\n \x01(\t\x12\x0f\n\x07task_id\x18\x0b \x01(\t\x12/\n\x0bobserved_at\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12*\n\x07\x63hannel\x18\r \x01(\x0e\x32\x19.trueband.v1.LabelChannel\x12\x12\n\nsupersedes\x18\x0e \x01(\t\x12\x10\n\x08reviewer\x18\x0f \x01(\t\x12\x0c\n\x04note\x18\x10 \x01(\tB\x07\n\x05valueB\x10\n\x0e_true_category\"7\n\x12RecordLabelRequest\x12!\n\x05label\x18\x01 \x01(\x0b\x32\x12.trueband.v1.Label\"O\n\x13RecordLabelResponse\x12(\n\x06status\x18\x01 \x01(\x0e\x32\x18.trueband.v1.LabelStatus\x12\x0e\n\x06reason\x18\x02 \x01(\t\"9\n\x13RecordLabelsRequest\x12\"\n\x06labels\x18\x01 \x03(\x0b\x32\x12.trueband.v1.Label\"]\n\x10RecordLabelsItem\x12(\n\x06status\x18\x01 \x01(\x0e\x32\x18.trueband.v1.LabelStatus\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\"D\n\x14RecordLabelsResponse\x12,\n\x05items\x18\x01 \x03(\x0b\x32\x1d.trueband.v1.RecordLabelsItem\"\'\n\x10GetLabelsRequest\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x01 \x01(\t\"\x98\x01\n\x0bLabelRecord\x12!\n\x05label\x18\x01 \x01(\x0b\x32\x12.trueband.v1.Label\x12&\n\x05state\x18\x02 \x01(\x0e\x32\x17.trueband.v1.LabelState\x12/\n\x0brecorded_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x64rawn\x18\x04 \x01(\x08\"\x89\x01\n\x11GetLabelsResponse\x12(\n\x06labels\x18\x01 \x03(\x0b\x32\x18.trueband.v1.LabelRecord\x12\x1a\n\x12resolution_version\x18\x02 \x01(\x05\x12.\n\x0b\x61nswered_by\x18\x03 \x01(\x0e\x32\x19.trueband.v1.AnswerSource*\xc0\x01\n\x0cLabelChannel\x12\x1d\n\x19LABEL_CHANNEL_UNSPECIFIED\x10\x00\x12\x1d\n\x19LABEL_CHANNEL_REVIEW_TASK\x10\x01\x12\x1c\n\x18LABEL_CHANNEL_AUDIT_TASK\x10\x02\x12\x19\n\x15LABEL_CHANNEL_OUTCOME\x10\x03\x12\x1d\n\x19LABEL_CHANNEL_VOLUNTEERED\x10\x04\x12\x1a\n\x16LABEL_CHANNEL_IMPORTED\x10\x05*\x96\x01\n\x0cLabelSubject\x12\x1d\n\x19LABEL_SUBJECT_UNSPECIFIED\x10\x00\x12\x17\n\x13LABEL_SUBJECT_FINAL\x10\x01\x12\x19\n\x15LABEL_SUBJECT_PRIMARY\x10\x02\x12\x1b\n\x17LABEL_SUBJECT_SECONDARY\x10\x03\x12\x16\n\x12LABEL_SUBJECT_RULE\x10\x04*}\n\x0bLabelStatus\x12\x1c\n\x18LABEL_STATUS_UNSPECIFIED\x10\x00\x12\x19\n\x15LABEL_STATUS_ACCEPTED\x10\x01\x12\x1a\n\x16LABEL_STATUS_DUPLICATE\x10\x02\x12\x19\n\x15LABEL_STATUS_REJECTED\x10\x03*\xf5\x01\n\nLabelState\x12\x1b\n\x17LABEL_STATE_UNSPECIFIED\x10\x00\x12\x17\n\x13LABEL_STATE_COUNTED\x10\x01\x12\x1a\n\x16LABEL_STATE_SUPERSEDED\x10\x02\x12\x1b\n\x17LABEL_STATE_CONFLICTING\x10\x03\x12\x16\n\x12LABEL_STATE_ORPHAN\x10\x04\x12\x14\n\x10LABEL_STATE_LATE\x10\x05\x12\x18\n\x14LABEL_STATE_REPEATED\x10\x06\x12\x19\n\x15LABEL_STATE_NO_ANSWER\x10\x07\x12\x15\n\x11LABEL_STATE_STALE\x10\x08\x32\x81\x02\n\x0cLabelService\x12P\n\x0bRecordLabel\x12\x1f.trueband.v1.RecordLabelRequest\x1a .trueband.v1.RecordLabelResponse\x12S\n\x0cRecordLabels\x12 .trueband.v1.RecordLabelsRequest\x1a!.trueband.v1.RecordLabelsResponse\x12J\n\tGetLabels\x12\x1d.trueband.v1.GetLabelsRequest\x1a\x1e.trueband.v1.GetLabelsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17trueband/v1/label.proto\x12\x0btrueband.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1atrueband/v1/decision.proto\"!\n\nCannotTell\x12\x13\n\x0b\x65xplanation\x18\x01 \x01(\t\"\xc8\x03\n\x05Label\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x01 \x01(\t\x12(\n\x05\x61\x62out\x18\x02 \x01(\x0e\x32\x19.trueband.v1.LabelSubject\x12\x11\n\x07\x63orrect\x18\x03 \x01(\x08H\x00\x12\x14\n\ntrue_class\x18\x04 \x01(\tH\x00\x12.\n\x0b\x63\x61nnot_tell\x18\x05 \x01(\x0b\x32\x17.trueband.v1.CannotTellH\x00\x12\x1a\n\rtrue_category\x18\x06 \x01(\tH\x01\x88\x01\x01\x12\x11\n\tcriterion\x18\x07 \x01(\t\x12\x19\n\x11guideline_version\x18\x08 \x01(\t\x12\x0e\n\x06source\x18\t \x01(\t\x12\x10\n\x08\x65vent_id\x18\n \x01(\t\x12\x0f\n\x07task_id\x18\x0b \x01(\t\x12/\n\x0bobserved_at\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12*\n\x07\x63hannel\x18\r \x01(\x0e\x32\x19.trueband.v1.LabelChannel\x12\x12\n\nsupersedes\x18\x0e \x01(\t\x12\x10\n\x08reviewer\x18\x0f \x01(\t\x12\x0c\n\x04note\x18\x10 \x01(\tB\x07\n\x05valueB\x10\n\x0e_true_category\"7\n\x12RecordLabelRequest\x12!\n\x05label\x18\x01 \x01(\x0b\x32\x12.trueband.v1.Label\"O\n\x13RecordLabelResponse\x12(\n\x06status\x18\x01 \x01(\x0e\x32\x18.trueband.v1.LabelStatus\x12\x0e\n\x06reason\x18\x02 \x01(\t\"9\n\x13RecordLabelsRequest\x12\"\n\x06labels\x18\x01 \x03(\x0b\x32\x12.trueband.v1.Label\"]\n\x10RecordLabelsItem\x12(\n\x06status\x18\x01 \x01(\x0e\x32\x18.trueband.v1.LabelStatus\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\"D\n\x14RecordLabelsResponse\x12,\n\x05items\x18\x01 \x03(\x0b\x32\x1d.trueband.v1.RecordLabelsItem\";\n\x10GetLabelsRequest\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x01 \x01(\t\x12\x12\n\npage_token\x18\x02 \x01(\t\"\x98\x01\n\x0bLabelRecord\x12!\n\x05label\x18\x01 \x01(\x0b\x32\x12.trueband.v1.Label\x12&\n\x05state\x18\x02 \x01(\x0e\x32\x17.trueband.v1.LabelState\x12/\n\x0brecorded_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x64rawn\x18\x04 \x01(\x08\"\xa2\x01\n\x11GetLabelsResponse\x12(\n\x06labels\x18\x01 \x03(\x0b\x32\x18.trueband.v1.LabelRecord\x12\x1a\n\x12resolution_version\x18\x02 \x01(\x05\x12.\n\x0b\x61nswered_by\x18\x03 \x01(\x0e\x32\x19.trueband.v1.AnswerSource\x12\x17\n\x0fnext_page_token\x18\x04 \x01(\t*\xc0\x01\n\x0cLabelChannel\x12\x1d\n\x19LABEL_CHANNEL_UNSPECIFIED\x10\x00\x12\x1d\n\x19LABEL_CHANNEL_REVIEW_TASK\x10\x01\x12\x1c\n\x18LABEL_CHANNEL_AUDIT_TASK\x10\x02\x12\x19\n\x15LABEL_CHANNEL_OUTCOME\x10\x03\x12\x1d\n\x19LABEL_CHANNEL_VOLUNTEERED\x10\x04\x12\x1a\n\x16LABEL_CHANNEL_IMPORTED\x10\x05*\x96\x01\n\x0cLabelSubject\x12\x1d\n\x19LABEL_SUBJECT_UNSPECIFIED\x10\x00\x12\x17\n\x13LABEL_SUBJECT_FINAL\x10\x01\x12\x19\n\x15LABEL_SUBJECT_PRIMARY\x10\x02\x12\x1b\n\x17LABEL_SUBJECT_SECONDARY\x10\x03\x12\x16\n\x12LABEL_SUBJECT_RULE\x10\x04*}\n\x0bLabelStatus\x12\x1c\n\x18LABEL_STATUS_UNSPECIFIED\x10\x00\x12\x19\n\x15LABEL_STATUS_ACCEPTED\x10\x01\x12\x1a\n\x16LABEL_STATUS_DUPLICATE\x10\x02\x12\x19\n\x15LABEL_STATUS_REJECTED\x10\x03*\xf5\x01\n\nLabelState\x12\x1b\n\x17LABEL_STATE_UNSPECIFIED\x10\x00\x12\x17\n\x13LABEL_STATE_COUNTED\x10\x01\x12\x1a\n\x16LABEL_STATE_SUPERSEDED\x10\x02\x12\x1b\n\x17LABEL_STATE_CONFLICTING\x10\x03\x12\x16\n\x12LABEL_STATE_ORPHAN\x10\x04\x12\x14\n\x10LABEL_STATE_LATE\x10\x05\x12\x18\n\x14LABEL_STATE_REPEATED\x10\x06\x12\x19\n\x15LABEL_STATE_NO_ANSWER\x10\x07\x12\x15\n\x11LABEL_STATE_STALE\x10\x08\x32\x81\x02\n\x0cLabelService\x12P\n\x0bRecordLabel\x12\x1f.trueband.v1.RecordLabelRequest\x1a .trueband.v1.RecordLabelResponse\x12S\n\x0cRecordLabels\x12 .trueband.v1.RecordLabelsRequest\x1a!.trueband.v1.RecordLabelsResponse\x12J\n\tGetLabels\x12\x1d.trueband.v1.GetLabelsRequest\x1a\x1e.trueband.v1.GetLabelsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'trueband.v1.label_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_LABELCHANNEL']._serialized_start=1294
-  _globals['_LABELCHANNEL']._serialized_end=1486
-  _globals['_LABELSUBJECT']._serialized_start=1489
-  _globals['_LABELSUBJECT']._serialized_end=1639
-  _globals['_LABELSTATUS']._serialized_start=1641
-  _globals['_LABELSTATUS']._serialized_end=1766
-  _globals['_LABELSTATE']._serialized_start=1769
-  _globals['_LABELSTATE']._serialized_end=2014
+  _globals['_LABELCHANNEL']._serialized_start=1339
+  _globals['_LABELCHANNEL']._serialized_end=1531
+  _globals['_LABELSUBJECT']._serialized_start=1534
+  _globals['_LABELSUBJECT']._serialized_end=1684
+  _globals['_LABELSTATUS']._serialized_start=1686
+  _globals['_LABELSTATUS']._serialized_end=1811
+  _globals['_LABELSTATE']._serialized_start=1814
+  _globals['_LABELSTATE']._serialized_end=2059
   _globals['_CANNOTTELL']._serialized_start=101
   _globals['_CANNOTTELL']._serialized_end=134
   _globals['_LABEL']._serialized_start=137
@@ -56,11 +56,11 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RECORDLABELSRESPONSE']._serialized_start=887
   _globals['_RECORDLABELSRESPONSE']._serialized_end=955
   _globals['_GETLABELSREQUEST']._serialized_start=957
-  _globals['_GETLABELSREQUEST']._serialized_end=996
-  _globals['_LABELRECORD']._serialized_start=999
-  _globals['_LABELRECORD']._serialized_end=1151
-  _globals['_GETLABELSRESPONSE']._serialized_start=1154
-  _globals['_GETLABELSRESPONSE']._serialized_end=1291
-  _globals['_LABELSERVICE']._serialized_start=2017
-  _globals['_LABELSERVICE']._serialized_end=2274
+  _globals['_GETLABELSREQUEST']._serialized_end=1016
+  _globals['_LABELRECORD']._serialized_start=1019
+  _globals['_LABELRECORD']._serialized_end=1171
+  _globals['_GETLABELSRESPONSE']._serialized_start=1174
+  _globals['_GETLABELSRESPONSE']._serialized_end=1336
+  _globals['_LABELSERVICE']._serialized_start=2062
+  _globals['_LABELSERVICE']._serialized_end=2319
 # @@protoc_insertion_point(module_scope)

@@ -150,10 +150,12 @@ class RecordLabelsResponse(_message.Message):
     def __init__(self, items: _Optional[_Iterable[_Union[RecordLabelsItem, _Mapping]]] = ...) -> None: ...
 
 class GetLabelsRequest(_message.Message):
-    __slots__ = ("decision_id",)
+    __slots__ = ("decision_id", "page_token")
     DECISION_ID_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     decision_id: str
-    def __init__(self, decision_id: _Optional[str] = ...) -> None: ...
+    page_token: str
+    def __init__(self, decision_id: _Optional[str] = ..., page_token: _Optional[str] = ...) -> None: ...
 
 class LabelRecord(_message.Message):
     __slots__ = ("label", "state", "recorded_at", "drawn")
@@ -168,11 +170,13 @@ class LabelRecord(_message.Message):
     def __init__(self, label: _Optional[_Union[Label, _Mapping]] = ..., state: _Optional[_Union[LabelState, str]] = ..., recorded_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., drawn: _Optional[bool] = ...) -> None: ...
 
 class GetLabelsResponse(_message.Message):
-    __slots__ = ("labels", "resolution_version", "answered_by")
+    __slots__ = ("labels", "resolution_version", "answered_by", "next_page_token")
     LABELS_FIELD_NUMBER: _ClassVar[int]
     RESOLUTION_VERSION_FIELD_NUMBER: _ClassVar[int]
     ANSWERED_BY_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     labels: _containers.RepeatedCompositeFieldContainer[LabelRecord]
     resolution_version: int
     answered_by: _decision_pb2.AnswerSource
-    def __init__(self, labels: _Optional[_Iterable[_Union[LabelRecord, _Mapping]]] = ..., resolution_version: _Optional[int] = ..., answered_by: _Optional[_Union[_decision_pb2.AnswerSource, str]] = ...) -> None: ...
+    next_page_token: str
+    def __init__(self, labels: _Optional[_Iterable[_Union[LabelRecord, _Mapping]]] = ..., resolution_version: _Optional[int] = ..., answered_by: _Optional[_Union[_decision_pb2.AnswerSource, str]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
