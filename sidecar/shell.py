@@ -27,6 +27,9 @@ DATA_DIR = "trueband-data"
 
 _NEGATIVE = re.compile(r"-(?:[0-9]|\.[0-9]|inf|nan)")
 
+BLANKS = dict.fromkeys("\t\N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE}\N{IDEOGRAPHIC SPACE}", " ")
+"""White space that is harmless, and is shown as a blank."""
+
 
 class Command(Protocol):
     """A module of commands: its parsers set `run`, from arguments to the exit code."""
@@ -66,7 +69,7 @@ def run(top: argparse.ArgumentParser, words: Sequence[str] | None = None) -> int
     try:
         code: int = arguments.run(arguments)
     except TruebandError as error:
-        print(f"error [{error.code}]: {error}", file=sys.stderr)
+        print(f"error [{error.code}]: {printable(str(error), lines=True)}", file=sys.stderr)
         return REFUSED
     except BrokenPipeError:
         # The reader of the output, such as `head`, has gone.
@@ -95,6 +98,30 @@ def joined(words: Iterable[str]) -> Iterator[str]:
             yield word
     if flag is not None:
         yield flag
+
+
+def printable(text: str, *, lines: bool = False) -> str:
+    """What may be shown at a terminal of a text that somebody else wrote.
+
+    What could steer the terminal, turn around or hide what stands beside it, or begin another line becomes a
+    replacement character: controls, bidirectional marks, characters without width, line and paragraph separators.
+
+    Args:
+        text: as it was written.
+        lines: whether line feeds may stay, because each line is shown where it can pass for nothing else.
+    """
+    return "".join(
+        each
+        if each.isprintable() or (lines and each == "\n")
+        else BLANKS.get(each, "\N{REPLACEMENT CHARACTER}")
+        for each in text
+    )
+
+
+def show(lines: Iterable[str]) -> None:
+    """Prints lines; whatever is written into one of them, it stays one."""
+    for line in lines:
+        print(printable(line))
 
 
 def add_ledger(to: argparse.ArgumentParser) -> None:

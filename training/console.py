@@ -1,11 +1,14 @@
 """What the commands print: tables and sentences for people, on standard output."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from rich import box
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 from rich.table import Table
+
+from sidecar.shell import printable
 
 if TYPE_CHECKING:
     from training.data.dataset import Dataset
@@ -17,10 +20,20 @@ if TYPE_CHECKING:
 WIDTH_OF_A_FILE = 120
 
 
+class Screen(Console):
+    """A console whose texts, whoever wrote them, cannot steer the terminal; what rich itself says to it still does."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """The segments of a renderable."""
+        for segment in super().render(renderable, options):
+            text, style, control = segment
+            yield segment if control else Segment(printable(text, lines=True), style)
+
+
 def console() -> Console:
     """A console on standard output; 120 columns wide where that is no terminal, so that tables fit."""
-    screen = Console(highlight=False, soft_wrap=False)
-    return screen if screen.is_terminal else Console(highlight=False, soft_wrap=False, width=WIDTH_OF_A_FILE)
+    screen = Screen(highlight=False, soft_wrap=False)
+    return screen if screen.is_terminal else Screen(highlight=False, soft_wrap=False, width=WIDTH_OF_A_FILE)
 
 
 def describe(dataset: "Dataset") -> str:

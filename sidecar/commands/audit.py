@@ -57,7 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
     if not counts:
         print("nothing could have been drawn: no decision has an audit rate above 0")
         return 0
-    print("\n".join(_table([HEADER, *(_row(count) for count in counts)])))
+    shell.show(_table([HEADER, *(_row(count) for count in counts)]))
     return 0 if keys is None else _verdict(counts)
 
 
@@ -74,7 +74,7 @@ def _verdict(counts: Sequence[PopulationCount]) -> int:
     total = sum(count.n + count.n_late for count in counts)
     unchecked = sum(count.n_unchecked for count in counts)
     for population, sentence in disagreements[:MOST_TOLD]:
-        print(f"DISAGREES  {population.week} {population.model} {population.band}: {sentence}")
+        shell.show([f"DISAGREES  {population.week} {population.model} {population.band}: {sentence}"])
     if len(disagreements) > MOST_TOLD:
         print(f"... and {len(disagreements) - MOST_TOLD} more")
     if unchecked:

@@ -39,8 +39,8 @@ def run(arguments: argparse.Namespace) -> int:
         if stored is None:
             raise errors.NotFound(f"the ledger has no decision {arguments.decision_id!r}")
         progress = outcomes.progress(at, stored.decision_id)
-        print(f"decision    {stored.decision_id}: {sequel.state(stored, progress)}")
-        print("\n".join([*_answers(stored, at), *sequel.lines(stored, progress, at)]))
+        shell.show([f"decision    {stored.decision_id}: {sequel.state(stored, progress)}"])
+        shell.show([*_answers(stored, at), *sequel.lines(stored, progress, at)])
         if not arguments.recompute:
             return 0
         known = audit_keys(arguments)
@@ -50,7 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
             - known.keys()
         )
     if found:
-        print("RECOMPUTED DIFFERENTLY\n  " + "\n  ".join(found))
+        shell.show(["RECOMPUTED DIFFERENTLY", *(f"  {difference}" for difference in found)])
         return 1
     print(f"recomputed  {len(stored.answers)} of {len(stored.answers)} answers agree bit for bit")
     if missing:

@@ -52,7 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
         )
         return 0
     lines = [*(line for event in events for line in _told(event)), *_agreement(counts)]
-    print("\n".join(lines or ["nothing has changed, as far as the ledger knows"]))
+    shell.show(lines or ["nothing has changed, as far as the ledger knows"])
     return 0
 
 
@@ -106,5 +106,5 @@ def _brief(text: str) -> str:
 
 
 def _line(text: str) -> str:
-    """On one line, without what could steer a terminal: tags and reasons are whatever somebody wrote."""
-    return "".join(each if each.isprintable() else " " for each in " ".join(text.split()))
+    """On one line: tags and reasons are whatever somebody wrote."""
+    return shell.printable(" ".join(text.split()))

@@ -12,6 +12,7 @@ import grpc
 from trueband.v1 import decision_pb2, review_pb2, review_pb2_grpc
 
 from sidecar import client
+from sidecar.shell import printable
 
 KINDS = ("HOLD", "BATCH", "AUDIT", "ESCALATION", "ADJUDICATION")
 BLOCKING = (review_pb2.TASK_KIND_HOLD, review_pb2.TASK_KIND_ESCALATION)
@@ -194,7 +195,7 @@ class Desk:
         except grpc.RpcError as error:
             if error.code() not in RETRYABLE:
                 raise
-            print(f"not taken: {error.details()}")
+            print(f"not taken: {printable(error.details() or '')}")
             return None
         if response.stale:
             print("too late: somebody else has the task by now; your verdict is kept, and does not count")
@@ -218,15 +219,10 @@ class Desk:
             self._call("ReleaseTask", request)
         except grpc.RpcError as error:
             # The lease ends by itself; there is nothing that a person who leaves could do.
-            print(f"not given back: {error.details()}")
+            print(f"not given back: {printable(error.details() or '')}")
 
     def _call(self, method: str, request: Any) -> Any:
         return getattr(self._stub, method)(request, timeout=client.DEADLINE_SECONDS)
-
-
-def printable(text: str) -> str:
-    """The text without what could steer a terminal: it comes from whoever called the sidecar."""
-    return "".join(each if each.isprintable() or each == "\n" else "�" for each in text)
 
 
 def lines(task: review_pb2.Task, *, now: float) -> Iterator[str]:
@@ -253,7 +249,7 @@ def lines(task: review_pb2.Task, *, now: float) -> Iterator[str]:
     for name, text in sorted(task.context.items()):
         yield ""
         yield f"{printable(name)}:"
-        for paragraph in printable(text).splitlines() or [""]:
+        for paragraph in printable(text, lines=True).split("\n"):
             yield from textwrap.wrap(
                 paragraph, WIDTH - 4, initial_indent="    ", subsequent_indent="    "
             ) or [""]

@@ -8,7 +8,7 @@ from typing import Any
 from google.protobuf import duration_pb2, json_format
 from trueband.v1 import admin_pb2, admin_pb2_grpc
 
-from sidecar import client, times
+from sidecar import client, shell, times
 from sidecar.commands import suspend
 
 
@@ -40,7 +40,7 @@ def run(arguments: argparse.Namespace) -> int:
         ]
         print(json.dumps(told, indent=2))
     else:
-        print("\n".join([*_lines(status), *(line for each in suspended for line in suspend.lines(each))]))
+        shell.show([*_lines(status), *(line for each in suspended for line in suspend.lines(each))])
     return 0 if status.serving else 1
 
 

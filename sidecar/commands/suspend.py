@@ -5,7 +5,7 @@ from typing import Any
 
 from trueband.v1 import admin_pb2, admin_pb2_grpc, decision_pb2
 
-from sidecar import client, errors, times
+from sidecar import client, errors, shell, times
 
 SOURCES = {
     "primary": decision_pb2.ANSWER_SOURCE_PRIMARY,
@@ -53,7 +53,7 @@ def _suspend(arguments: argparse.Namespace) -> int:
     with client.connection(arguments) as channel:
         stub = admin_pb2_grpc.AdminServiceStub(channel)
         suspension = stub.Suspend(request, timeout=client.DEADLINE_SECONDS).suspension
-    print("\n".join(lines(suspension)))
+    shell.show(lines(suspension))
     print(f"lift it with: trueband-sidecar resume {suspension.suspension_id} --reason TEXT --by NAME")
     return 0
 
@@ -82,7 +82,7 @@ def _resume(arguments: argparse.Namespace) -> int:
         stub = admin_pb2_grpc.AdminServiceStub(channel)
         lifted = stub.Resume(request, timeout=client.DEADLINE_SECONDS).suspension
     why = " ".join(lifted.explanation.split())
-    print(f"resumed {lifted.suspension_id}, which {lifted.suspended_by} had suspended: {why}")
+    shell.show([f"resumed {lifted.suspension_id}, which {lifted.suspended_by} had suspended: {why}"])
     return 0
 
 

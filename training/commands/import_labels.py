@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
-from sidecar import client
+from sidecar import client, shell
 from training import errors
 from training.label_import import rows
 
@@ -80,7 +80,7 @@ def run(arguments: argparse.Namespace) -> int:
     mistakes = [row for row in parsed if not isinstance(row, LabelRow)]
     if arguments.dry_run or not usable:
         for mistake in mistakes[:SHOWN]:
-            print(f"row {mistake.number}: {mistake.message}")
+            shell.show([f"row {mistake.number}: {mistake.message}"])
         print(f"{len(usable):,} rows could be sent, {len(mistakes):,} could not; nothing was sent")
         return 1 if mistakes else 0
     outcomes = [*_sent(arguments, usable), *map(_refused, mistakes)]
@@ -155,7 +155,7 @@ def _write(path: Path, outcomes: "Sequence[RowOutcome]") -> None:
 def _told(outcomes: "Sequence[RowOutcome]") -> int:
     refused = [each for each in outcomes if each.status == "REJECTED"]
     for each in refused[:SHOWN]:
-        print(f"row {each.number}: {each.reason}: {each.message}")
+        shell.show([f"row {each.number}: {each.reason}: {each.message}"])
     if len(refused) > SHOWN:
         print(f"... and {len(refused) - SHOWN:,} more rows; --outcomes FILE has them all")
     counts = Counter(each.status for each in outcomes)

@@ -6,7 +6,7 @@ import functools
 import json
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -105,12 +105,12 @@ def run(arguments: argparse.Namespace) -> int:
     print(f"  {numbers['ANYWAY']} would have acted anyway.")
     print(f"  {numbers['UNKNOWN']} cannot be decided again.")
     for problem in sorted({answer.problem for answer in answers if answer.effect == "UNKNOWN"}):
-        print(f"    {problem}")
+        shell.show([f"    {problem}"])
     if arguments.out is not None:
         _write(arguments.out, listed)
     elif listed:
         print()
-        _csv(sys.stdout, listed)
+        _csv(sys.stdout, listed, cell=lambda value: shell.printable(_harmless(value)))
     return 0
 
 
@@ -201,15 +201,15 @@ def _row(answer: "Recalled") -> dict[str, str]:
     return dict(zip(COLUMNS, values, strict=True))
 
 
-def _csv(target: TextIO, listed: "Iterable[Recalled]") -> None:
-    writer = csv.DictWriter(target, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({name: _harmless(value) for name, value in _row(each).items()} for each in listed)
-
-
 def _harmless(value: str) -> str:
     """A cell that no spreadsheet takes for a formula: callers choose what subjects are called."""
     return f"'{value}" if value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
+
+
+def _csv(target: TextIO, listed: "Iterable[Recalled]", *, cell: "Callable[[str], str]" = _harmless) -> None:
+    writer = csv.DictWriter(target, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({name: cell(value) for name, value in _row(each).items()} for each in listed)
 
 
 def _write(path: Path, listed: "Iterable[Recalled]") -> None:

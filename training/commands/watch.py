@@ -139,11 +139,11 @@ def _print(looks: "list[Look]", followed: "Consequences", *, as_json: bool) -> N
             if look.states:
                 screen.print(sentences.table(look))
             for sentence in sentences.of(look):
-                screen.print(sentence, markup=False)
+                screen.print(shell.printable(sentence), markup=False)
         for sentence in followed.done:
-            screen.print(sentence, markup=False)
+            screen.print(shell.printable(sentence), markup=False)
     for sentence in followed.undone:
-        print(f"not done: {sentence}", file=sys.stderr)
+        print(shell.printable(f"not done: {sentence}"), file=sys.stderr)
 
 
 def _acknowledge(view: "Ledger", models: "Iterable[str]", arguments: argparse.Namespace, *, at: float) -> int:
@@ -174,7 +174,7 @@ def _acknowledge(view: "Ledger", models: "Iterable[str]", arguments: argparse.Na
     model, state = known[found[0]]
     store.amend(view, model, found[0], lambda kept: kept.acknowledged(by=by, reason=reason, at=at), at=at)
     suspended = [alarm.suspension_id for alarm in state.alarms if alarm.suspension_id]
-    print(f"{by} took note of the alarms of {found[0]} ({state.stream}); its detectors begin anew")
+    shell.show([f"{by} took note of the alarms of {found[0]} ({state.stream}); its detectors begin anew"])
     if suspended:
         print(
             f"suspension {suspended[-1]} stays until a person lifts it: trueband-sidecar resume {suspended[-1]} "

@@ -7,6 +7,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from sidecar.shell import printable
 from training.measure.verdict import Finding
 from training.report import wording
 from training.report.content import Calibration, Mandatory, ModelReport, Report, VersionReport
@@ -52,7 +53,7 @@ def _model(model: ModelReport) -> RenderableType:
         parts.append(Text("No decision in the window."))
     for version in model.versions:
         parts += _version(version)
-    parts += [Text(line) for line in _facts(model)]
+    parts += [Text(printable(line)) for line in _facts(model)]
     return Group(*parts)
 
 

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 
-from sidecar import times
+from sidecar import shell, times
 from sidecar.decision import suspensions
 from sidecar.decision.suspensions import Scope
 from sidecar.ledger.review_facts import EndingCount
@@ -89,12 +89,12 @@ def window(given: Window) -> str:
 
 def version(name: str) -> str:
     """A version of the model; some requests name none."""
-    return name or "(no version named)"
+    return shell.printable(name) or "(no version named)"
 
 
 def category(name: str) -> str:
     """A category; some requests name none."""
-    return name or "(none named)"
+    return shell.printable(name) or "(none named)"
 
 
 def band(name: str) -> str:
@@ -162,7 +162,7 @@ def ending(each: EndingCount) -> str:
 
 def scope(given: Scope) -> str:
     """What a suspension covers."""
-    return suspensions.text(given)
+    return shell.printable(suspensions.text(given))
 
 
 def name(row: Row) -> str:
