@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 from google.protobuf import json_format, timestamp_pb2
 from trueband.v1 import decision_pb2, evidence_pb2, routing_pb2, routing_pb2_grpc
 
-from sidecar import client, errors, times
-from sidecar.commands.review import printable
+from sidecar import client, errors, shell, times
+from sidecar.shell import printable
 
 CATEGORY_SOURCES = {
     "caller": routing_pb2.CATEGORY_SOURCE_CALLER,
@@ -131,7 +131,7 @@ def run(arguments: argparse.Namespace) -> int:
         told = json_format.MessageToDict(answer, preserving_proto_field_name=True)
         print(json.dumps({"may_act": answer.may_act, **told}, indent=2))
     else:
-        print("\n".join(lines(answer.decision)))
+        shell.show(lines(answer.decision))
     return 0
 
 

@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 
 from sidecar import times
-from sidecar.commands.review import printable
 from sidecar.decision.labels import LabelState, ResolvedLabel
 from sidecar.decision.tasks import Completion, Task, TaskState
 from sidecar.ledger import labelled, queue, review_events
@@ -11,6 +10,7 @@ from sidecar.ledger.database import Connection
 from sidecar.ledger.outcomes import Outcome, Progress
 from sidecar.ledger.queries import StoredDecision
 from sidecar.ledger.review_events import ReviewEvent
+from sidecar.shell import printable
 
 _ACTIONS = {
     "LEASED": "taken by",
