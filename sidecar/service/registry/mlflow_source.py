@@ -263,7 +263,8 @@ def failure_of(
 ) -> RegistryFailure:
     """The failure that an error of MLflow's client stands for.
 
-    MLflow answers an unknown alias with 400 and anything else that is unknown with 404.
+    MLflow answers an unknown alias with 400 and anything else that is unknown with 404, and says so in a JSON of its
+    own. Only that is believed: what stands between here and there, such as a proxy, answers so as well.
 
     Args:
         error: what the client raised.
@@ -273,9 +274,9 @@ def failure_of(
         alias: the alias that was asked for, if any.
     """
     text = str(error)
-    status = _status(error)
-    unknown = getattr(error, "error_code", "") in dialect.UNKNOWN_CODES
-    if status == 400 and alias is not None:
+    code, said = _own_answer(error)
+    unknown = code in dialect.UNKNOWN_CODES and "model" in said.lower()
+    if code == "INVALID_PARAMETER_VALUE" and "alias" in said.lower() and alias is not None:
         return RegistryFailure(
             f"the registered model {name} has no alias {alias}: promote a version, "
             f"`trueband-training promote VERSION --name {name} --alias {alias} --reason TEXT`",
@@ -293,7 +294,7 @@ def failure_of(
             f"`trueband-training fit ... --register {name} --alias {alias or dialect.CHAMPION}`",
             code="REGISTERED_MODEL_UNKNOWN",
         )
-    return failure_of_status(status, text, registry=registry)
+    return failure_of_status(_status(error), text, registry=registry)
 
 
 def failure_of_status(status: int | None, text: str, *, registry: str) -> RegistryFailure:
@@ -318,6 +319,17 @@ def readable(text: str) -> str:
     """The text on one line, without logins in addresses, and not longer than a status line bears."""
     flat = USERINFO.sub("", " ".join(text.split()))
     return flat if len(flat) <= MAX_MESSAGE else flat[: MAX_MESSAGE - 1] + "…"
+
+
+def _own_answer(error: BaseException) -> tuple[str, str]:
+    """The code and the message of an error that MLflow's server told; empty where something else answered."""
+    body = getattr(
+        error, "json", None
+    )  # of a RestException, whose own code may have been made up from a status
+    if not isinstance(body, dict):
+        return "", ""
+    code, message = body.get("error_code"), body.get("message")
+    return (code, message) if isinstance(code, str) and isinstance(message, str) else ("", "")
 
 
 def _status(error: BaseException) -> int | None:
