@@ -6,6 +6,7 @@ The floors file is read by the same `checked`.
 import hashlib
 import json
 import re
+import reprlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,6 +19,11 @@ from sidecar.policy.fields import Strict
 from sidecar.policy.model import Policy
 
 MAX_BYTES = 1 << 20
+MOST_NODES = 10_000
+"""How many keys and values a file may have, with its aliases written out; a long text counts as several."""
+
+LONG_TEXT = 256
+_BRIEF = reprlib.Repr()
 File = TypeVar("File", bound=Strict)
 
 
@@ -30,8 +36,37 @@ class LoadedPolicy:
     digest: str
 
 
+class _TooLarge(yaml.YAMLError):
+    """There is more in the text than any policy says."""
+
+
 class _Loader(yaml.SafeLoader):
-    """YAML without its silent losses: a key that stands twice is an error, and 1e-3 is a number."""
+    """YAML without its silent losses: a key that stands twice is an error, and 1e-3 is a number.
+
+    Nothing is built of a text that says too much once its aliases are written out: a few lines can stand for
+    more than any memory holds.
+    """
+
+    def __init__(self, stream: str) -> None:
+        super().__init__(stream)
+        self._count = 0
+        self._counts: dict[int, int] = {}
+        """By the identity of a node: how many there are in it, itself included."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        before, repeats = self._count, self.check_event(yaml.AliasEvent)
+        node = super().compose_node(parent, index)
+        assert node is not None  # there is an event to make it of
+        if repeats:
+            if id(node) not in self._counts:
+                raise _TooLarge("an alias stands within what it names")
+            self._count += self._counts[id(node)]
+        else:
+            self._count += 1 + (len(node.value) // LONG_TEXT if isinstance(node, yaml.ScalarNode) else 0)
+            self._counts[id(node)] = self._count - before
+        if self._count > MOST_NODES:
+            raise _TooLarge(f"more than {MOST_NODES:,} keys and values, with all aliases written out")
+        return node
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         node: yaml.MappingNode = super().compose_mapping_node(anchor)
@@ -125,9 +160,20 @@ def _content(text: str, name: str) -> object:
             return json.loads(text, object_pairs_hook=lambda pairs: _unique(pairs, name))
         except (ValueError, RecursionError):
             pass  # a YAML mapping may begin so too
+    return plain(text, name)
+
+
+def plain(text: str, name: str) -> object:
+    """The plain values that a YAML text stands for.
+
+    Raises:
+        errors.PolicyRefused: it is none, or says too much; the message may hold a part of it.
+    """
     try:
         # The loader is a SafeLoader: it builds plain values only.
         return yaml.load(text, Loader=_Loader)  # noqa: S506
+    except _TooLarge as error:
+        raise errors.PolicyRefused(f"{name}: {error}") from error
     except yaml.YAMLError as error:
         raise errors.PolicyRefused(f"{name}: not YAML: {error}") from error
     except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
@@ -187,6 +233,6 @@ def _sentence(item: Any, schema: str) -> str:
     if item["type"] in ("dict_type", "model_type"):
         return "must be a mapping of keys to values; {} where there is nothing to say"
     if item["type"] == "string_type":
-        return f"must be text, and is read as {item['input']!r:.80}; put it in quotes"
+        return f"must be text, and is read as {_BRIEF.repr(item['input'])}; put it in quotes"
     message: str = item["msg"].removeprefix("Value error, ")
     return f"{message[0].lower()}{message[1:]}" if not message[:2].isupper() else message

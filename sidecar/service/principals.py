@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 
 import pydantic
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from sidecar import errors
+from sidecar.policy import loading
 
 logger = logging.getLogger(__name__)
 
@@ -111,9 +111,10 @@ def parse(text: str, *, name: str = "principals") -> Principals:
         errors.SettingsRefused: naming each mistake; never a token or its digest.
     """
     try:
-        content = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError) as error:
-        raise errors.SettingsRefused(f"{name}: not YAML") from error
+        content = loading.plain(text, name)
+    except errors.PolicyRefused:
+        # Without its text, which may quote a token.
+        raise errors.SettingsRefused(f"{name}: not YAML, or too much of it") from None
     try:
         entries = _File.model_validate(content).principals
     except pydantic.ValidationError as error:

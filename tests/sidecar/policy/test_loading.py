@@ -293,3 +293,42 @@ def test_a_file_that_cannot_be_read_is_refused_by_its_path(tmp_path):
         loading.read(tmp_path)
     missing.write_text("\ufeff" + BASE, encoding="utf-8")
     assert loading.read(missing).digest == loading.parse(BASE).digest
+
+
+def _nested(levels: int) -> str:
+    lines = ["a0: &l0 [x, x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{n}: &l{n} [{', '.join([f'*l{n - 1}'] * 10)}]" for n in range(1, levels)]
+    return "\n".join(lines)
+
+
+LARGE = {
+    "aliases of aliases in a text": f"{_nested(8)}\nversion: 1\nmodels: {{m: {{calibrator: *l6, evidence: score}}}}",
+    "aliases of aliases as models": f"{_nested(8)}\nversion: 1\nmodels: *l7",
+    "aliases that are merged": "a: &a {b: 1}\n"
+    + "\n".join(
+        f"a{n}: &a{n} {{<<: [{', '.join(['*a' + (str(n - 1) if n else '')] * 10)}]}}" for n in range(9)
+    ),
+    "a long text again and again": f"a: &a {'x' * 100_000}\nb: [{', '.join(['*a'] * 5000)}]",
+    "an alias within what it names": "a: &a [*a]",
+    "more models than anybody has": "version: 1\nmodels:\n"
+    + "\n".join(f"  m{n}: {{calibrator: 'file:x', evidence: score}}" for n in range(20_000)),
+}
+
+
+@pytest.mark.parametrize("text", LARGE.values(), ids=LARGE)
+def test_what_says_too_much_is_refused_before_it_is_built(text: str) -> None:
+    with pytest.raises(errors.PolicyRefused, match=r"written out|within what it names") as refused:
+        loading.parse(text)
+    assert len(str(refused.value)) < 200
+
+
+def test_aliases_that_say_little_are_taken() -> None:
+    text = "version: 1\nmodels:\n  a: &m {calibrator: 'file:x', evidence: score}\n  b: *m\n  c: {<<: *m, mode: observe}"
+    assert list(loading.parse(text).policy.models) == ["a", "b", "c"]
+
+
+def test_a_wrong_value_is_cut_before_it_is_shown() -> None:
+    text = f"version: 1\nmodels: {{m: {{calibrator: [{', '.join(['long' * 50] * 2000)}], evidence: score}}}}"
+    with pytest.raises(errors.PolicyRefused, match="put it in quotes") as refused:
+        loading.parse(text)
+    assert len(str(refused.value)) < 1000
