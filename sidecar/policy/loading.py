@@ -56,7 +56,8 @@ class _Loader(yaml.SafeLoader):
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         before, repeats = self._count, self.check_event(yaml.AliasEvent)
         node = super().compose_node(parent, index)
-        assert node is not None  # there is an event to make it of
+        if node is None:
+            return None
         if repeats:
             if id(node) not in self._counts:
                 raise _TooLarge("an alias stands within what it names")
