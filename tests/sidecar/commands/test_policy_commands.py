@@ -1,6 +1,9 @@
 """`check` and `spec` as a person, or a pipeline, runs them."""
 
+import argparse
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -169,3 +172,23 @@ def test_check_warns_of_detectors_over_fields_that_nothing_demands(
     said = capsys.readouterr().out
     assert ("detector d passes what comes without" in said) is bool(warned)
     assert warned in said
+
+
+def test_every_command_is_declared_by_its_module():
+    top = cli.parser()
+    (commands,) = (action for action in top._actions if isinstance(action, argparse._SubParsersAction))
+    assert list(commands.choices) == list(cli.COMMANDS)
+    for name in cli.COMMANDS:
+        assert name in cli.parser(name).format_help()
+
+
+def test_check_waits_for_no_database_no_registry_and_no_channel():
+    script = (
+        "import sys; from sidecar import cli\n"
+        "try: cli.main(['check', 'nowhere.yaml'])\n"
+        "except SystemExit: pass\n"
+        "print(sorted({'sqlalchemy', 'alembic', 'mlflow', 'grpc', 'rich', 'scipy'} & sys.modules.keys()))"
+    )
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == "[]"
+    assert "nowhere.yaml" in ran.stderr
