@@ -23,6 +23,16 @@ MOST_NODES = 10_000
 """How many keys and values a file may have, with its aliases written out; a long text counts as several."""
 
 LONG_TEXT = 256
+
+MISREAD = {
+    "tag:yaml.org,2002:bool": "a truth value",
+    "tag:yaml.org,2002:null": "nothing",
+    "tag:yaml.org,2002:int": "a number",
+    "tag:yaml.org,2002:float": "a number",
+    "tag:yaml.org,2002:timestamp": "a date",
+}
+"""What YAML may take a plain word or number for, by its tag. Every name in these files is text."""
+
 _BRIEF = reprlib.Repr()
 File = TypeVar("File", bound=Strict)
 
@@ -38,6 +48,10 @@ class LoadedPolicy:
 
 class _TooLarge(yaml.YAMLError):
     """There is more in the text than any policy says."""
+
+
+class _Misread(yaml.YAMLError):
+    """A name that YAML takes for something else."""
 
 
 class _Loader(yaml.SafeLoader):
@@ -74,6 +88,12 @@ class _Loader(yaml.SafeLoader):
         seen: set[tuple[str, str]] = set()
         for key, _ in node.value:
             if isinstance(key, yaml.ScalarNode):
+                kind = MISREAD.get(key.tag)
+                if kind is not None:
+                    raise _Misread(
+                        f"line {key.start_mark.line + 1}: the name {key.value} is read as {kind}; put it in quotes: "
+                        f'"{key.value}"'
+                    )
                 if (key.tag, key.value) in seen:
                     raise yaml.constructor.ConstructorError(
                         None, None, f"the key {key.value!r} stands twice", key.start_mark
@@ -81,6 +101,17 @@ class _Loader(yaml.SafeLoader):
                 seen.add((key.tag, key.value))
         return node
 
+
+def _time(loader: _Loader, node: yaml.ScalarNode) -> object:
+    """A date or a time; what only looks like one stays text, so that its key can be named."""
+    try:
+        value: object = loader.construct_yaml_timestamp(node)
+    except ValueError:
+        return node.value
+    return value
+
+
+_Loader.add_constructor("tag:yaml.org,2002:timestamp", _time)
 
 # YAML 1.1, which the library reads, wants a point in every number with an exponent; YAML 1.2 does not.
 _Loader.add_implicit_resolver(
@@ -173,7 +204,7 @@ def plain(text: str, name: str) -> object:
     try:
         # The loader is a SafeLoader: it builds plain values only.
         return yaml.load(text, Loader=_Loader)  # noqa: S506
-    except _TooLarge as error:
+    except (_TooLarge, _Misread) as error:
         raise errors.PolicyRefused(f"{name}: {error}") from error
     except yaml.YAMLError as error:
         raise errors.PolicyRefused(f"{name}: not YAML: {error}") from error

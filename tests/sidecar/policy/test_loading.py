@@ -45,7 +45,7 @@ MISTAKES = [
     ("version: 1\nversion: 1\nmodels: {}", "'version'", "stands twice"),
     ('{"version": 1, "models": {}, "models": {}}', "'models'", "stands twice"),
     ("models: {m: {evidence: score, evidence: logits}}", "'evidence'", "stands twice"),
-    ("version: 1\nmodels: {m: {criterion: 2024-13-45}}", "policy", "cannot be read"),
+    ("version: 1\nmodels: {m: {criterion: 2024-13-45}}", "models.m.calibrator", "is required"),
     ("version: 1\nmodels: {m: {criterion: !!bool maybe}}", "policy", "cannot be read"),
     ("version: 1\nmodels: {m: {criterion: !!timestamp soon}}", "policy", "cannot be read"),
     ("version: " + "9" * 5000, "policy", "cannot be read"),
@@ -60,7 +60,7 @@ MISTAKES = [
     (with_file(modles={}), "modles", "no such key"),
     (with_file(models={"a b": GOOD["models"]["m"]}), "'a b'", "is no model name"),
     (with_file(models={"m": None}), "models.m", "must be a mapping"),
-    ("version: 1\nmodels: {8: {}}", "models.8", "in quotes"),
+    ("version: 1\nmodels: {8: {}}", "the name 8 is read", "in quotes"),
     (with_file(label_window="ten days"), "label_window", "such as 200ms, 30s, 10m, 24h or 7d"),
     (with_file(label_window=3600), "label_window", "a number and a unit"),
     (with_file(label_window="36501d"), "label_window", "at most 36500d"),
@@ -131,7 +131,7 @@ MISTAKES = [
     (with_model(bands=[BAND | {"name": "Auto Band"}, REST]), "models.m.bands.0.name", "pattern"),
     # Categories.
     (with_model(categories=["refunds"]), "models.m.categories", "must be a mapping"),
-    ("version: 1\nmodels: {m: {categories: {yes: {}}}}", "models.m.categories.", "in quotes"),
+    ("version: 1\nmodels: {m: {categories: {yes: {}}}}", "the name yes is read", "in quotes"),
     (with_model(categories={"refunds": None}), "models.m.categories.refunds", "must be a mapping"),
     (with_model(categories={" ": {}}), "models.m", "is no name"),
     (with_model(categories={"re\u200bfunds": {}}), "models.m", "cannot be seen"),
@@ -332,3 +332,26 @@ def test_a_wrong_value_is_cut_before_it_is_shown() -> None:
     with pytest.raises(errors.PolicyRefused, match="put it in quotes") as refused:
         loading.parse(text)
     assert len(str(refused.value)) < 1000
+
+
+@pytest.mark.parametrize("name", ["on", "no", "Yes", "null", "~", "8", "1.5", "2027-03-31"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "version: 1\nmodels:\n  {name}: {{calibrator: 'file:x', evidence: score}}",
+        "version: 1\nmodels:\n  m: {{calibrator: 'file:x', evidence: score, categories: {{{name}: {{}}}}}}",
+    ],
+    ids=["model", "category"],
+)
+def test_a_name_that_yaml_takes_for_something_else_is_shown_as_it_was_written(text: str, name: str) -> None:
+    with pytest.raises(errors.PolicyRefused) as refused:
+        loading.parse(text.format(name=name))
+    assert f"line 3: the name {name} is read as " in str(refused.value)
+    assert f'put it in quotes: "{name}"' in str(refused.value)
+
+
+def test_a_date_that_is_none_is_named_by_its_key() -> None:
+    bands = "[{name: a, from: 0, action: HOLD_FOR_REVIEW, promise: {accuracy: 0.9, by: 2027-13-31}}]"
+    text = f"version: 1\nmodels: {{m: {{calibrator: 'file:x', evidence: score, bands: {bands}}}}}"
+    with pytest.raises(errors.PolicyRefused, match=r"models\.m\.bands\.0\.promise\.by: a date is written"):
+        loading.parse(text)
