@@ -5,11 +5,11 @@ from collections.abc import Iterator, Sequence
 from sidecar import times
 from sidecar.decision.labels import LabelState, ResolvedLabel
 from sidecar.decision.tasks import Completion, Task, TaskState
-from sidecar.ledger import labelled, queue, review_events
+from sidecar.ledger import labelled, leases, queue
 from sidecar.ledger.database import Connection
+from sidecar.ledger.leases import ReviewEvent
 from sidecar.ledger.outcomes import Outcome, Progress
 from sidecar.ledger.queries import StoredDecision
-from sidecar.ledger.review_events import ReviewEvent
 from sidecar.shell import printable
 
 _ACTIONS = {
@@ -47,7 +47,7 @@ def state(stored: StoredDecision, progress: Progress | None) -> str:
 
 def lines(stored: StoredDecision, progress: Progress | None, at: Connection) -> Iterator[str]:
     """The tasks, outcomes and labels of a decision, each with who and when."""
-    events = review_events.of_decision(at, stored.decision_id)
+    events = leases.events_of_decision(at, stored.decision_id)
     for task in _tasks(at, stored.decision_id):
         yield from _task(task, [each for each in events if each.task_id == task.task_id])
     callers = sorted({_line(each.query.principal) for each in stored.answers if each.query.principal})
