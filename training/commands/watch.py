@@ -12,7 +12,7 @@ from training import errors
 from training.commands import ledger_source
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable, Iterator
 
     from sidecar.ledger.store import Ledger
     from sidecar.policy.loading import LoadedPolicy
@@ -173,14 +173,28 @@ def _acknowledge(view: "Ledger", models: "Iterable[str]", arguments: argparse.Na
         )
     model, state = known[found[0]]
     store.amend(view, model, found[0], lambda kept: kept.acknowledged(by=by, reason=reason, at=at), at=at)
-    suspended = [alarm.suspension_id for alarm in state.alarms if alarm.suspension_id]
     shell.show([f"{by} took note of the alarms of {found[0]} ({state.stream}); its detectors begin anew"])
-    if suspended:
-        print(
-            f"suspension {suspended[-1]} stays until a person lifts it: trueband-sidecar resume {suspended[-1]} "
-            "--reason TEXT"
-        )
+    shell.show(_suspensions(view, {alarm.suspension_id for alarm in state.alarms if alarm.suspension_id}))
     return DONE
+
+
+def _suspensions(view: "Ledger", set_by_alarms: "Collection[str]") -> "Iterator[str]":
+    """What became of the suspensions that alarms set, a line each."""
+    from sidecar.decision.suspensions import Resumption, Suspension
+    from sidecar.ledger import governance
+
+    known = {each.suspension_id: each for each in view.read(governance.suspensions, set_by_alarms)}
+    for name in sorted(set_by_alarms):
+        event = known.get(name)
+        if isinstance(event, Resumption):
+            yield f"suspension {name} is no more: {event.resumed_by} lifted it at {times.utc(event.resumed_at)}"
+        elif isinstance(event, Suspension):
+            yield (
+                f"suspension {name} stays until a person lifts it: trueband-sidecar resume {name} --reason TEXT --by "
+                "NAME"
+            )
+        else:
+            yield f"suspension {name} is not in the ledger (yet): `trueband-sidecar status` says whether it stands"
 
 
 def _policy(ledger: "Ledger", arguments: argparse.Namespace) -> "LoadedPolicy | None":

@@ -52,17 +52,17 @@ def _model(model: ModelReport) -> RenderableType:
     if not model.versions:
         parts.append(Text("No decision in the window."))
     for version in model.versions:
-        parts += _version(version)
+        parts += _version(version, wording.acted(model.mode))
     parts += [Text(printable(line)) for line in _facts(model)]
     return Group(*parts)
 
 
-def _version(version: VersionReport) -> Iterator[RenderableType]:
+def _version(version: VersionReport, acted: str) -> Iterator[RenderableType]:
     found = version.tables
     yield Text(f"\nVersion {wording.version(version.version)}", style="bold")
     yield Text(wording.summary(found))
     rows = [*found.bands, *found.categories, *found.cells]
-    yield _rows_table(found, rows)
+    yield _rows_table(found, rows, acted)
     for row in rows:
         text = wording.reason(row)
         if text:
@@ -81,26 +81,26 @@ def _version(version: VersionReport) -> Iterator[RenderableType]:
         yield Text(f"  {found.unshown} further categories have no row.")
     everything = found.answers
     yield Text(
-        f"  all answers, acted or not: {wording.share(everything.estimate.value)} correct "
+        f"  all answers, whether they {acted} or not: {wording.share(everything.estimate.value)} correct "
         f"({wording.shown(everything.estimate)}); the plain mean of all {everything.naive_labels:,} labels would say "
         f"{wording.share(everything.naive)}"
     )
     if found.rest:
-        yield _rest_table(found.rest)
-    yield Text("\n".join(_mandatory(version.mandatory)))
+        yield _rest_table(found.rest, acted)
+    yield Text("\n".join(_mandatory(version.mandatory, acted)))
     yield Text("\n".join(_calibration("all decisions", version.calibration)))
-    yield Text("\n".join(_calibration("what acted", version.acting)))
+    yield Text("\n".join(_calibration(f"what {acted}", version.acting)))
     deciders = ", ".join(
-        f"{wording.count(n)} {wording.DECIDERS[who]}" for who, n in sorted(version.deciders.items())
+        f"{wording.count(n)} {wording.decider(who, acted)}" for who, n in sorted(version.deciders.items())
     )
     yield Text(f"Who decided: {deciders}.")
     for why, n in sorted(version.left_out.items()):
         yield Text(f"Labels that enter no estimate: {n:,} {why}.")
 
 
-def _rows_table(found: Tables, rows: Sequence[Row]) -> Table:
+def _rows_table(found: Tables, rows: Sequence[Row], acted: str) -> Table:
     table = Table(box=box.SIMPLE_HEAD, header_style="", pad_edge=False, padding=(0, 1, 0, 0))
-    table.add_column("what acted", overflow="fold", min_width=16)
+    table.add_column(f"what {acted}", overflow="fold", min_width=16)
     for heading in HEADINGS:
         last = heading == "verdict"
         table.add_column(
@@ -109,13 +109,13 @@ def _rows_table(found: Tables, rows: Sequence[Row]) -> Table:
     for row in [*rows, found.acted]:
         style = "" if row.verdict is None else STYLES[row.verdict.finding]
         table.add_row(
-            Text(wording.name(row)),
+            Text(wording.name(row, acted)),
             wording.count(row.decisions),
             wording.count(row.drawn),
             wording.share(row.maturity.share),
             wording.effective(row.estimate),
             wording.share(row.estimate.value),
-            wording.shown(row.estimate),
+            wording.interval(row.interval),
             wording.promise(row.verdict),
             wording.share(row.mean_confidence),
             Text(wording.finding(row.verdict), style=style),
@@ -123,9 +123,9 @@ def _rows_table(found: Tables, rows: Sequence[Row]) -> Table:
     return table
 
 
-def _rest_table(rows: Sequence[Row]) -> Table:
+def _rest_table(rows: Sequence[Row], acted: str) -> Table:
     table = Table(box=box.SIMPLE_HEAD, header_style="", pad_edge=False, padding=(0, 1, 0, 0))
-    table.add_column("what did not act", overflow="fold")
+    table.add_column("what did not act" if acted == "acted" else "what would not have acted", overflow="fold")
     for heading in ("decisions", "labels (worth)", "would have been correct", "95% interval", "confidence"):
         table.add_column(heading, justify="right")
     for row in rows:
@@ -140,21 +140,21 @@ def _rest_table(rows: Sequence[Row]) -> Table:
     return table
 
 
-def _mandatory(given: Mandatory) -> Iterator[str]:
+def _mandatory(given: Mandatory, acted: str) -> Iterator[str]:
     yield (
         f"Mandatory review: {given.decisions:,} decisions, {given.acted:,} of them acted without a person"
         f"{' (must be 0)' if given.acted else ''}."
     )
     if given.acted_in_category > given.acted:
         yield (
-            f"  {given.acted_in_category:,} decisions acted in categories that are mandatory now: under a policy or "
+            f"  {given.acted_in_category:,} decisions {acted} in categories that are mandatory now: under a policy or "
             "floors that were milder then."
         )
     if not given.leak_named.labels:
-        yield "  Leak rate: not known, since no audited label of what acted names the true category."
+        yield f"  Leak rate: not known, since no audited label of what {acted} names the true category."
         return
     yield (
-        f"  Leak rate: {wording.share(given.leak.value)} ({wording.shown(given.leak)}) of what acted was of a "
+        f"  Leak rate: {wording.share(given.leak.value)} ({wording.shown(given.leak)}) of what {acted} was of a "
         f"mandatory category in truth; {given.leaks} of {given.leak.labels:,} audited labels say so, and "
         f"{given.leak_named.labels:,} name a category at all (of those {wording.share(given.leak_named.value)}, "
         f"{wording.shown(given.leak_named)})."

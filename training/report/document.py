@@ -139,6 +139,8 @@ def row(given: Row) -> Object:
         "drawn": given.drawn,
         "audits": _maturity(given.maturity),
         **_estimate(given.estimate),
+        "interval": None if given.interval is None else list(given.interval),
+        "interval_method": None if given.interval is None else given.method,
         "naive_accuracy": given.naive,
         "naive_labels": given.naive_labels,
         "band_edge": given.edge,

@@ -83,7 +83,7 @@ def figures_of(model: ModelReport, version: VersionReport) -> dict[str, Figure]:
             title=f"{title}: what the confidence has meant",
             names=(
                 "calibrated confidence, all decisions",
-                "calibrated confidence, decisions that acted"
+                f"calibrated confidence, decisions that {wording.acted(model.mode)}"
                 if acting is not None
                 else "calibrated confidence, all decisions again: no label tells of one that acted",
             ),
@@ -91,7 +91,9 @@ def figures_of(model: ModelReport, version: VersionReport) -> dict[str, Figure]:
     rows = {row.band: row for row in version.tables.bands}
     shown = [each for each in version.weeks if any(point.estimate.labels for point in each.points)]
     if shown:
-        found["weekly"] = draw_weekly(shown, rows, title=f"{title}: accuracy of what acted, by week")
+        found["weekly"] = draw_weekly(
+            shown, rows, title=f"{title}: accuracy of what {wording.acted(model.mode)}, by week"
+        )
     return found
 
 

@@ -15,7 +15,7 @@ from sidecar.policy import model as policy_model
 from sidecar.policy.actions import AUTOMATIC_ACTIONS, AnswerSource, TaskKind
 from sidecar.policy.model import Band, Category, Model, Promise
 from training.measure import post_stratified, verdict
-from training.measure.post_stratified import Estimate
+from training.measure.post_stratified import Estimate, Method
 from training.measure.verdict import LEAST_EFFECTIVE, PromiseVerdict
 from training.report.population import Facet, Population, did_act, facet_of
 from training.report.window import WindowFacts
@@ -127,6 +127,18 @@ class Row:
     verdict: PromiseVerdict | None
     no_answers: dict[NoAnswer, int]
     worst: tuple[float, float] | None
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """The 95 % interval of the estimate, of the kind that a verdict rests on; None: there is no label."""
+        if self.estimate.mean is None:
+            return None
+        return self.estimate.shown() if self.verdict is None else self.estimate.decisive()
+
+    @property
+    def method(self) -> Method:
+        """The kind of `interval`."""
+        return self.estimate.method_shown if self.verdict is None else self.estimate.method_decisive
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -65,8 +65,8 @@ def _of_row(row: Row) -> Iterator[tuple[str, float | None]]:
     yield "labels", float(estimate.labels)
     yield "labels_effective", estimate.n_effective
     yield "accuracy", estimate.value
-    if estimate.mean is not None:
-        low, high = estimate.shown()
+    if row.interval is not None:
+        low, high = row.interval
         yield "accuracy_low", low
         yield "accuracy_high", high
     yield "answered_share", row.maturity.share

@@ -22,9 +22,9 @@ TASKS = {
     TaskKind.ADJUDICATION: "adjudication",
 }
 DECIDERS = {
-    "primary": "acted on the primary model's answer",
-    "rules": "acted on a rule's answer",
-    "secondary": "acted on the secondary model's answer",
+    "primary": "{acted} on the primary model's answer",
+    "rules": "{acted} on a rule's answer",
+    "secondary": "{acted} on the secondary model's answer",
     "person": "left to a person",
     "rejected": "rejected",
     "nobody": "UNCERTAIN: left to the caller, nobody could decide",
@@ -152,6 +152,16 @@ def no_answers(reasons: Mapping[NoAnswer, int]) -> str:
     return ", ".join(f"{number} {why.value}" for why, number in reasons.items()) or "none"
 
 
+def acted(model_mode: str) -> str:
+    """What the decisions did that act in this mode; in `observe` nothing acts."""
+    return "would have acted" if model_mode == "observe" else "acted"
+
+
+def decider(who: str, acted: str) -> str:
+    """Who decided, in words; `acted` as of `acted`."""
+    return DECIDERS[who].format(acted=acted)
+
+
 def ending(each: EndingCount) -> str:
     """How held decisions ended, in words."""
     if each.kind is None:
@@ -165,8 +175,8 @@ def scope(given: Scope) -> str:
     return shell.printable(suspensions.text(given))
 
 
-def name(row: Row) -> str:
-    """What a row is about."""
+def name(row: Row, acted: str = "acted") -> str:
+    """What a row is about; `acted` as of `acted`."""
     if row.kind == "band":
         return row.band
     if row.kind == "category":
@@ -175,7 +185,7 @@ def name(row: Row) -> str:
         return f"{row.band} in {category(row.category)}"
     if row.kind == "rest":
         return f"{band(row.band)}, {row.action}"
-    return "all that acted" if row.kind == "acted" else "all answers"
+    return f"all that {acted}" if row.kind == "acted" else "all answers"
 
 
 def summary(tables: Tables) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from rich import box
 from rich.table import Table
+from rich.text import Text
 
 from sidecar import times
 from training.watch import challenger, e_values
@@ -15,39 +16,41 @@ from training.watch.score_shift import VersionShift
 from training.watch.state import Alarm, StreamState
 from training.watch.streams import ID_BYTES
 
+KEPT_NAME = 16
+"""So many characters of a stream's name stay on one line, however narrow the table; nothing of it is cut off."""
+
 
 def table(look: Look) -> Table:
-    """The streams that are watched now, a row each."""
-    grid = Table(box=box.SIMPLE_HEAD, header_style="", pad_edge=False)
-    grid.add_column("stream", no_wrap=True, min_width=2 * ID_BYTES)
-    grid.add_column(look.model)
-    for heading in ("labels", "correct", "promised", "evidence: broken", "changed", "miscalibrated"):
+    """The streams that are watched now, a row each; names stay whole, and evidence wraps, where it is narrow."""
+    grid = Table(box=box.SIMPLE_HEAD, header_style="", pad_edge=False, padding=(0, 1, 0, 0))
+    names = [_name(state) for state in look.states]
+    width = max((len(name) for name in names), default=0)
+    grid.add_column(look.model, overflow="fold", width=min(max(2 * ID_BYTES, width), KEPT_NAME))
+    for heading in ("labels", "correct", "promised"):
         grid.add_column(heading, justify="right", no_wrap=True)
-    grid.add_column("", no_wrap=True)
+    for heading, least in (("evidence: broken", 10), ("changed", 8), ("confidence off", 10)):
+        grid.add_column(heading, justify="right", min_width=least)
     thresholds = Thresholds.of(look.rate)
-    for state in look.states:
+    for name, state in zip(names, look.states, strict=True):
         evidence = change = promised = "-"
         if state.stream.promise is not None:
             promised = f"{state.stream.promise:.1%}"
-            evidence = (
-                f"{e_values.shown(state.mixture_log_e)} of {e_values.odds(look.accuracy_needed(state))}"
-            )
+            evidence = f"{_short(state.mixture_log_e)} of {e_values.odds(look.accuracy_needed(state))}"
             needed = e_values.shown(thresholds.change_log_statistic)
-            change = f"{e_values.shown(state.change_log_statistic)} of {needed}"
+            change = f"{_short(state.change_log_statistic)} of {needed}"
         drift = "-"
         if state.drift.labels:
-            drift = f"{e_values.shown(state.drift_log_e)} of {e_values.odds(look.calibration_needed(state))}"
+            drift = f"{_short(state.drift_log_e)} of {e_values.odds(look.calibration_needed(state))}"
+        alarmed = state in look.alarmed
         grid.add_row(
-            state.stream.id,
-            _name(state),
+            Text("\n".join([name, state.stream.id, *(["ALARM"] if alarmed else [])])),
             f"{state.labels:,}",
             f"{state.correct / state.labels:.1%}" if state.labels else "-",
             promised,
             evidence,
             change,
             drift,
-            "ALARM" if state in look.alarmed else "",
-            style="bold" if state in look.alarmed else None,
+            style="bold" if alarmed else None,
         )
     return grid
 
@@ -132,6 +135,13 @@ def _challenger(look: Look, comparison: Comparison) -> str:
         f"{text}; a person may promote it: trueband-training promote {held.version} --name {held.name} "
         "--reason TEXT"
     )
+
+
+def _short(log_e: float) -> str:
+    """Evidence for a narrow column: from a million on, as a power of ten."""
+    if log_e >= math.log(e_values.BEYOND):
+        return f">1e{math.log10(e_values.BEYOND):.0f}"
+    return f"{math.exp(log_e):.0e}".replace("e+0", "e") if log_e >= math.log(1e6) else e_values.shown(log_e)
 
 
 def _name(state: StreamState) -> str:

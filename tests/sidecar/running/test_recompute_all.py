@@ -92,6 +92,7 @@ models:
     categories: *categories
   watched:
     mode: observe
+    require_context: [letter]
     calibrator: models:/watched@champion
     evidence: score
     bands: *bands

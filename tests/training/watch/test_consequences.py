@@ -55,6 +55,11 @@ class Admin:
         )
         self._stub.Resume(request, timeout=60)
 
+    def caught_up(self) -> None:
+        """Returns once the ledger has all that the sidecar knows."""
+        while self._stub.GetStatus(admin_pb2.GetStatusRequest(), timeout=60).journal.backlog_records:
+            pass
+
     def close(self) -> None:
         self._channel.close()
 
@@ -113,13 +118,18 @@ def test_a_breach_suspends_its_band_once_and_what_a_person_lifts_stays_lifted(wo
     world.watch("--address", admin.address)
     assert admin.suspensions() == [], "for this alarm it was suspended, and a person has lifted it"
 
+    admin.caught_up()
     code, out, _ = world.watch("--acknowledge", stream, "--by", "ada", "--reason", "mended")
     assert code == 0
-    assert f"trueband-sidecar resume {made.suspension_id}" in out
+    assert f"suspension {made.suspension_id} is no more: bob lifted it at " in out
     world.add(BROKEN)
     world.watch("--address", admin.address)
     (again,) = admin.suspensions()
     assert again.suspension_id != made.suspension_id, "another breach"
+    admin.caught_up()
+    _, out, _ = world.watch("--acknowledge", stream, "--by", "ada", "--reason", "seen")
+    assert f"trueband-sidecar resume {again.suspension_id} --reason TEXT --by NAME" in out
+    assert "bob lifted it" in out, "the first one, of the earlier alarm"
 
 
 def test_a_suspension_that_is_there_is_not_doubled(world, admin: Admin) -> None:

@@ -16,7 +16,7 @@ from sidecar.decision.steps import CalibratorReference
 from sidecar.ledger import watch_states
 from sidecar.ledger.store import Ledger
 from sidecar.policy.actions import Action
-from training import cli
+from training import cli, console
 from training.watch import state, store
 
 BROKEN = [number % 6 != 0 for number in range(120)]
@@ -69,6 +69,24 @@ def test_a_broken_promise_is_an_alarm_that_stays(world) -> None:
     assert stream["labels"] == 2120
     assert stream["alarms"][0]["open"] is True
     assert stream["alarms"][0]["labels"] == alarm.labels
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_the_table_keeps_the_names_of_streams_on_an_alarm(world, width, monkeypatch) -> None:
+    monkeypatch.setattr(console, "WIDTH_OF_A_FILE", width)
+    world.add(BROKEN, category="refunds")
+    world.add([False] * 300, model_version="2027-large")
+    code, out, _ = world.watch()
+    assert code == 0
+    rows = [row.strip() for row in out[: out.index(" alarm of ")].splitlines()]
+    assert any(row.startswith("auto 2027-large ") for row in rows)
+    assert any(row.startswith("auto v1, refunds ") for row in rows)
+    assert any(row == "ALARM" for row in rows)
+    ids = {each.stream.id for each in streams_of(world)}
+    assert all(any(row.startswith(name) for row in rows) for name in ids)
+    assert all(
+        word in rows[0] + rows[1] + rows[2] for word in ("evidence:", "broken", "changed", "confidence")
+    )
 
 
 def test_looking_again_feeds_nothing_twice_and_writes_nothing(world) -> None:
