@@ -57,8 +57,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "--calibrator",
         type=Path,
         metavar="FILE",
-        help="a calibrator document (default: with --model the one in force; with --from-file one is fitted to half "
-        "of the rows)",
+        help="a calibrator document, or models:/NAME@champion (default: with --model that of the newest decision; with "
+        "--from-file one is fitted to half of the rows)",
     )
     parser.add_argument(
         "--unseen",

@@ -18,7 +18,10 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "decomposition. Use labels that the calibrator was not fitted to.",
     )
     parser.add_argument(
-        "--calibrator", required=True, metavar="FILE", help="a calibrator document (cal.json)"
+        "--calibrator",
+        required=True,
+        metavar="FILE",
+        help="a calibrator document (cal.json), or models:/NAME@champion",
     )
     labelled_file.add_arguments(parser)
     parser.add_argument("--json", action="store_true", help="write one JSON object to standard output")

@@ -9,16 +9,22 @@ if TYPE_CHECKING:
 
 
 def calibrator(path: Path) -> "calibrators.Calibrator":
-    """The calibrator in the file that `--calibrator` names.
+    """The calibrator that `--calibrator` names: in a file, or in the registry as `models:/NAME@champion`.
 
     Raises:
         RequestRefused: the file cannot be read.
+        RegistryRefused: the registry cannot, or has no such version.
         CalibratorRefused: it is no valid document.
     """
     import calibrators
     from calibrators import errors as calibrator_errors
+    from sidecar import dialect
     from training import errors
 
+    if (place := dialect.registered(str(path))) is not None:
+        from training.registry import versions
+
+        return versions.at(place)
     try:
         content = path.read_bytes()
     except OSError as problem:

@@ -164,3 +164,22 @@ def champion(name: str, alias: str = dialect.CHAMPION) -> tuple[str, Calibrator]
         if refusal.code == "REGISTERED_MODEL_UNKNOWN":
             return None
         raise
+
+
+def at(place: dialect.Registered) -> Calibrator:
+    """The calibrator that an address in the registry names, verified.
+
+    Raises:
+        RegistryRefused: the registry cannot be read, or there is no such version or alias.
+        CalibratorRefused: the version cannot be verified.
+    """
+    registry = client()
+    with asking(place.name, place.version or None):
+        version = place.version or alias_version(registry, place.name, place.alias)
+        if version is None:
+            raise RegistryRefused(
+                f"the registry's {place.name} has no alias {place.alias}: promote a version, or name one as "
+                f"models:/{place.name}/3",
+                code="ALIAS_UNKNOWN",
+            )
+        return verified(registry, place.name, version)

@@ -12,8 +12,10 @@ import pytest
 from matplotlib.figure import Figure
 
 from calibrators import AppliesTo, Calibrator, CalibratorRefused, Isotonic, Platt
+from calibrators.errors import TruebandError
 from sidecar import dialect
 from training import registry
+from training.commands import flags
 from training.commands import promote as promote_command
 from training.commands import rollback as rollback_command
 from training.registry import versions
@@ -152,6 +154,19 @@ def test_publish_with_an_alias_can_be_rolled_back(client, name: str) -> None:
     )
     assert registry.champion(name) == ("1", FIRST)
     assert aliases(client, name) == {"champion": "1"}
+
+
+@pytest.mark.usefixtures("client")
+def test_a_calibrator_is_named_by_its_address_in_the_registry(three: str) -> None:
+    put(three, "2")
+    assert flags.calibrator(Path(f"models:/{three}@champion")) == flags.calibrator(Path(f"models:/{three}/2"))
+    for address, code in (
+        (f"models:/{three}@nobody", "ALIAS_UNKNOWN"),
+        (f"models:/{three}/99", "VERSION_UNKNOWN"),
+    ):
+        with pytest.raises(TruebandError) as refused:
+            flags.calibrator(Path(address))
+        assert refused.value.code == code
 
 
 def test_publish_leaves_no_version_behind_when_its_evidence_cannot_be_drawn(client, name: str) -> None:
