@@ -134,8 +134,14 @@ class Language:
                 f"{text!r} is a {str(kind.name()).lower()}, not a condition: compare it, as in "
                 "attributes.x == true"
             )
+        serialized = compiled.serialize()
+        if _mixes_numbers(serialized):
+            raise ValueError(
+                f"{text!r}: the numbers among the attributes have a decimal point, and CEL calculates with one kind of "
+                "number: write 1.0, not 1, beside an attribute"
+            )
         instructions = 0
-        for pattern in _patterns_in(compiled.serialize()):
+        for pattern in _patterns_in(serialized):
             if pattern is None:
                 raise ValueError(f"{text!r}: the pattern of matches() must be a literal text")
             instructions += compile_pattern(pattern).instructions
@@ -233,6 +239,8 @@ ANY_VALUE = 2
 CHECKED_EXPR = 4
 CONST, SELECT, CALL, LIST, STRUCT = 3, 5, 6, 7, 8
 CONST_STRING = 6
+INTEGER_TAGS = (3 << 3, 4 << 3)  # int64_value and uint64_value of a constant, as varints
+ARITHMETIC = (b"_+_", b"_-_", b"_*_", b"_/_", b"_%_")
 SELECT_OPERAND = 1
 CALL_TARGET, CALL_FUNCTION, CALL_ARGUMENT = 1, 2, 3
 LIST_ELEMENT = 1
@@ -253,6 +261,37 @@ def _patterns_in(serialized: bytes) -> Iterator[str | None]:
     """The literal pattern of every call of `matches` in a compiled condition; None for one that is no literal."""
     for checked in _at(serialized, ANY_VALUE, CHECKED_EXPR):
         yield from _walk(checked)
+
+
+def _mixes_numbers(serialized: bytes) -> bool:
+    """Whether a compiled condition calculates with an attribute and an integer literal, which always fails."""
+    return any(_mixed(checked) for checked in _at(serialized, ANY_VALUE, CHECKED_EXPR))
+
+
+def _mixed(expression: bytes) -> bool:
+    for call in _at(expression, CALL):
+        if any(name in ARITHMETIC for name in _at(call, CALL_FUNCTION)):
+            arguments = list(_at(call, CALL_ARGUMENT))
+            if any(map(_is_integer, arguments)) and any(map(_is_attribute, arguments)):
+                return True
+    parts = (part for kind, paths in PARTS.items() for path in paths for part in _at(expression, kind, *path))
+    return any(map(_mixed, parts))
+
+
+def _is_integer(expression: bytes) -> bool:
+    return any(constant[:1] and constant[0] in INTEGER_TAGS for constant in _at(expression, CONST))
+
+
+def _is_attribute(expression: bytes) -> bool:
+    if any(True for _ in _at(expression, SELECT)):
+        return True
+    for call in _at(expression, CALL):
+        names = list(_at(call, CALL_FUNCTION))
+        if b"_[_]" in names:
+            return True
+        if any(name in (*ARITHMETIC, b"-_") for name in names):
+            return any(map(_is_attribute, _at(call, CALL_ARGUMENT)))
+    return False
 
 
 def _walk(expression: bytes) -> Iterator[str | None]:

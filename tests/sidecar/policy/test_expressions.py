@@ -171,3 +171,25 @@ def test_any_attributes_give_a_truth_value_or_a_failure(
     assert result in (True, False, "VALUE_MISSING", "EVALUATION_ERROR")
     assert result is not True or "a" in attributes
     assert result != "VALUE_MISSING" or "a" not in attributes
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "attributes.count + 1 > 3",
+        "1 + attributes.count > 3",
+        "attributes['count'] * 2 >= 6",
+        "category == 'a' && (attributes.count - attributes.other) * 2 > 1",
+        "attributes.count % 2 == 1",
+    ],
+)
+def test_an_integer_beside_an_attribute_is_named_when_the_policy_loads(text):
+    with pytest.raises(ValueError, match=r"write 1\.0, not 1"):
+        expressions.rule_language().compile(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["attributes.count + 1.0 > 3.0", "size(category) + 1 > 3", "attributes.count > 3", "1 + 2 > 3"]
+)
+def test_numbers_that_go_together_are_let_in(text):
+    expressions.rule_language().compile(text)
