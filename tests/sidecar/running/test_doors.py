@@ -228,10 +228,19 @@ def test_reflection_asks_for_a_token_where_there_are_principals(make_sidecar) ->
     assert caught.value.code() is grpc.StatusCode.UNAUTHENTICATED  # type: ignore[attr-defined]
 
 
+def accepts(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port)).close()
+    except ConnectionRefusedError:
+        return False
+    return True
+
+
 def test_half_sent_requests_do_not_keep_the_metrics_from_others(make_sidecar, free_port) -> None:
     sidecar = make_sidecar()
     port = free_port()
     sidecar.start("--metrics-listen", f"127.0.0.1:{port}")
+    sidecar.until(lambda: accepts(port), "the metrics are served, which comes after the calls")
     with contextlib.ExitStack() as stack:
         for _ in range(60):
             raw = stack.enter_context(socket.create_connection(("127.0.0.1", port)))
