@@ -195,7 +195,7 @@ def test_batches_that_share_request_ids_wait_for_each_other_and_never_for_ever(m
 
 def test_who_cannot_wait_for_the_other_call_is_told_to_ask_again(made):
     one, other = builders.query(request_id="r-1"), builders.query(request_id="r-2")
-    with made.router._claims.hold({("", "lead-classifier", "r-1")}, 0.0):
+    with made.router._claims.hold({(one.principal, "", "lead-classifier", "r-1")}, 0.0):
         with pytest.raises(errors.StillAnswering):
             made.router.route(one, remaining_seconds=0.0)
         assert made.router.route(other).decision.may_act
