@@ -98,4 +98,4 @@ def test_labels_come_back_as_a_better_calibrator(loop, promise, capsys) -> None:
         assert loop.explain(decision) == 0
     explained = capsys.readouterr().out
     assert explained.count("1 of 1 answers agree bit for bit") == 3
-    assert re.search(r"from demo-labeller\b.*, REVIEW_TASK, .*\n  COUNTED ", explained)
+    assert re.search(r"from review by demo-labeller\b.*, REVIEW_TASK, .*\n  COUNTED ", explained)
