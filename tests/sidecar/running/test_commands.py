@@ -281,7 +281,8 @@ def test_what_a_sidecar_refuses_is_one_line_and_exit_code_2(capsys: Capture, sid
     code, _, err = run(capsys, *at, "--model", "nobody", "--score", "0.5")
     assert code == 2
     assert "NOT_FOUND" in err
-    assert "leads" in err, "it says which models there are"
+    assert "the policy has no model 'nobody'" in err
+    assert "leads" not in err, "which models there are is not for everybody"
 
 
 def test_nobody_there_says_how_to_start_one(capsys: Capture, free_port, tmp_path) -> None:
